@@ -1,0 +1,1 @@
+"""Write the forward mathematics once; derive, prove and generate everything else."""

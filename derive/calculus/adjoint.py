@@ -1,0 +1,146 @@
+"""Reverse accumulation on index equations, for every size (Urban & van der Smagt, arXiv:1711.01348).
+
+Where an equation ``y[i] = sum over k of body`` reads ``x[A(i, k)]``, the adjoint of x receives
+
+    x_bar[p] += sum over (i, k) with A(i, k) = p of y_bar[i] * d body / d x[A(i, k)].
+
+Each component of ``A(i, k) = p`` is solved for an index of unit coefficient (that is the elimination of its Kronecker
+delta); what that index's range says remains as bounds on the others. So a stride or a padding ends as loop bounds, and
+every adjoint is a gather.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import sympy as sp
+
+from derive.calculus.equation import Equation, Range, Term, fresh, size_of, tensor, tensors_of
+
+SlopeForm = Callable[[Equation, sp.Indexed, sp.Expr], sp.Expr]
+
+def adjoint(
+    equations: Sequence[Equation],
+    seeds: Iterable[str],
+    *,
+    declared: Mapping[str, sp.Indexed] | None = None,
+    parameters: Iterable[str] = (),
+    slope_form: SlopeForm | None = None,
+) -> dict[str, Equation]:
+    """The adjoint of every tensor that the tensors named in ``seeds`` depend on, last equation first.
+
+    The adjoint of ``x`` is named ``delta_x``, of a parameter ``nabla_x``; the adjoints of the seeds are given, not
+    derived. ``declared`` says with which indices a tensor's adjoint is to be written, ``slope_form`` how a derivative is.
+    """
+    declared, parameters = dict(declared or {}), set(parameters)
+    for equation in equations:
+        declared.setdefault(equation.name, equation.target)
+    terms: dict[str, list[Term]] = {}
+    reached, waiting = set(seeds), list(reversed(equations))
+    while ready := [e for e in waiting if e.name in reached]:  # once round, unless the equations are a recurrence
+        for equation in ready:
+            y_bar = tensor(bar_name(equation.name, parameters))
+            for name, term in contributions(equation, y_bar, declared, slope_form):
+                terms.setdefault(name, []).append(term)
+                reached.add(name)
+        waiting = [e for e in waiting if e not in ready]
+    order = [e.name for e in reversed(equations) if e.name in terms]
+    order += [name for name in terms if name not in order]
+    return {
+        name: Equation(tensor(bar_name(name, parameters))[declared[name].indices], tuple(terms[name])) for name in order
+    }
+
+
+def bar_name(name: str, parameters: Iterable[str] = ()) -> str:
+    """The name of a tensor's adjoint: the sensitivity ``delta_x``, or a parameter's gradient ``nabla_x``."""
+    return f"nabla_{name}" if name in set(parameters) else f"delta_{name}"
+
+
+def contributions(
+    equation: Equation, y_bar: sp.IndexedBase, declared: dict[str, sp.Indexed], slope_form: SlopeForm | None = None
+) -> Iterable[tuple[str, Term]]:
+    """What each operand of an equation receives from the equation's own adjoint."""
+    for term in equation.terms:
+        for x in tensors_of(term.body):
+            slope = derivative(term.body, x)
+            if slope_form:
+                slope = slope_form(equation, x, slope)
+            if slope == 0:
+                continue
+            at = declared.setdefault(x.base.name, x).indices
+            sensitivity = y_bar[equation.target.indices]
+            if equation.kind == "max":
+                winner = sp.IndexedBase(f"{equation.name}_at", integer=True)
+                for position, (k, *_) in enumerate(term.over):
+                    slope *= sp.KroneckerDelta(winner[(*equation.target.indices, position)], k)
+            yield x.base.name, gather(equation, term, x, sensitivity * slope, at)
+
+
+def derivative(body: sp.Expr, x: sp.Indexed) -> sp.Expr:
+    """The partial derivative of a body by one of its operands, all other operands held."""
+    stand_in = sp.Dummy(real=True)
+    slope = sp.diff(body.xreplace({x: stand_in}), stand_in).doit()
+    slope = slope.replace(sp.Derivative, _prime).replace(sp.Subs, lambda d, new, at: d.subs(dict(zip(new, at, strict=True))))
+    return slope.xreplace({stand_in: x})
+
+
+def _prime(f: sp.Expr, *by: sp.Tuple) -> sp.Expr:
+    """The derivative of an unknown function of one argument, as a function of that argument: sigma'(z)."""
+    return sp.Function(f"{f.func.__name__}'", real=True)(*f.args)
+
+
+def gather(equation: Equation, term: Term, operand: sp.Indexed, factor: sp.Expr, at: tuple[sp.Symbol, ...]) -> Term:
+    """The sum of ``factor`` over all (i, k) at which the equation's term reads ``operand`` at the place ``at``."""
+    own = [i for i in equation.target.indices if isinstance(i, sp.Symbol)]
+    apart = {v: sp.Dummy(v.name, integer=True) for v in (*own, *(k for k, *_ in term.over))}
+    free: dict[sp.Symbol, tuple[sp.Expr, sp.Expr]] = {apart[i]: (sp.Integer(0), size_of(i) - 1) for i in own}
+    moved = term.map(apart)
+    free |= {k: (low, high) for k, low, high in moved.over}
+    place = operand.xreplace(apart)
+
+    solved: dict[sp.Basic, sp.Expr] = {}
+    conditions: list[sp.Expr] = list(moved.conditions)
+    deltas: list[sp.Expr] = []
+    for component, p in zip(place.indices, at, strict=True):
+        gap = sp.expand(component.xreplace(solved) - p)
+        unit = [v for v in free if gap.coeff(v) in (1, -1) and not _address(gap, v)]
+        if not unit:
+            if gap != 0:
+                deltas.append(sp.KroneckerDelta(component.xreplace(solved), p))
+            continue
+        v = unit[-1]  # contracted indices are solved first, so that what remains is an index of the output
+        value = sp.expand(v - gap / gap.coeff(v))
+        low, high = free.pop(v)
+        solved = {k: sp.expand(e.xreplace({v: value})) for k, e in solved.items()} | {v: value}
+        if not (value == p and (low, high) == (0, size_of(p) - 1)):  # else the place's own range already says it
+            conditions += [value - low, high - value]
+    body = (factor.xreplace(apart) * sp.Mul(*deltas)).xreplace(solved)
+    over, left = loop_bounds(free, [sp.expand(c.xreplace(solved)) for c in conditions])
+    back: dict[sp.Basic, sp.Basic] = {}
+    for k, *_ in over:
+        back[k] = fresh(sp.Symbol(k.name, integer=True), [*at, *back.values()])
+    return Term(body, tuple(over), tuple(left)).map(back)
+
+
+def _address(gap: sp.Expr, index: sp.Symbol) -> bool:
+    return any(x.has(index) for x in gap.atoms(sp.Indexed))
+
+
+def loop_bounds(
+    free: Mapping[sp.Symbol, tuple[sp.Expr, sp.Expr]], conditions: Iterable[sp.Expr]
+) -> tuple[list[Range], list[sp.Expr]]:
+    """Conditions that hold a single summed index become bounds of its loop (one step of Fourier-Motzkin)."""
+    lows = {v: [low] for v, (low, _) in free.items()}
+    highs = {v: [high] for v, (_, high) in free.items()}
+    left = []
+    for c in dict.fromkeys(conditions):
+        inside = [v for v in free if c.has(v)]
+        slope = c.coeff(inside[0]) if len(inside) == 1 else sp.Integer(0)
+        rest = sp.expand(c - slope * inside[0]) if inside else c
+        if c.is_nonnegative:
+            continue
+        if slope.is_positive and not rest.has(*inside):
+            lows[inside[0]].append(sp.ceiling(-rest / slope))
+        elif slope.is_negative and not rest.has(*inside):
+            highs[inside[0]].append(sp.floor(rest / -slope))
+        else:
+            left.append(c)
+    return [(v, sp.Max(*lows[v]), sp.Min(*highs[v])) for v in free], left

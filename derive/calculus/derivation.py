@@ -1,0 +1,150 @@
+"""From a definition to what is generated: stable forward equations, and backward equations in closed form."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import sympy as sp
+
+from derive.calculus.adjoint import adjoint, bar_name
+from derive.calculus.equation import Equation, Term, tensor, tensors_of
+from derive.calculus.simplify import closed_form, in_output
+from derive.calculus.stable import stable
+from derive.notation import System
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """A system with everything that follows from it.
+
+    ``defined`` are its equations as they stand, ``adjoints`` what reverse accumulation makes of them, ``closed`` those
+    simplified; ``forward`` and ``backward`` are the stable forms that kernels are made from.
+    """
+
+    system: System
+    defined: list[Equation]
+    adjoints: list[Equation]
+    closed: list[Equation]
+    forward: list[Equation]
+    backward: list[Equation]
+
+
+def derive(system: System, objective: System | None = None) -> Derivation:
+    """Derive the gradient of a system by its inputs and parameters; a cost's by way of the mean ``objective``.
+
+    For a layer the sensitivities of its outputs are given. For a cost nothing is: the objective's own is one.
+    """
+    whole = compose(system, objective) if objective else system
+    parameters = [p.base.name for p in system.parameters]
+    ends = objective.outputs if objective else system.outputs
+    adjoints = adjoint(
+        whole.equations,
+        {x.base.name for x in ends},
+        declared=whole.declared(),
+        parameters=parameters,
+        slope_form=lambda e, x, slope: in_output(e.terms[0].body, slope, x, e.target) if _is_elementwise(e, x) else slope,
+    )
+    wanted = [x.base.name for x in (*system.inputs, *system.parameters)]
+    raw = [e for name, e in adjoints.items() if name not in {t.base.name for t in system.targets}]
+    if objective:
+        one = {tensor(bar_name(x.base.name))[x.indices]: sp.Integer(1) for x in ends}
+        raw = [e.map(one) for e in raw]
+    closed = closed_form(system.equations, raw, system.given)
+    closed = needed(closed, {bar_name(name, parameters) for name in wanted})
+    weights = {x.base.name for x in system.targets}
+    both = stable([*(_logarithms_of_definitions(e, system) for e in system.equations), *closed], weights)
+    derived = {e.name for e in closed}
+    backward = [e for e in both if e.name in derived]
+    read = {name for e in backward for name in e.reads()} | {x.base.name for x in system.outputs}
+    forward = needed([e for e in both if e.name not in derived], read)
+    return Derivation(system, list(system.equations), raw, closed, forward, backward)
+
+
+def _logarithms_of_definitions(equation: Equation, system: System) -> Equation:
+    """Inside a logarithm, a tensor's own definition: ``log(1 / (1 + exp(-z)))`` has a stable form, ``log(a)`` has none."""
+    known = {e.name: e for e in system.equations if e.name != equation.name and _is_product(e)}
+
+    def open_up(argument: sp.Expr) -> sp.Expr:
+        for x in tensors_of(argument):
+            if x.base.name in known:
+                source = known[x.base.name]
+                body = source.terms[0].body.xreplace(dict(zip(source.target.indices, x.indices, strict=True)))
+                argument = argument.xreplace({x: body})
+        return sp.log(argument)
+
+    return replace(equation, terms=tuple(replace(t, body=t.body.replace(sp.log, open_up)) for t in equation.terms))
+
+
+def _is_product(equation: Equation) -> bool:
+    """Whether a logarithm of the equation's right side can be taken apart: a quotient or product with exponentials."""
+    if len(equation.terms) != 1 or equation.terms[0].over or equation.kind != "sum":
+        return False
+    return isinstance(equation.terms[0].body, sp.Mul | sp.Pow)
+
+
+def _is_elementwise(equation: Equation, x: sp.Indexed) -> bool:
+    """Whether the equation gives each component of its target from the same component of ``x`` alone."""
+    if len(equation.terms) != 1 or equation.terms[0].over or equation.kind != "sum":
+        return False
+    return x.indices == equation.target.indices and equation.terms[0].body.atoms(sp.Indexed) == {x}
+
+
+def needed(equations: Sequence[Equation], wanted: set[str]) -> list[Equation]:
+    """The equations that the wanted tensors depend on, in order."""
+    wanted, kept = set(wanted), []
+    for equation in reversed(equations):
+        if equation.name in wanted:
+            kept.append(equation)
+            wanted |= equation.reads()
+    return kept[::-1]
+
+
+def compose(first: System, second: System) -> System:
+    """The system that feeds the last outputs of ``first`` to the inputs of ``second``, and has the outputs of both.
+
+    Other names are kept apart.
+    """
+    if len(first.outputs) < len(second.inputs):
+        raise ValueError(f"{first.name!r} gives {len(first.outputs)} outputs, {second.name!r} takes {len(second.inputs)}")
+    change: dict[sp.Basic, sp.Basic] = {}
+    for x, y in zip(first.outputs[-len(second.inputs) :], second.inputs, strict=True):
+        change[y.base] = x.base
+        for mine, theirs in zip(x.indices, y.indices, strict=True):
+            if mine != theirs:
+                raise ValueError(f"{first.name!r} gives {x}, {second.name!r} takes {y}: index them alike")
+    taken = set(first.declared())
+    for name in second.declared():
+        if tensor(name) not in change and name in taken:
+            change[tensor(name)] = tensor(f"{name}_{second.name}")
+    moved = [_rename(e, change) for e in second.equations]
+    return replace(
+        first,
+        name=f"{first.name}_with_{second.name}",
+        outputs=(*first.outputs, *(_rename_indexed(x, change) for x in second.outputs)),
+        targets=(*first.targets, *second.targets),
+        given=(*first.given, *second.given),
+        settings={**first.settings, **second.settings},
+        equations=[*first.equations, *moved],
+        doc=f"{first.doc}\n{second.doc}",
+    )
+
+
+def _rename_indexed(x: sp.Indexed, change: dict) -> sp.Indexed:
+    return change.get(x.base, x.base)[x.indices]
+
+
+def _rename(equation: Equation, change: dict) -> Equation:
+    places = {x: _rename_indexed(x, change) for t in equation.terms for x in t.body.atoms(sp.Indexed)}
+    terms = tuple(Term(t.body.xreplace(places), t.over, t.conditions) for t in equation.terms)
+    return replace(equation, target=_rename_indexed(equation.target, change), terms=terms)
+
+
+def cancels_pole(cost: Derivation, pair: Derivation, x: str) -> bool:
+    """Whether the sensitivity that a cost sends back has a pole that its composition with a layer cancels."""
+
+    def poles(derivation: Derivation, name: str) -> bool:
+        bodies = [t.body for e in derivation.closed if e.name == name for t in e.terms]
+        return any(
+            p.exp.could_extract_minus_sign() and p.base.atoms(sp.Indexed) for b in bodies for p in b.atoms(sp.Pow)
+        )
+
+    return poles(cost, bar_name(cost.system.inputs[0].base.name)) and not poles(pair, x)

@@ -1,0 +1,221 @@
+"""Simplification of derived equations: derivatives in terms of outputs, common factors cancelled, known sums used.
+
+Nothing is looked up: each form is found by algebra on the definition and equal to what it replaces by construction.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import sympy as sp
+
+from derive.calculus.equation import Equation, Maximum, equations_for, tensors_of
+
+DEGREE = 3  # the highest power of an output that a derivative is sought in
+
+
+def simplified(e: sp.Expr, given: Sequence[sp.Eq] = ()) -> sp.Expr:
+    """An equal expression with fewer operations: sums rid of constant factors, fractions cancelled, given sums used."""
+    e = e.replace(lambda s: isinstance(s, sp.Sum), lambda s: _sum(s, given))
+    if e.has(sp.Piecewise):
+        e = e.replace(
+            lambda p: isinstance(p, sp.Piecewise),
+            lambda p: sp.Piecewise(*((simplified(v, given), c) for v, c in p.args), evaluate=False),
+        )
+        e = _distributed(e)
+    held = {s: sp.Dummy(real=True) for s in e.atoms(sp.Sum, sp.Piecewise)}
+    plain = e.xreplace(held)
+    candidates = [plain, sp.expand(plain)]
+    if plain.is_rational_function(*plain.free_symbols, *plain.atoms(sp.Indexed)):
+        candidates += [sp.cancel(plain), sp.factor(plain)]
+    else:
+        candidates += [sp.powsimp(sp.cancel(sp.expand(plain)))]
+    candidates += [sp.factor_terms(c) for c in candidates]
+    best = min(candidates, key=lambda c: (_cost(c), len(str(c)), str(c)))
+    return _signs_inside(best.xreplace({d: s for s, d in held.items()}))
+
+
+def _signs_inside(e: sp.Expr) -> sp.Expr:
+    """``-(a - 1) a`` as books write it: ``(1 - a) a``."""
+    if isinstance(e, sp.Mul) and e.args[0] == -1:
+        for f in e.args:
+            if isinstance(f, sp.Add) and len(f.args) == 2 and sum(x.could_extract_minus_sign() for x in f.args) == 1:
+                return sp.Mul(*(-g if g is f else g for g in e.args[1:]))
+    return e
+
+
+def _cost(e: sp.Expr) -> int:
+    """Operations; dividing by a tensor counts as four (it is slow and can have a pole), a sum as six."""
+    divisions = sum(1 for p in e.atoms(sp.Pow) if p.exp.could_extract_minus_sign() and p.base.has(sp.Indexed))
+    return sp.count_ops(e) + 3 * divisions + 5 * len(e.atoms(sp.Sum))
+
+
+def _distributed(e: sp.Expr) -> sp.Expr:
+    """A factor beside a single case distinction goes into its branches, where it can cancel."""
+    if isinstance(e, sp.Mul):
+        choices = [f for f in e.args if isinstance(f, sp.Piecewise)]
+        if len(choices) == 1:
+            rest = sp.Mul(*(f for f in e.args if f is not choices[0]))
+            if any(value == 0 or value == 1 for value, _ in choices[0].args):
+                return sp.Piecewise(*((simplified(rest * v), c) for v, c in choices[0].args), evaluate=False)
+    return e
+
+
+def _sum(s: sp.Sum, given: Sequence[sp.Eq]) -> sp.Expr:
+    """A sum of products, each with the factors that do not depend on the summed indices taken out."""
+    summed = [k for k, *_ in s.limits]
+    parts = []
+    for addend in sp.Add.make_args(simplified(sp.expand(s.function), given)):
+        inside, outside = [], []
+        for factor in sp.Mul.make_args(addend):
+            (inside if factor.has(*summed) else outside).append(factor)
+        if not inside:
+            parts.append(addend * sp.Mul(*(high - low + 1 for _, low, high in s.limits)))
+            continue
+        parts.append(sp.Mul(*outside) * _known(sp.Sum(sp.Mul(*inside), *s.limits), given))
+    return sp.Add(*parts)
+
+
+def _known(s: sp.Sum, given: Sequence[sp.Eq]) -> sp.Expr:
+    """A sum whose value a fact gives, at whatever free indices."""
+    for fact in given:
+        if len(s.limits) != 1 or s.limits[0][1:] != fact.lhs.limits[0][1:]:
+            continue
+        k, own = fact.lhs.limits[0][0], s.limits[0][0]
+        wild = {i: sp.Wild(i.name, exclude=[own]) for i in _free_indices(fact.lhs)}
+        found = s.function.match(fact.lhs.function.xreplace({k: own, **wild}))
+        if found is not None:
+            return fact.rhs.xreplace({i: found[w] for i, w in wild.items()})
+    return s
+
+
+def _free_indices(s: sp.Sum) -> list[sp.Symbol]:
+    summed = {k for k, *_ in s.limits}
+    inside = {i for x in s.function.atoms(sp.Indexed) for c in x.indices for i in c.atoms(sp.Symbol) if i.is_integer}
+    return sorted(inside - summed, key=str)
+
+
+def facts(equations: Iterable[Equation]) -> list[sp.Eq]:
+    """What forward equations say of plain sums: from ``mu = sum of z / M``, the sum of z is ``M mu``."""
+    found = []
+    for equation in equations:
+        if equation.kind == "sum" and len(equation.terms) == 1 and len(equation.terms[0].over) == 1:
+            (term,) = equation.terms
+            inside, outside = sp.Integer(1), sp.Integer(1)
+            for factor in sp.Mul.make_args(term.body):
+                inside, outside = (inside * factor, outside) if factor.has(sp.Indexed) else (inside, outside * factor)
+            if isinstance(inside, sp.Indexed):
+                found.append(sp.Eq(sp.Sum(inside, *term.over), equation.target / outside))
+    return found
+
+
+def in_output(value: sp.Expr, slope: sp.Expr, x: sp.Indexed, y: sp.Indexed) -> sp.Expr:
+    """The derivative ``slope`` of ``y = value(x)`` as a polynomial in ``y``, branch by branch, where there is one.
+
+    With ``g = exp(x)`` both are rational in g; the coefficients of ``slope = sum of c_i value**i`` solve a linear system
+    that the powers of g give, so what is found is an identity. Otherwise ``slope`` itself.
+    """
+    if isinstance(slope, sp.Piecewise) and isinstance(value, sp.Piecewise):
+        values = {c: v for v, c in value.args}
+        branches = [(in_output(values[c], s, x, y) if c in values else s, c) for s, c in slope.args]
+        return sp.Piecewise(*branches, evaluate=False)
+    g = sp.Dummy("g", positive=True)
+    value_g, slope_g = (_rational(e, x, g) for e in (value, slope))
+    if value_g is None or slope_g is None or slope_g.is_constant():
+        return slope
+    unknowns = sp.symbols(f"c0:{DEGREE + 1}")
+    gap = slope_g - sp.Add(*(c * value_g**i for i, c in enumerate(unknowns)))
+    numerator, _ = sp.fraction(sp.together(gap))
+    solutions = sp.solve(sp.Poly(sp.expand(numerator), g).coeffs(), unknowns, dict=True)
+    if not solutions:
+        return slope
+    found = {c: solutions[0].get(c, c) for c in unknowns}
+    found = {c: v.subs(dict.fromkeys(unknowns, 0)) for c, v in found.items()}
+    polynomial = sp.Add(*(v * y**i for i, v in enumerate(found.values())))
+    return _signs_inside(min((polynomial, sp.factor(polynomial)), key=_cost))
+
+
+def _rational(e: sp.Expr, x: sp.Indexed, g: sp.Symbol) -> sp.Expr | None:
+    """``e`` with exp(c x) = g**c for integer c, if that makes it rational in g and free of x."""
+    e = sp.expand(sp.sympify(e).rewrite(sp.exp), power_exp=True)
+    for power in e.atoms(sp.exp):
+        multiple = sp.expand(power.exp / x)
+        if not multiple.is_Integer:
+            return None
+        e = e.xreplace({power: g**multiple})
+    e = sp.cancel(sp.together(e))
+    return e if not e.has(x) and e.is_rational_function(g) else None
+
+
+def solved_for_intermediates(equations: Sequence[Equation]) -> list[tuple[sp.Indexed, sp.Expr, sp.Expr]]:
+    """Parts of a product that its result determines: from ``a = e / s``, the exponential ``e`` is ``a * s``.
+
+    Only exponentials and tensors defined as one, over tensors of fewer indices: so nothing is divided by.
+    """
+    exponentials = {e.name for e in equations if len(e.terms) == 1 and isinstance(e.terms[0].body, sp.exp)}
+    found = []
+    for equation in equations:
+        if equation.kind != "sum" or len(equation.terms) != 1 or equation.terms[0].over:
+            continue
+        factors = sp.Mul.make_args(equation.terms[0].body)
+        whole = [f for f in factors if isinstance(f, sp.exp) or (isinstance(f, sp.Indexed) and f.base.name in exponentials)]
+        rest = [f for f in factors if f not in whole]
+        if len(whole) == 1 and rest and all(f.is_Pow and f.exp == -1 and isinstance(f.base, sp.Indexed) for f in rest):
+            found.append((equation.target, whole[0], equation.target / sp.Mul(*rest)))
+    return found
+
+
+def replace_at_any_index(e: sp.Expr, target: sp.Indexed, pattern: sp.Expr, value: sp.Expr) -> sp.Expr:
+    """``pattern``, a function of the target's indices, replaced by ``value`` wherever it stands and at whatever index."""
+    wild = {i: sp.Wild(i.name, properties=(lambda w: w.is_Symbol or w.is_Add,)) for i in target.indices}
+    return e.replace(pattern.xreplace(wild), value.xreplace(wild))
+
+
+def closed_form(
+    forward: Sequence[Equation], backward: Sequence[Equation], given: Sequence[sp.Eq] = ()
+) -> list[Equation]:
+    """The derived equations in terms of outputs, simplified, with intermediate sensitivities put in where it is no loss.
+
+    An elementwise equation takes in what it alone reads, and what is elementwise itself; a sum takes in what is
+    elementwise if that makes it simpler.
+    """
+    products = solved_for_intermediates(forward)
+    given = [*given, *facts(forward)]
+    readers = {e.name: sum(e.name in other.reads() for other in backward) for e in backward}
+
+    def short(e: sp.Expr) -> sp.Expr:
+        for target, pattern, value in products:
+            e = replace_at_any_index(e, target, pattern, value)
+        return simplified(e, given)
+
+    done: dict[str, tuple[sp.Indexed, sp.Expr]] = {}
+    for equation in backward:
+        right = equation.expression()
+        elementwise = {name: known for name, known in done.items() if not known[1].has(sp.Sum)}
+        once = {name: known for name, known in done.items() if readers[name] == 1}
+        if any(t.over for t in equation.terms):
+            right = min((short(right), short(_inlined(right, elementwise))), key=_cost)
+        else:
+            right = short(_inlined(right, {**elementwise, **once}))
+        done[equation.name] = equation.target, right
+    return [e for target, right in done.values() for e in equations_for(target, right)]
+
+
+def _inlined(e: sp.Expr, done: dict[str, tuple[sp.Indexed, sp.Expr]]) -> sp.Expr:
+    for x in tensors_of(e):
+        if x.base.name in done:
+            target, right = done[x.base.name]
+            change = dict(zip(target.indices, x.indices, strict=True))
+            e = e.xreplace({x: _renamed(right, change)})
+    return e
+
+
+def _renamed(right: sp.Expr, change: dict) -> sp.Expr:
+    """``right`` at other indices; summed indices become dummies first, so that none captures an index put in."""
+    return apart(right).xreplace(change)
+
+
+def apart(e: sp.Expr) -> sp.Expr:
+    """The same expression with summed indices of its own."""
+    if isinstance(e, sp.Sum | Maximum):
+        own = {k: sp.Dummy(k.name, integer=True) for k, *_ in e.limits}
+        return e.func(apart(e.function).xreplace(own), *((own[k], low, high) for k, low, high in e.limits))
+    return e.func(*map(apart, e.args)) if e.args and e.has(sp.Sum, Maximum) else e

@@ -1,0 +1,128 @@
+"""Equations as people read them: plain text for docstrings and terminals, LaTeX for pages."""
+
+import sympy as sp
+from sympy.printing.latex import LatexPrinter
+from sympy.printing.str import StrPrinter
+
+from derive.calculus.equation import Equation, Maximum
+
+GREEK = {"delta": r"\delta", "nabla": r"\nabla", "gamma": r"\gamma", "beta": r"\beta", "mu": r"\mu", "sigma": r"\sigma"}
+
+
+class TextPrinter(StrPrinter):
+    """Sums as ``sum_k``, what is added before what is subtracted."""
+
+    def _print_Add(self, e: sp.Add, order: object = None) -> str:
+        text = ""
+        for a in sorted(e.args, key=lambda a: (a.could_extract_minus_sign(), a.has(sp.Sum))):
+            negative = a.could_extract_minus_sign()
+            part = self.parenthesize(-a if negative else a, 40)
+            text += f" - {part}" if negative and text else f"-{part}" if negative else f" + {part}" if text else part
+        return text
+
+    def _print_Sum(self, e: sp.Sum) -> str:
+        body = self.parenthesize(e.function, 40)
+        ranges = []
+        for k, low, high in e.limits:
+            size = k.name.rstrip("0123456789").capitalize()
+            whole = low == 0 and sp.expand(high + 1).free_symbols == {sp.Symbol(size, integer=True, positive=True)}
+            ranges.append(f"sum_{k}" if whole else f"sum_({self._print(low)} <= {k} <= {self._print(high)})")
+        return f"{' '.join(ranges)} {body}"
+
+    def _print_Maximum(self, e: Maximum) -> str:
+        return f"max_{', '.join(str(k) for k, *_ in e.limits)} {self.parenthesize(e.function, 40)}"
+
+    def _print_Mul(self, e: sp.Mul) -> str:
+        sums = [f for f in e.args if isinstance(f, sp.Sum)]
+        if len(sums) == 1:
+            rest = e / sums[0]
+            return f"{self.parenthesize(rest, 50)} {self._print(sums[0])}" if rest != -1 else f"-{self._print(sums[0])}"
+        return super()._print_Mul(e)
+
+    def _print_Piecewise(self, e: sp.Piecewise) -> str:
+        branches = [f"{self._print(v)} if {self._print(c)}" for v, c in e.args[:-1]]
+        last, condition = e.args[-1]
+        tail = self._print(last) + (" otherwise" if condition == True else f" if {self._print(condition)}")  # noqa: E712
+        return "{" + "; ".join([*branches, tail]) + "}"
+
+    def _print_weighed(self, e: sp.Expr) -> str:
+        weight, value = e.args
+        return f"{self.parenthesize(weight, 50)}*{self.parenthesize(value, 51)}"
+
+    def _print_Equality(self, e: sp.Eq) -> str:
+        return f"{self._print(e.lhs)} = {self._print(e.rhs)}"
+
+    def _print_Abs(self, e: sp.Abs) -> str:
+        return f"|{self._print(e.args[0])}|"
+
+
+class LatexEquations(LatexPrinter):
+    """Tensors with their indices as subscripts; ``delta_a`` as the sensitivity of a, ``nabla_w`` as a gradient."""
+
+    def _print_Indexed(self, e: sp.Indexed) -> str:
+        indices = ", ".join(self._print(i) for i in e.indices)
+        return f"{self._tensor(e.base.name)}_{{{indices}}}"
+
+    def _tensor(self, name: str) -> str:
+        if name.startswith("delta_"):
+            return rf"\delta^{{{self._tensor(name[6:])}}}"
+        if name.startswith("nabla_"):
+            return rf"\nabla^{{{self._tensor(name[6:])}}}"
+        stem, _, rest = name.partition("_")
+        if rest == "hat":
+            return rf"\hat{{{GREEK.get(stem, stem)}}}"
+        stem = GREEK.get(stem, stem if len(stem) == 1 else rf"\mathrm{{{stem}}}")
+        return rf"{stem}^{{\mathrm{{{rest}}}}}".replace("_", r"\_") if rest else stem
+
+    def _print_Maximum(self, e: Maximum) -> str:
+        return rf"\max_{{{', '.join(str(k) for k, *_ in e.limits)}}} {self.parenthesize(e.function, 50)}"
+
+    def _print_Sum(self, e: sp.Sum) -> str:
+        ranges = "".join(rf"\sum_{{{self._print(k)}}} " for k, *_ in e.limits)
+        return ranges + self.parenthesize(e.function, 40)
+
+    def _print_weighed(self, e: sp.Expr) -> str:
+        weight, value = e.args
+        return rf"{self.parenthesize(weight, 50)} {self.parenthesize(value, 51)}"
+
+
+def equation_text(equation: Equation) -> str:
+    """``target = right side`` in one line of plain text."""
+    printer = TextPrinter()
+    return f"{printer.doprint(equation.target)} = {printer.doprint(_unfolded(equation))}"
+
+
+def equation_latex(equation: Equation) -> str:
+    """``target = right side`` in LaTeX."""
+    printer = LatexEquations()
+    return f"{printer.doprint(equation.target)} = {printer.doprint(_unfolded(equation))}"
+
+
+def _unfolded(equation: Equation) -> sp.Expr:
+    """The right side with its sums, in which SymPy would pull a case distinction out of the sum."""
+    held: dict[sp.Expr, sp.Expr] = {}
+    for t in equation.terms:
+        for p in t.body.atoms(sp.Piecewise):
+            held[p] = sp.Dummy(real=True)
+    if equation.kind == "max" or not held or not any(t.over for t in equation.terms):
+        return equation.expression()
+    shown = Equation(equation.target, tuple(t.map(held) for t in equation.terms), equation.kind).expression()
+    return shown.replace(lambda s: s in held.values(), lambda s: _Shown(next(p for p, d in held.items() if d == s)))
+
+
+class _Shown(sp.Function):
+    """A case distinction held still inside a sum, for printing."""
+
+    nargs = 1
+
+    def __new__(cls, e: sp.Piecewise) -> "_Shown":
+        return sp.Expr.__new__(cls, sp.Tuple(*(sp.Tuple(v, c) for v, c in e.args)))
+
+    def _as_cases(self) -> sp.Piecewise:
+        return sp.Piecewise(*((v, c) for v, c in self.args[0]), evaluate=False)
+
+    def _sympystr(self, printer: StrPrinter) -> str:
+        return printer._print(self._as_cases())
+
+    def _latex(self, printer: LatexPrinter, exp: object = None) -> str:
+        return printer._print(self._as_cases())

@@ -1,0 +1,9 @@
+"""Leaky rectifier: slope 0.1 where the input is not positive, as in Darknet."""
+
+from derive.notation import cases, indices, otherwise, system, tensors
+
+n, j = indices("n j")
+z, a = tensors("z a")
+
+with system("leaky", inputs=[z[n, j]], outputs=[a[n, j]]) as leaky:
+    leaky.a[n, j] = cases((z[n, j], z[n, j] > 0), (z[n, j] / 10, otherwise))

@@ -1,0 +1,413 @@
+"""Definitions to modules: derive, lower, render, write. `derive generate` is this file."""
+
+import difflib
+import importlib
+import os
+import pkgutil
+import runpy
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import sympy as sp
+
+from derive import forward as definitions
+from derive.calculus.adjoint import bar_name
+from derive.calculus.derivation import Derivation, cancels_pole, compose, derive
+from derive.calculus.equation import Equation, Term, tensor
+from derive.calculus.text import equation_text
+from derive.lowering.approximation import formats
+from derive.lowering.kernel import Kernel
+from derive.lowering.lower import lower, lower_update
+from derive.notation import DefinitionError, System, systems_in
+
+ROOT = Path(__file__).resolve().parent.parent
+RUNTIME = ("__init__", "definition", "engine", "native", "network", "plan", "program")
+FOLDERS = {"Layer": "layers", "Pair": "layers", "Cost": "costs", "Rule": "rules"}
+
+
+def template_folder() -> Path:
+    """Where the templates are: beside this package in a wheel, at the root of a checkout."""
+    inside = Path(__file__).resolve().parent / "templates"
+    return inside if inside.is_dir() else ROOT / "templates"
+
+
+def own_systems() -> dict[str, System]:
+    """Every definition in ``derive/forward``, by name."""
+    found: dict[str, System] = {}
+    for module in pkgutil.iter_modules(definitions.__path__):
+        namespace = vars(importlib.import_module(f"derive.forward.{module.name}"))
+        found |= {s.name: s for s in systems_in(namespace)}
+    return found
+
+
+def systems_of_file(path: Path) -> dict[str, System]:
+    """The definitions of a user's file, by name.
+
+    Raises DefinitionError, naming the file and what is wrong, if it cannot be read as definitions.
+    """
+    if not path.is_file():
+        raise DefinitionError(f"{path}: there is no such file; give a Python file of definitions")
+    try:
+        namespace = runpy.run_path(str(path))
+    except DefinitionError:
+        raise
+    except Exception as error:  # whatever a user's file may raise, the user needs the line
+        line = _line_in(error, path)
+        raise DefinitionError(f"{path}:{line}: {type(error).__name__}: {error}") from error
+    found = {s.name: s for s in systems_in(namespace)}
+    if not found:
+        raise DefinitionError(f"{path}: no definition; state one with `with system(...) as name:`")
+    return found
+
+
+def _line_in(error: Exception, path: Path) -> int:
+    if isinstance(error, SyntaxError) and error.lineno:
+        return error.lineno
+    trace, line = error.__traceback__, 1
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(path):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
+# What a template needs ------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Module:
+    """One file to write: its kernels, and the definition that names them."""
+
+    name: str
+    kind: str
+    doc: str
+    forward: list[str]
+    backward: list[str]
+    fields: dict[str, Any]
+    phases: dict[str, list[dict]]
+    runtime: str = "."
+    kernels: list[dict] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.kernels = [k for phase in self.phases.values() for k in phase]
+
+    @property
+    def constant(self) -> str:
+        return self.name.upper()
+
+    @property
+    def functions(self) -> list[str]:
+        return sorted({f for k in self.kernels for f in k["functions"] if f != "sqrt"})
+
+    @property
+    def needs_sqrt(self) -> bool:
+        return any("sqrt" in k["functions"] for k in self.kernels)
+
+    @property
+    def engine(self) -> list[str]:
+        return sorted({s.routine for k in self.kernels for s in _contracts(k["body"])})
+
+
+def _contracts(body: list) -> list:
+    found = []
+    for s in body:
+        if type(s).__name__ == "Contract":
+            found.append(s)
+        found += _contracts(getattr(s, "body", []))
+    return found
+
+
+def _shown(x: sp.Indexed) -> str:
+    return f"{x.base.name}[{', '.join(map(str, x.indices))}]"
+
+
+def _slots(arguments: dict[str, tuple[str, ...]]) -> list[str]:
+    return [f"{name}[{', '.join(at) or 'one'}]" for name, at in arguments.items()]
+
+
+def _kernel_view(k: Kernel, notes: Sequence[str]) -> dict:
+    flat = {name: ("i",) for name in k.arguments} if k.flat else k.arguments
+    slots = _slots(flat) + (["scratch"] if k.contracts else [])
+    shapes = ", ".join(
+        f"{name} ({', '.join(i.rstrip('0123456789').capitalize() for i in at) or '1'}{',' if len(at) == 1 else ''})"
+        for name, at in k.arguments.items()
+    )
+    return {
+        "name": k.name,
+        "equations": k.equations,
+        "parameters": [*k.arguments, *(["scratch"] if k.contracts else []), *k.scalars, "first", "last"],
+        "slots": tuple(slots),
+        "split": "i" if k.flat else k.split,
+        "writes": k.writes,
+        "scalars": k.scalars,
+        "functions": k.functions,
+        "notes": list(notes),
+        "shapes": shapes + (" (all as one row)" if k.flat and any(len(at) > 1 for at in k.arguments.values()) else ""),
+        "typed": k.typed,
+        "body": k.body,
+    }
+
+
+def _names(system: System, kind: str) -> dict[str, str]:
+    """What each kernel is called, by the tensor that it computes last."""
+    inputs = [x.base.name for x in system.inputs]
+    names = {e.name: f"{system.name}_{e.name}" for e in system.equations}
+    names |= {x.base.name: f"{system.name}_{'cost' if kind != 'Layer' else 'forward'}" for x in system.outputs}
+    if len(system.outputs) > 1 and kind == "Layer":
+        names |= {x.base.name: f"{system.name}_{x.base.name}" for x in system.outputs}
+    what = "output" if kind == "Cost" else "input"
+    for x in inputs:
+        names[f"delta_{x}"] = f"{system.name}_{what if len(inputs) == 1 else x}_sensitivity"
+    for p in system.parameters:
+        names[f"nabla_{p.base.name}"] = f"{system.name}_{p.base.name}_gradient"
+    return names
+
+
+class _Names(dict):
+    """Names for derived tensors that no rule foresees."""
+
+    def __init__(self, system: System, kind: str) -> None:
+        super().__init__(_names(system, kind))
+        self._system = system
+
+    def __contains__(self, key: object) -> bool:
+        return True
+
+    def __missing__(self, key: str) -> str:
+        return f"{self._system.name}_{key}"
+
+
+def module_for(derivation: Derivation, kind: str, runtime: str, citations: dict[str, list[str]] | None = None) -> Module:
+    """The module of a layer, a cost, or a pair of both."""
+    system = derivation.system
+    lowered = lower(derivation, _Names(system, kind))
+    fields: dict[str, Any] = {}
+    if kind == "Pair":
+        fields |= {"layer": None, "cost": None}
+    fields["inputs"] = tuple(map(_shown, system.inputs))
+    if system.targets:
+        fields["targets"] = tuple(map(_shown, system.targets))
+    fields["outputs"] = tuple(map(_shown, system.outputs))
+    if kind == "Layer" and system.parameters:
+        fields["parameters"] = tuple(map(_shown, system.parameters))
+        fields["storage"] = tuple(_slots(lowered.storage))
+        fields["fan_in"] = _fan_in(derivation)
+        if system.initial:
+            fields["initial"] = {b.name: float(v) for b, v in system.initial.items()}
+    if kind == "Cost" and system.given:
+        fields["totals"] = {str(g.lhs.limits[0][0]): float(g.rhs) for g in system.given if isinstance(g.lhs, sp.Sum)}
+    buffers = {**lowered.forward.buffers, **lowered.backward.buffers}
+    if buffers:
+        fields["buffers"] = tuple(_slots(buffers))
+    if system.settings:
+        fields["settings"] = {s.name: float(v) for s, v in system.settings.items()}
+    return Module(
+        name=system.name,
+        kind=kind,
+        doc=system.doc,
+        forward=[equation_text(e) for e in derivation.defined],
+        backward=[equation_text(e) for e in derivation.closed],
+        fields=fields,
+        phases={
+            phase: [_kernel_view(k, _notes(k, derivation, citations or {})) for k in kernels]
+            for phase, kernels in (("forward", lowered.forward.kernels), ("backward", lowered.backward.kernels))
+        },
+        runtime=runtime,
+    )
+
+
+def _notes(k: Kernel, derivation: Derivation, citations: dict[str, list[str]]) -> list[str]:
+    """Where the equation comes from, and what documents say of it."""
+    notes = []
+    derived = {e.name for e in derivation.closed}
+    if derived & set(k.writes):
+        sources = [equation_text(e) for e in derivation.defined]
+        notes.append("From " + "; ".join(sources) + ".")
+    elif [equation_text(e) for e in derivation.defined] != k.equations:
+        notes.append("Stable form of " + "; ".join(equation_text(e) for e in derivation.defined) + ".")
+    cited = [c for name in k.writes for c in citations.get(name, [])]
+    if cited:
+        notes.append("Documents: " + "; ".join(cited) + ".")
+    return notes
+
+
+def _fan_in(derivation: Derivation) -> dict[str, tuple[str, ...]]:
+    """For each parameter of a contraction, the indices it is summed over: how many addends its outputs have."""
+    found = {}
+    for equation in derivation.defined:
+        for term in equation.terms:
+            summed = [k for k, *_ in term.over]
+            for p in derivation.system.parameters:
+                for x in term.body.atoms(sp.Indexed):
+                    inside = [str(own) for own, i in zip(p.indices, x.indices, strict=False) if i in summed]
+                    if x.base.name == p.base.name and inside and len(term.body.atoms(sp.Indexed)) > 1:
+                        found[p.base.name] = tuple(inside)
+    return found
+
+
+def rule_module(rule: System, penalty: System | None, runtime: str) -> Module:
+    """The module of an update rule: the gradient it is given, plus that of the penalty on weights."""
+    parameter, gradient = rule.parameters[0], rule.gradient[0]
+    equations = list(rule.equations)
+    settings = {s.name: (None if v is None else float(v)) for s, v in rule.settings.items()}
+    doc = rule.doc
+    if penalty is not None:
+        slope = derive(penalty).adjoints
+        weights = penalty.parameters[0]
+        (added,) = [e for e in slope if e.name == bar_name(weights.base.name, [weights.base.name])]
+        one = {tensor(bar_name(x.base.name))[x.indices]: sp.Integer(1) for x in penalty.outputs}
+        extra = added.map(one).expression().xreplace({weights: parameter})
+        total = tensor(f"{gradient.base.name}_total")[gradient.indices]
+        equations = [Equation(total, (Term(gradient), Term(extra)))] + [e.map({gradient: total}) for e in equations]
+        settings |= {s.name: float(v) for s, v in penalty.settings.items()}
+        doc += f"\n\n{total} adds the gradient of the penalty: {penalty.doc[0].lower()}{penalty.doc[1:]}"
+    states = tuple(x.base.name for x in rule.states)
+    k = lower_update(equations, f"{rule.name}_update", states, parameter.base.name)
+    fields = {"parameter": parameter.base.name, "gradient": gradient.base.name, "states": states, "settings": settings}
+    forward = [equation_text(e) for e in rule.equations]
+    return Module(rule.name, "Rule", doc, forward, [], fields, {"update": [_kernel_view(k, [])]}, runtime)
+
+
+# Writing --------------------------------------------------------------------------------------------------------------
+
+
+def environment() -> jinja2.Environment:
+    """Jinja as all templates use it."""
+    loader = jinja2.FileSystemLoader(template_folder())
+    return jinja2.Environment(loader=loader, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+
+
+def formatted(texts: dict[str, str]) -> dict[str, str]:
+    """The texts as `ruff format` leaves them."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in texts.items():
+            path = Path(folder, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        settings = ["--isolated", "--line-length", "120", "--target-version", "py311"]
+        ruff = [sys.executable, "-m", "ruff"]
+        sort = [*ruff, "check", "--quiet", "--fix-only", "--select", "I", *settings, folder]
+        for command in (sort, [*ruff, "format", "--quiet", *settings, folder]):
+            subprocess.run(command, check=True)
+        return {name: Path(folder, name).read_text(encoding="utf-8") for name in texts}
+
+
+def modules(systems: dict[str, System], others: dict[str, System], runtime: str) -> list[Module]:
+    """A module for each of ``systems``, and for each pair of theirs with ``others`` whose derivatives simplify."""
+    known = {**others, **systems}
+    objective, penalty = known.get("objective"), known.get("weight_decay")
+    found, costs, activations = [], {}, {}
+    for s in systems.values():
+        if s.kind == "rule":
+            found.append(rule_module(s, penalty, runtime))
+        elif s.kind == "layer" and s is objective:
+            found.append(module_for(derive(s), "Layer", runtime))
+        elif s.kind in ("layer", "cost"):
+            found.append(module_for(derive(s, objective if s.kind == "cost" else None), s.kind.capitalize(), runtime))
+    for s in known.values():
+        if s.kind == "cost":
+            costs[s.name] = s
+        elif s.kind == "layer" and s is not objective and not s.parameters and len(s.inputs) == len(s.outputs) == 1:
+            activations[s.name] = s
+    for cost in costs.values():
+        alone = derive(cost, objective)
+        for layer in activations.values():
+            if layer.name not in systems and cost.name not in systems:
+                continue
+            if [i for x in layer.outputs for i in x.indices] != [i for x in cost.inputs for i in x.indices]:
+                continue
+            pair = derive(compose(layer, cost), objective)
+            if cancels_pole(alone, pair, bar_name(layer.inputs[0].base.name)):
+                module = module_for(pair, "Pair", runtime)
+                module.fields |= {"layer": layer.name, "cost": cost.name}
+                found.append(module)
+    return found
+
+
+def render(systems: dict[str, System], others: dict[str, System], *, own: bool) -> dict[str, str]:
+    """Every file to write, by its path inside the output folder."""
+    env = environment()
+    made = modules(systems, others, "." if own else "generated")
+    texts = {}
+    for m in made:
+        folder = f"{FOLDERS[m.kind]}/" if own else ""
+        view = {**m.__dict__, "constant": m.constant, "functions": m.functions, "needs_sqrt": m.needs_sqrt, "engine": m.engine}
+        view["fields"] = {k: repr(v) for k, v in m.fields.items()}
+        texts[f"{folder}{m.name}.py"] = env.get_template("kernels.py.j2").render(module=view)
+    if own:
+        for folder in sorted(set(FOLDERS.values())):
+            names = sorted((m.name, m.constant) for m in made if FOLDERS[m.kind] == folder)
+            texts[f"{folder}/__init__.py"] = env.get_template("folder.py.j2").render(folder=folder, names=names)
+        texts["functions.py"] = env.get_template("functions.py.j2").render(formats=formats(), tanh_far=10.0)
+        for name in RUNTIME:
+            texts[f"{name}.py"] = (template_folder() / "runtime" / f"{name}.py").read_text(encoding="utf-8")
+    else:
+        names = sorted((m.name, m.constant) for m in made)
+        texts["__init__.py"] = env.get_template("package.py.j2").render(names=names)
+    return formatted(texts)
+
+
+def generate(files: Sequence[Path] = (), output: Path | None = None, *, check: bool = False) -> tuple[list[str], str]:
+    """Write the modules of our definitions, or of the user's ``files``, to ``output``.
+
+    Returns what was written (with ``check``: what is stale, and the diff; then nothing is written). Raises
+    DefinitionError for definitions that cannot stand, and for a user's files without an output folder.
+    """
+    ours = own_systems()
+    if files:
+        if output is None:
+            raise DefinitionError("definitions of your own need a folder to go to: add --output DIR")
+        systems: dict[str, System] = {}
+        for path in files:
+            systems |= systems_of_file(Path(path))
+        texts = render(systems, ours, own=False)
+    else:
+        output = output or ROOT / "generated"
+        texts = render(ours, {}, own=True)
+    stale, diff = compare(texts, output, whole=not files)
+    if check:
+        return stale, diff
+    write(texts, output, remove=[name for name in stale if name not in texts])
+    return sorted(texts), diff
+
+
+def compare(texts: dict[str, str], folder: Path, *, whole: bool) -> tuple[list[str], str]:
+    """The files that differ from ``texts``, and the difference; with ``whole``, files too many as well."""
+    names = set(texts)
+    if whole and folder.is_dir():
+        names |= {p.relative_to(folder).as_posix() for p in folder.rglob("*.py")}
+    stale, lines = [], []
+    for name in sorted(names):
+        path = folder / name
+        old = path.read_text(encoding="utf-8") if path.is_file() else ""
+        if not path.is_file() or old != texts.get(name, ""):
+            stale.append(name)
+            lines += difflib.unified_diff(
+                old.splitlines(keepends=True), texts.get(name, "").splitlines(keepends=True), str(path), "derived"
+            )
+    return stale, "".join(lines)
+
+
+def write(texts: dict[str, str], folder: Path, remove: Iterable[str] = ()) -> None:
+    """Write every file whole: all are staged beside their places, then moved there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=".derive-", dir=folder))
+    try:
+        for number, text in enumerate(texts.values()):
+            (staging / str(number)).write_text(text, encoding="utf-8")
+        for number, name in enumerate(texts):
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(staging / str(number), path)
+        for name in remove:
+            (folder / name).unlink(missing_ok=True)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+

@@ -1,0 +1,76 @@
+"""What lowering makes and templates print: kernels of loops, assignments and contractions, expressions as Python text."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Comment:
+    """A line that says why."""
+
+    text: str
+
+
+@dataclass
+class Assign:
+    """``left operator right``, the operator being ``=``, ``+=`` or ``*=``."""
+
+    left: str
+    right: str
+    operator: str = "="
+
+
+@dataclass
+class Loop:
+    """``for index in range(first, last)``."""
+
+    index: str
+    first: str
+    last: str
+    body: list = field(default_factory=list)
+
+
+@dataclass
+class If:
+    """``if condition``."""
+
+    condition: str
+    body: list = field(default_factory=list)
+
+
+@dataclass
+class Contract:
+    """A call of the contraction engine: its routine and its arguments by name, in order."""
+
+    routine: str
+    arguments: dict[str, str]
+
+
+@dataclass
+class Kernel:
+    """One generated function over ``[first, last)`` of its split index.
+
+    ``arguments`` are arrays with their indices in the order of storage; ``flat`` says that the kernel sees each of them as
+    one long row, because it treats all elements alike.
+    """
+
+    name: str
+    equations: list[str]
+    arguments: dict[str, tuple[str, ...]]
+    writes: tuple[str, ...]
+    split: str
+    body: list
+    scalars: tuple[str, ...] = ()
+    functions: tuple[str, ...] = ()
+    flat: bool = False
+    contracts: bool = False
+    local: bool = True  # whether a row of the split reads only its own row of what shares the split index
+    notes: list[str] = field(default_factory=list)
+    typed: str = ""  # the array whose dtype the arithmetic has, if any constant needs one
+
+
+@dataclass
+class Phase:
+    """Kernels that run one after the other, and the arrays that they hand on to each other."""
+
+    kernels: list[Kernel]
+    buffers: dict[str, tuple[str, ...]]

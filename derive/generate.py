@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import importlib.util
 import os
 import pkgutil
 import runpy
@@ -9,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +38,12 @@ def template_folder() -> Path:
     """Where the templates are: beside this package in a wheel, at the root of a checkout."""
     inside = Path(__file__).resolve().parent / "templates"
     return inside if inside.is_dir() else ROOT / "templates"
+
+
+def installed_package() -> Path:
+    """The folder of the ``generated`` package that programs import."""
+    found = importlib.util.find_spec("generated")
+    return Path(found.origin).parent if found and found.origin else ROOT / "generated"
 
 
 def own_systems() -> dict[str, System]:
@@ -107,21 +115,23 @@ class Module:
         return sorted({f for k in self.kernels for f in k["functions"] if f != "sqrt"})
 
     @property
+    def program(self) -> list[str]:
+        """What the module takes from the runtime's program."""
+        return ["Kernel", *(["span"] if any(s.plain for k in self.kernels for s in _found(k["body"], "Loop")) else [])]
+
+    @property
     def needs_sqrt(self) -> bool:
         return any("sqrt" in k["functions"] for k in self.kernels)
 
     @property
     def engine(self) -> list[str]:
-        return sorted({s.routine for k in self.kernels for s in _contracts(k["body"])})
+        return sorted({s.routine for k in self.kernels for s in _found(k["body"], "Contract")})
 
 
-def _contracts(body: list) -> list:
-    found = []
-    for s in body:
-        if type(s).__name__ == "Contract":
-            found.append(s)
-        found += _contracts(getattr(s, "body", []))
-    return found
+def _found(body: list, kind: str) -> list:
+    """The statements of one kind, at any depth."""
+    inside = [s for outer in body for s in _found(getattr(outer, "body", []), kind)]
+    return [s for s in body if type(s).__name__ == kind] + inside
 
 
 def _shown(x: sp.Indexed) -> str:
@@ -139,9 +149,10 @@ def _kernel_view(k: Kernel, notes: Sequence[str]) -> dict:
         f"{name} ({', '.join(i.rstrip('0123456789').capitalize() for i in at) or '1'}{',' if len(at) == 1 else ''})"
         for name, at in k.arguments.items()
     )
+    all_as_one = k.flat and any(len(at) > 1 for at in k.arguments.values())
     return {
         "name": k.name,
-        "equations": k.equations,
+        "equations": [line for e in k.equations for line in textwrap.wrap(e, 110, subsequent_indent="    ")],
         "parameters": [*k.arguments, *(["scratch"] if k.contracts else []), *k.scalars, "first", "last"],
         "slots": tuple(slots),
         "split": "i" if k.flat else k.split,
@@ -149,10 +160,21 @@ def _kernel_view(k: Kernel, notes: Sequence[str]) -> dict:
         "scalars": k.scalars,
         "functions": k.functions,
         "notes": list(notes),
-        "shapes": shapes + (" (all as one row)" if k.flat and any(len(at) > 1 for at in k.arguments.values()) else ""),
+        "shapes": textwrap.wrap(
+            f"Shapes: {shapes}{' (all as one row)' if all_as_one else ''}; float32 or float64, C-contiguous.", 110
+        ),
         "typed": k.typed,
         "body": k.body,
     }
+
+
+def _wrapped(text: str) -> str:
+    return "\n".join(part for line in text.splitlines() for part in (textwrap.wrap(line, 116) or [""]))
+
+
+def _lines(equations: Sequence[Equation]) -> list[str]:
+    """The equations as text, each on one line or, if long, on several."""
+    return [line for e in equations for line in textwrap.wrap(equation_text(e), 110, subsequent_indent="    ")]
 
 
 def _names(system: System, kind: str) -> dict[str, str]:
@@ -211,9 +233,9 @@ def module_for(derivation: Derivation, kind: str, runtime: str, citations: dict[
     return Module(
         name=system.name,
         kind=kind,
-        doc=system.doc,
-        forward=[equation_text(e) for e in derivation.defined],
-        backward=[equation_text(e) for e in derivation.closed],
+        doc=_wrapped(system.doc),
+        forward=_lines(derivation.defined),
+        backward=_lines(derivation.closed),
         fields=fields,
         phases={
             phase: [_kernel_view(k, _notes(k, derivation, citations or {})) for k in kernels]
@@ -226,16 +248,16 @@ def module_for(derivation: Derivation, kind: str, runtime: str, citations: dict[
 def _notes(k: Kernel, derivation: Derivation, citations: dict[str, list[str]]) -> list[str]:
     """Where the equation comes from, and what documents say of it."""
     notes = []
-    derived = {e.name for e in derivation.closed}
-    if derived & set(k.writes):
-        sources = [equation_text(e) for e in derivation.defined]
-        notes.append("From " + "; ".join(sources) + ".")
-    elif [equation_text(e) for e in derivation.defined] != k.equations:
-        notes.append("Stable form of " + "; ".join(equation_text(e) for e in derivation.defined) + ".")
+    defined = [equation_text(e) for e in derivation.defined]
+    if {e.name for e in derivation.closed} & set(k.writes):
+        notes.append(f"From {'; '.join(defined)}.")
+    elif not set(k.equations) <= set(defined):
+        own = {e.name for e in derivation.defined} & set(k.writes)
+        notes.append(f"Stable form of {'; '.join(equation_text(e) for e in derivation.defined if e.name in own)}.")
     cited = [c for name in k.writes for c in citations.get(name, [])]
     if cited:
-        notes.append("Documents: " + "; ".join(cited) + ".")
-    return notes
+        notes.append(f"Documents: {'; '.join(cited)}.")
+    return [line for note in notes for line in textwrap.wrap(note, 110, subsequent_indent="    ")]
 
 
 def _fan_in(derivation: Derivation) -> dict[str, tuple[str, ...]]:
@@ -271,8 +293,7 @@ def rule_module(rule: System, penalty: System | None, runtime: str) -> Module:
     states = tuple(x.base.name for x in rule.states)
     k = lower_update(equations, f"{rule.name}_update", states, parameter.base.name)
     fields = {"parameter": parameter.base.name, "gradient": gradient.base.name, "states": states, "settings": settings}
-    forward = [equation_text(e) for e in rule.equations]
-    return Module(rule.name, "Rule", doc, forward, [], fields, {"update": [_kernel_view(k, [])]}, runtime)
+    return Module(rule.name, "Rule", _wrapped(doc), _lines(rule.equations), [], fields, {"update": [_kernel_view(k, [])]}, runtime)
 
 
 # Writing --------------------------------------------------------------------------------------------------------------
@@ -338,14 +359,15 @@ def render(systems: dict[str, System], others: dict[str, System], *, own: bool) 
     texts = {}
     for m in made:
         folder = f"{FOLDERS[m.kind]}/" if own else ""
-        view = {**m.__dict__, "constant": m.constant, "functions": m.functions, "needs_sqrt": m.needs_sqrt, "engine": m.engine}
+        derived = ("constant", "functions", "needs_sqrt", "engine", "program")
+        view = {**m.__dict__, **{name: getattr(m, name) for name in derived}}
         view["fields"] = {k: repr(v) for k, v in m.fields.items()}
         texts[f"{folder}{m.name}.py"] = env.get_template("kernels.py.j2").render(module=view)
     if own:
         for folder in sorted(set(FOLDERS.values())):
             names = sorted((m.name, m.constant) for m in made if FOLDERS[m.kind] == folder)
             texts[f"{folder}/__init__.py"] = env.get_template("folder.py.j2").render(folder=folder, names=names)
-        texts["functions.py"] = env.get_template("functions.py.j2").render(formats=formats(), tanh_far=10.0)
+        texts["functions.py"] = env.get_template("functions.py.j2").render(formats=formats())
         for name in RUNTIME:
             texts[f"{name}.py"] = (template_folder() / "runtime" / f"{name}.py").read_text(encoding="utf-8")
     else:
@@ -369,7 +391,7 @@ def generate(files: Sequence[Path] = (), output: Path | None = None, *, check: b
             systems |= systems_of_file(Path(path))
         texts = render(systems, ours, own=False)
     else:
-        output = output or ROOT / "generated"
+        output = output or installed_package()
         texts = render(ours, {}, own=True)
     stale, diff = compare(texts, output, whole=not files)
     if check:

@@ -16,6 +16,7 @@ DIGITS = 60
 with mp.workdps(DIGITS):
     LOG2 = log(2)
 POINTS = 200  # at which an error is measured
+TANH_FAR = 0.5625  # beyond it tanh(x) = 1 - 2 / (e^(2 x) + 1) loses nothing: its second part is at most a half
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,6 @@ REMAINDERS = (
         share=lambda z: z * sqrt(z) / tanh(sqrt(z)) if z else mpf(0),
     ),
 )
-TANH_FAR = 0.5625  # from here on tanh(x) = 1 - 2 / (e^(2 x) + 1) loses nothing: its second part is at most a half
 
 
 @dataclass(frozen=True)
@@ -98,18 +98,22 @@ class Format:
         return math.ceil((self.bias + 1) * math.log(2))
 
     @property
+    def tanh_far(self) -> float:
+        return TANH_FAR
+
+    @property
     def root_half(self) -> str:
         """The bits of the square root of a half."""
         return f"0x{np.sqrt(np.dtype(self.dtype).type(0.5)).view(self.word):X}"
 
 
 def _rounded(value: mpf, dtype: str) -> float:
-    """The number of this dtype nearest to the value (by way of float64: two roundings, of which the first is harmless)."""
+    """The number of this dtype nearest to the value (by way of float64, whose rounding is harmless)."""
     return float(np.dtype(dtype).type(float(value)))
 
 
 def polynomial(remainder: Remainder, dtype: str) -> Polynomial:
-    """The polynomial of the smallest degree whose error in this dtype is below an eighth of a unit in the last place."""
+    """The polynomial of least degree whose error in this dtype is below an eighth of a unit in the last place."""
     finest = mpf(float(np.finfo(dtype).eps)) / 16
     with mp.workdps(DIGITS):
         low, high = remainder.interval()

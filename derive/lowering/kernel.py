@@ -21,12 +21,13 @@ class Assign:
 
 @dataclass
 class Loop:
-    """``for index in range(first, last)``."""
+    """``for index in range(first, last)``; ``plain``: the index is only ever an address as it stands."""
 
     index: str
     first: str
     last: str
     body: list = field(default_factory=list)
+    plain: bool = False
 
 
 @dataclass

@@ -65,7 +65,7 @@ def lower_update(equations: Sequence[Equation], name: str, states: Sequence[str]
     changed = [parameter, *states]
     lines += [Assign(f"{t}[i]", f"{t}_new") for t in changed]
     arrays = {t: ("i",) for t in [*changed, *sorted(set(declared) - set(changed) - set(nest.locals))]}
-    return _kernel(nest, name, equations, arrays, tuple(changed), _hoisted(nest) + [Loop("i", "first", "last", lines)], flat=True)
+    return _kernel(nest, name, equations, arrays, tuple(changed), _hoisted(nest) + [Loop("i", "first", "last", lines, plain=True)], flat=True)
 
 
 def _given(system) -> set[str]:
@@ -198,7 +198,7 @@ def _flat(equation: Equation, name: str, nest: Nest) -> Kernel:
     change = {x: x.base[i] for t in equation.terms for x in (*tensors_of(t.body), equation.target)}
     moved = Equation(equation.target.base[i], tuple(Term(t.body.xreplace(change)) for t in equation.terms))
     (place, whole) = f"{equation.name}[i]", sp.Add(*(t.body for t in moved.terms))
-    body = [Loop("i", "first", "last", list(flat.statements({place: whole})))]
+    body = [Loop("i", "first", "last", list(flat.statements({place: whole})), plain=True)]
     kernel = _kernel(flat, name, [equation], _signature(nest.arrays, {equation.name}), (equation.name,), _hoisted(flat) + body, flat=True)
     kernel.split = nest.split
     return kernel

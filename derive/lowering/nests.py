@@ -187,4 +187,14 @@ def accumulated(nest: Nest, equation: Equation) -> list:
             added = nest.statements({place: term.body})
             added[-1].operator = "+="
             lines += nest.loops([*term.over, *ranges], nest.conditional(term.conditions, added))
+    return _plain_spans(lines, nest.split)
+
+
+def _plain_spans(lines: list, split: str) -> list:
+    """Marks the loops over the split index: here it is an address as it stands, never part of an affine one."""
+    for line in lines:
+        if isinstance(line, Loop):
+            line.plain = line.index == split
+        if isinstance(line, Loop | If):
+            _plain_spans(line.body, split)
     return lines

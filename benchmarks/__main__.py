@@ -1,0 +1,158 @@
+"""Run every comparison, print the table, write results.json; ``--readme`` puts the table into README.md."""
+
+import argparse
+import json
+import os
+import platform
+import re
+from pathlib import Path
+
+import llvmlite.binding as llvm
+import numba
+import numpy as np
+
+from benchmarks import networks
+from benchmarks.startup import first_step
+from benchmarks.timing import Spread, interleaved, ratios, spread
+from generated.native import LANES
+
+HERE = Path(__file__).resolve().parent
+RESULTS, README = HERE / "results.json", HERE.parent / "README.md"
+BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
+
+
+def _row(name: str, measure: str, ours: Spread, theirs: Spread, ratio: Spread, goal: float, scale: float, unit: str) -> dict:
+    def scaled(s: Spread) -> dict[str, float]:
+        return Spread(s.median * scale, s.low * scale, s.high * scale).json()
+
+    print(f"{name}: {ours.median * scale:.3g} {unit} against {theirs.median * scale:.3g}; ratio {ratio}, goal {goal}", flush=True)
+    return {
+        "name": name, "measure": measure, "unit": unit, "ours": scaled(ours), "theirs": scaled(theirs),
+        "ratio": ratio.json(), "goal": goal,
+    }  # fmt: skip
+
+
+def _best(seconds: dict[str, list[float]], prefix: str) -> str:
+    """The candidate of lowest median whose name begins so: a peer at its best thread count."""
+    return min((n for n in seconds if n.startswith(prefix)), key=lambda n: spread(seconds[n]).median)
+
+
+def _threads(call, count: int):
+    def run() -> None:
+        numba.set_num_threads(count)
+        call()
+
+    return run
+
+
+def small_network(rounds: int) -> list[dict]:
+    """784-30-10: an epoch, against PyTorch eager and JAX's scan."""
+    X, y = networks.digits()
+    Y, epochs, cores = networks.one_hot(y), 3, numba.config.NUMBA_NUM_THREADS
+    candidates = {"ours": networks.small(X, Y, epochs), "JAX": networks.jax_scan(networks.SMALL, X, Y, epochs)}
+    for threads in sorted({1, cores}):
+        candidates[f"PyTorch, {threads} threads"] = networks.pytorch(networks.SMALL, X, y, epochs, threads)
+    seconds = {n: [s / epochs for s in v] for n, v in interleaved(candidates, rounds).items()}
+    rows = []
+    for peer, goal in ((_best(seconds, "PyTorch"), 0.10), ("JAX", 0.80)):
+        rows.append(
+            _row(
+                f"784-30-10 against {peer}", "epoch of 5,000 digits, logistic, quadratic cost, mini-batches of 10",
+                spread(seconds["ours"]), spread(seconds[peer]), ratios(seconds["ours"], seconds[peer]), goal, 1e3, "ms",
+            )
+        )  # fmt: skip
+    return rows
+
+
+def wide_network(rounds: int) -> list[dict]:
+    """784-512-512-10: a step, against PyTorch eager, each at its best thread count and both on one thread."""
+    X, y = networks.digits()
+    Y, cores = networks.one_hot(y), numba.config.NUMBA_NUM_THREADS
+    train, candidates = networks.wide(X, Y, 1), {}
+    for threads in sorted({1, cores}):
+        candidates[f"ours, {threads} threads"] = _threads(train, threads)
+        candidates[f"PyTorch, {threads} threads"] = networks.pytorch(networks.WIDE, X, y, 1, threads)
+    steps = len(X) / networks.WIDE["batch"]
+    seconds = {n: [s / steps for s in v] for n, v in interleaved(candidates, rounds).items()}
+    pairs = {_best(seconds, "ours"): _best(seconds, "PyTorch"), "ours, 1 threads": "PyTorch, 1 threads"}
+    return [
+        _row(
+            f"784-512-512-10, {ours.split(', ')[1]}, against {peer}", "step, relu, softmax cross-entropy, mini-batch of 128",
+            spread(seconds[ours]), spread(seconds[peer]), ratios(seconds[ours], seconds[peer]), 1.0, 1e3, "ms",
+        )
+        for ours, peer in pairs.items()
+    ]  # fmt: skip
+
+
+def start(rounds: int) -> dict:
+    """A fresh process to its first step."""
+    first_step()  # compiles what is not on disk yet
+    seconds = spread([first_step() for _ in range(rounds)])
+    print(f"first training step in a fresh process: {seconds} s, goal 3", flush=True)
+    return {
+        "name": "first training step in a fresh process", "measure": "784-512-512-10, kernels on disk, imports included",
+        "unit": "s", "ours": seconds.json(), "goal": 3,
+    }  # fmt: skip
+
+
+def processor() -> dict:
+    """What the figures were measured on."""
+    import jax
+    import torch
+
+    name = platform.processor()
+    if Path("/proc/cpuinfo").is_file():
+        name = next((x.split(":")[1].strip() for x in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in x), name)
+    return {
+        "processor": name, "architecture": llvm.get_host_cpu_name(), "float32 lanes": LANES, "cores": os.cpu_count(),
+        "python": platform.python_version(), "numpy": np.__version__, "numba": numba.__version__,
+        "torch": torch.__version__, "jax": jax.__version__,
+    }  # fmt: skip
+
+
+def table(results: dict) -> str:
+    """The results as the README shows them."""
+    lines = ["| what | ours | theirs | ratio of times (quartiles) | goal |", "| --- | --- | --- | --- | --- |"]
+    for row in results["rows"]:
+        ours = f"{row['ours']['median']:.3g} {row['unit']}"
+        if "ratio" in row:
+            r = row["ratio"]
+            theirs, ratio = f"{row['theirs']['median']:.3g} {row['unit']}", f"**{r['median']:.2g}** ({r['low']:.2g} to {r['high']:.2g})"
+            goal = f"at most {row['goal']:g}"
+        else:
+            theirs, ratio, goal = "", "", f"under {row['goal']:g} {row['unit']}"
+        lines.append(f"| {row['name']}: {row['measure']} | {ours} | {theirs} | {ratio} | {goal} |")
+    m = results["machine"]
+    lines += [
+        "",
+        f"Medians of interleaved runs on {m['cores']} cores of {m['processor']} ({m['architecture']}, {m['float32 lanes']} float32 "
+        f"lanes), NumPy {m['numpy']}, Numba {m['numba']}, PyTorch {m['torch']}, JAX {m['jax']}.",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15, help="interleaved rounds of every comparison")
+    parser.add_argument("--readme", action="store_true", help="put the table of results.json into README.md; measure nothing")
+    asked = parser.parse_args()
+    if not asked.readme:
+        rows = [*small_network(asked.rounds), *wide_network(asked.rounds), start(max(3, asked.rounds // 3))]
+        _write(RESULTS, json.dumps({"machine": processor(), "rows": rows}, indent=2) + "\n")
+    results = json.loads(RESULTS.read_text())
+    print("\n" + table(results))
+    text = README.read_text(encoding="utf-8")
+    if asked.readme and BEGIN in text:
+        block = f"{BEGIN}\n{table(results)}\n{END}"
+        _write(README, re.sub(f"{BEGIN}.*?{END}", lambda _: block, text, flags=re.S))
+
+
+def _write(path: Path, text: str) -> None:
+    staged = path.with_name(f".{path.name}")
+    staged.write_text(text, encoding="utf-8")
+    staged.replace(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The audit: documents -> formulas -> verdicts -> reports."""

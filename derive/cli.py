@@ -1,0 +1,110 @@
+"""The commands. Exit code 0: done and true; 1: the answer is no; 2: the input is bad, with one line that says how."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+
+class _Parser(argparse.ArgumentParser):
+    """Bad usage is bad input: one line on standard error, exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"{self.prog}: {message}; see {self.prog} --help", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line of ``derive``."""
+    top = _Parser(prog="derive", description="Derive gradients, prove formulas, generate kernels, train.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+
+    def command(name: str, about: str, example: str) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name, help=about, description=about, epilog=f"example:\n  {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )  # fmt: skip
+
+    audit = command(
+        "audit", "Judge every formula of the documents (default: ours); exit code 1 if one is refuted.", "derive audit notes.md --format html --output report.html"
+    )  # fmt: skip
+    audit.add_argument("documents", nargs="*", metavar="DOCUMENT", help="Markdown or text with formulas between $$ marks")
+    audit.add_argument("--format", choices=["text", "json", "html"], default="text")
+    audit.add_argument("--output", metavar="FILE", help="write the report there instead of standard output")
+
+    show = command("show", "Print a derivation step by step.", "derive show softmax+softmax_cross_entropy --format latex")
+    show.add_argument("name", metavar="NAME", help="a definition, or LAYER+COST for both taken together")
+    show.add_argument("--format", choices=["text", "latex", "html"], default="text")
+
+    generate = command(
+        "generate", "Write the kernel modules, ours or those of your own definitions.", "derive generate mylayers.py --output mine/"
+    )  # fmt: skip
+    generate.add_argument("definitions", nargs="*", metavar="FORWARD.py", help="definition files of your own")
+    generate.add_argument("--output", metavar="DIR", help="where to write (default: the installed `generated` package)")
+    generate.add_argument("--check", action="store_true", help="write nothing; exit code 1 with a diff if files are stale")
+
+    demo = command("demo", "The whole way on real digits: audit, generate, train, evaluate.", "derive demo --output derive-demo")
+    demo.add_argument("--output", metavar="DIR", default="derive-demo", help="where the report and the picture go")
+    demo.add_argument("--seed", type=int, default=0, help="the seed of all randomness")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit code."""
+    asked = parser().parse_args(arguments)
+    try:
+        return {"audit": _audit, "show": _show, "generate": _generate, "demo": _demo}[asked.command](asked)
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, OSError) as error:  # bad input; every error of ours is a ValueError
+        print(f"derive {asked.command}: {_one_line(error)}", file=sys.stderr)
+        return 2
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split())
+
+
+def _audit(asked: argparse.Namespace) -> int:
+    from derive.audit.report import run
+
+    return run(asked.documents, asked.format, asked.output)
+
+
+def _show(asked: argparse.Namespace) -> int:
+    from derive.generate import own_systems
+    from derive.show import derivation_named, render
+
+    print(render(derivation_named(asked.name, own_systems()), asked.format), end="")
+    return 0
+
+
+def _generate(asked: argparse.Namespace) -> int:
+    from derive.generate import generate
+
+    output = Path(asked.output) if asked.output else None
+    names, diff = generate([Path(f) for f in asked.definitions], output, check=asked.check)
+    if asked.check:
+        if names:
+            print(diff, end="")
+            print(f"stale: {', '.join(names)}; run `derive generate`", file=sys.stderr)
+        else:
+            print("every generated file is what its definition gives")
+        return 1 if names else 0
+    print(f"{len(names)} files written to {output or 'generated'}")
+    return 0
+
+
+def _demo(asked: argparse.Namespace) -> int:
+    from derive.demo import demo
+
+    return demo(Path(asked.output), asked.seed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,112 @@
+"""What the generated modules define, by name: layers, costs, pairs of both, update rules.
+
+A tensor is written ``name[index, ...]``, an array with its indices in the order of storage.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+from .program import Kernel
+
+
+def tensor(text: str) -> tuple[str, tuple[str, ...]]:
+    """The name and the indices of ``name[index, ...]``."""
+    name, inside = re.fullmatch(r"(\w+)\[(.*)\]", text).groups()
+    return name, tuple(re.findall(r"\w+", inside))
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer: its tensors and its kernels.
+
+    ``inputs``, ``parameters``, ``outputs`` as declared; ``storage`` is the order in which a parameter's indices lie in
+    memory; ``buffers`` are intermediate arrays; ``fan_in`` the indices summed with a parameter, ``initial`` its first
+    value where it is not drawn at random; ``settings`` the defaults of its scalars.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    parameters: tuple[str, ...] = ()
+    storage: tuple[str, ...] = ()
+    buffers: tuple[str, ...] = ()
+    fan_in: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    initial: dict[str, float] = field(default_factory=dict)
+    settings: dict[str, float] = field(default_factory=dict)
+    forward: tuple[Kernel, ...] = ()
+    backward: tuple[Kernel, ...] = ()
+
+    @property
+    def free_sizes(self) -> tuple[str, ...]:
+        """Indices whose size no input fixes: the user gives these, in this order."""
+        known = {i for x in self.inputs for i in tensor(x)[1]}
+        return tuple(
+            dict.fromkeys(i for x in (*self.parameters, *self.outputs) for i in tensor(x)[1] if i not in known)
+        )
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A cost of each sample, from the network's outputs and the targets; ``backward`` is the gradient of the mean cost.
+
+    ``totals`` are indices over which the targets of a sample must add up to the value given.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    targets: tuple[str, ...]
+    outputs: tuple[str, ...]
+    totals: dict[str, float] = field(default_factory=dict)
+    buffers: tuple[str, ...] = ()
+    settings: dict[str, float] = field(default_factory=dict)
+    forward: tuple[Kernel, ...] = ()
+    backward: tuple[Kernel, ...] = ()
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A last layer and a cost whose derivatives simplify when they are taken together."""
+
+    name: str
+    layer: str
+    cost: str
+    inputs: tuple[str, ...]
+    targets: tuple[str, ...]
+    outputs: tuple[str, ...]
+    buffers: tuple[str, ...] = ()
+    settings: dict[str, float] = field(default_factory=dict)
+    forward: tuple[Kernel, ...] = ()
+    backward: tuple[Kernel, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An update rule: one kernel over the elements of a parameter, its gradient, and the states it keeps."""
+
+    name: str
+    parameter: str
+    gradient: str
+    states: tuple[str, ...] = ()
+    settings: dict[str, float | None] = field(default_factory=dict)
+    update: tuple[Kernel, ...] = ()
+
+
+LAYERS: dict[str, Layer] = {}
+COSTS: dict[str, Cost] = {}
+PAIRS: dict[tuple[str, str], Pair] = {}
+RULES: dict[str, Rule] = {}
+
+
+def register(*definitions: Layer | Cost | Pair | Rule) -> None:
+    """Make definitions known by name to :class:`Network`; a later one of the same name takes the place of an earlier.
+
+    Raises TypeError for anything that is not a definition.
+    """
+    for definition in definitions:
+        if isinstance(definition, Pair):
+            PAIRS[definition.layer, definition.cost] = definition
+        elif isinstance(definition, Layer | Cost | Rule):
+            known = {Layer: LAYERS, Cost: COSTS, Rule: RULES}[type(definition)]
+            known[definition.name] = definition  # type: ignore[index, assignment]
+        else:
+            raise TypeError(f"a Layer, Cost, Pair or Rule was expected, not {type(definition).__name__}")

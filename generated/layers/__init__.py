@@ -1,0 +1,34 @@
+"""The layers that are known by name."""
+
+from ..definition import register
+from .dense import DENSE
+from .elu import ELU
+from .hardtanh import HARDTANH
+from .leaky import LEAKY
+from .linear import LINEAR
+from .logistic import LOGISTIC
+from .logistic_with_logistic_cross_entropy import LOGISTIC_WITH_LOGISTIC_CROSS_ENTROPY
+from .logistic_with_softmax_cross_entropy import LOGISTIC_WITH_SOFTMAX_CROSS_ENTROPY
+from .objective import OBJECTIVE
+from .relu import RELU
+from .softmax import SOFTMAX
+from .softmax_with_softmax_cross_entropy import SOFTMAX_WITH_SOFTMAX_CROSS_ENTROPY
+from .softplus import SOFTPLUS
+from .tanh import TANH
+
+register(
+    DENSE,
+    ELU,
+    HARDTANH,
+    LEAKY,
+    LINEAR,
+    LOGISTIC,
+    LOGISTIC_WITH_LOGISTIC_CROSS_ENTROPY,
+    LOGISTIC_WITH_SOFTMAX_CROSS_ENTROPY,
+    OBJECTIVE,
+    RELU,
+    SOFTMAX,
+    SOFTMAX_WITH_SOFTMAX_CROSS_ENTROPY,
+    SOFTPLUS,
+    TANH,
+)

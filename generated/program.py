@@ -1,0 +1,401 @@
+"""Programs of kernels: what a network does in a step, and the training loop, in one compiled call.
+
+A kernel is a serial function kernel(array, ..., scalar, ..., first, last) that does the part [first, last) of its split
+index. A stage is a list of kernels over one split index; it is done in chunks of `grain`, each chunk by all kernels of
+the stage, one after the other, while its data is still in the cache. The chunks of a parallel stage are shared out
+among Numba's threads; the stages follow one another. What a kernel writes for an index of its split must not depend on
+first and last: then the result has the same bits for every grain and every number of threads.
+
+Nothing is allocated while a program runs. A program without parallel stages starts no threads; after a parallel one,
+with OpenMP, os.fork() kills the child: start processes by "spawn".
+"""
+
+import ctypes
+import functools
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from llvmlite import ir
+from numba import get_num_threads, njit, prange, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
+from numba.np.numpy_support import from_dtype
+
+from . import engine
+from .engine import prefetch
+from .native import OPTIONS, compile_native, digest_of
+
+LINE = 64  # bytes of a cache line
+
+
+@njit(inline="always")
+def span(first: int, last: int):
+    """``range(first, last)`` of unsigned integers: they never count from an array's end, so loops vectorise."""
+    return range(np.uint64(first), np.uint64(last))
+
+
+# Kernels -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A function of arrays that a program can run.
+
+    function: a plain Python function, or a Numba dispatcher: of its options, fastmath counts. It may not allocate.
+    arguments: its arrays, as "name[index, ...]" in storage order, C-contiguous. They have the network's dtype, or the
+        one named, as in "label[n]: int64". "scratch" stands for the working memory of this thread's contractions.
+    scalars: the float64 numbers that follow them.
+    split: the index that [first, last) is a range of; "" where the kernel is one piece (first = 0, last = 1).
+    writes: the names of the arrays that it writes.
+    local: whether, of the arrays that have its split index, it reads nothing outside [first, last).
+    """
+
+    function: Callable
+    arguments: tuple[str, ...]
+    split: str
+    writes: tuple[str, ...] = ()
+    scalars: tuple[str, ...] = ()
+    local: bool = True
+
+    @property
+    def name(self) -> str:
+        return self.function.__name__
+
+    @functools.cached_property
+    def arrays(self) -> dict[str, tuple[tuple[str, ...], str | None]]:
+        """The indices and the dtype (None: the network's) of each array but scratch."""
+        found = {}
+        for text in self.arguments:
+            match = re.fullmatch(r"(\w+)\[([\w\s,]*)\](?:\s*:\s*(\w+))?", text)
+            if match:
+                found[match[1]] = (tuple(re.findall(r"\w+", match[2])), match[3])
+            elif text != "scratch":
+                raise ValueError(f"kernel {self.name}: argument {text!r} is neither 'name[index, ...]' nor 'scratch'")
+        indices = {index for indices, _ in found.values() for index in indices}
+        if self.split and self.split not in indices:
+            raise ValueError(f"kernel {self.name}: no array has its split index {self.split!r}")
+        return found
+
+    @property
+    def sizes(self) -> tuple[str, ...]:
+        """The indices of its arrays, in the order of their first appearance."""
+        return tuple(dict.fromkeys(index for indices, _ in self.arrays.values() for index in indices))
+
+
+@intrinsic
+def _array(typingctx, address, shape, dtype):
+    """The C-contiguous array of this shape and dtype at this address."""
+    kind = types.Array(dtype.dtype, len(shape), "C")
+
+    def codegen(context, builder, sig, args):
+        array = context.make_array(kind)(context, builder)
+        lengths = cgutils.unpack_tuple(builder, args[1])
+        size = context.get_abi_sizeof(context.get_data_type(kind.dtype))
+        strides = [ir.Constant(ir.IntType(64), size)]
+        for length in reversed(lengths[1:]):
+            strides.insert(0, builder.mul(strides[0], length))
+        data = builder.inttoptr(args[0], array.data.type)
+        itemsize = ir.Constant(ir.IntType(64), size)
+        populate_array(array, data, lengths, strides[: len(lengths)], itemsize, meminfo=None)
+        return array._getvalue()
+
+    return kind(types.intp, shape, dtype), codegen
+
+
+@functools.cache
+def compile_kernel(kernel: Kernel, dtype: type | np.dtype):
+    """The kernel as a C function void(int64 *values, int64 first, int64 last, int64 scratch), for one dtype.
+
+    values: the addresses of its arrays, of its scalars (each in a float64 of its own, so that it can change), and its
+    sizes in the order of `Kernel.sizes`. The result has the machine code's `.address`, valid while it is referenced.
+    """
+    own = from_dtype(np.dtype(dtype))
+    position = {text: k for k, text in enumerate([*kernel.arrays, *kernel.scalars])}
+    position |= {f"[{index}]": len(position) + k for k, index in enumerate(kernel.sizes)}
+    passed, dtypes = [], {"own": own}
+    for text in kernel.arguments:
+        name = text.split("[")[0]
+        if text == "scratch":
+            passed.append(f"_array(scratch, ({engine.SCRATCH},), own)")
+            continue
+        indices, other = kernel.arrays[name]
+        dtypes[other or "own"] = from_dtype(np.dtype(other)) if other else own
+        shape = "".join(f"values[{position[f'[{index}]']}], " for index in indices)
+        passed.append(f"_array(values[{position[name]}], ({shape}), {other or 'own'})")
+    passed += [f"_array(values[{position[name]}], (1,), double)[0]" for name in kernel.scalars]
+    text = f"def entry(values, first, last, scratch):\n    function({', '.join(passed)}, first, last)\n"
+
+    python = getattr(kernel.function, "py_func", kernel.function)
+    wanted = {k: v for k, v in getattr(kernel.function, "targetoptions", {}).items() if k == "fastmath"}
+    function = njit(forceinline=True, **OPTIONS, **wanted)(python)
+    scope = {"__name__": __name__, "_array": _array, "function": function, "double": types.float64, **dtypes}
+    exec(text, scope)  # the one way to write a call of as many arguments as there are arrays
+    if "scratch" in kernel.arguments:
+        engine.load(own)
+    signature = types.void(types.CPointer(types.intp), *[types.intp] * 3)
+    return compile_native(scope["entry"], signature, _key(python, text, own.name))
+
+
+def _key(python: Callable, *more: str) -> tuple | None:
+    """What a kernel's code depends on outside this package: the files beside its own. None: more than files."""
+    file = Path(python.__code__.co_filename).resolve()
+    if not file.is_file() or python.__closure__:
+        return None
+    ours = file.is_relative_to(Path(__file__).resolve().parent)
+    return (python.__module__, python.__qualname__, "" if ours else digest_of(file.parent), *more)
+
+
+# Stages --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Call:
+    """A kernel and what it runs on: its arrays, and its scalars as float64 arrays of one element, by name."""
+
+    kernel: Kernel
+    arrays: Mapping[str, np.ndarray]
+    scalars: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def bind(self, dtype: np.dtype) -> tuple[np.ndarray, int]:
+        """The values that the compiled kernel reads, and the extent of its split.
+
+        Raises ValueError for an array that is missing or does not fit: its dtype, rank, layout, or a size.
+        """
+        name, sizes = f"kernel {self.kernel.name}", dict[str, tuple[int, str]]()
+        for key, (indices, other) in self.kernel.arrays.items():
+            if key not in self.arrays:
+                raise ValueError(f"{name}: array {key!r} is missing")
+            array, wanted = self.arrays[key], np.dtype(other or dtype)
+            if array.dtype != wanted or array.ndim != len(indices) or not array.flags.c_contiguous:
+                layout = "C-contiguous" if array.flags.c_contiguous else "not contiguous"
+                raise ValueError(
+                    f"{name}: {key}[{', '.join(indices)}] must be C-contiguous, {len(indices)} axes of {wanted}; "
+                    f"it is {layout}, {array.ndim} axes of {array.dtype}"
+                )
+            for index, size in zip(indices, array.shape, strict=True):
+                if sizes.setdefault(index, (size, key))[0] != size:
+                    known, where = sizes[index]
+                    raise ValueError(f"{name}: index {index} has size {known} in {where}, but {size} in {key}")
+        for key in self.kernel.scalars:
+            cell = self.scalars.get(key)
+            if cell is None or cell.dtype != np.float64 or cell.size != 1:
+                raise ValueError(f"{name}: scalar {key!r} must be a float64 array of one element")
+        addresses = [self.arrays[key].ctypes.data for key in self.kernel.arrays]
+        addresses += [self.scalars[key].ctypes.data for key in self.kernel.scalars]
+        values = np.array(addresses + [sizes[index][0] for index in self.kernel.sizes], np.int64)
+        return values, sizes[self.kernel.split][0] if self.kernel.split else 1
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Kernels with one split, done chunk by chunk. grain: the size of a chunk (0: all at once)."""
+
+    calls: Sequence[Call]
+    grain: int = 0
+    parallel: bool = False
+
+
+# The loop ------------------------------------------------------------------------------------------------------------
+
+
+@intrinsic
+def _invoke(typingctx, address, values, first, last, scratch):
+    """Calls the compiled kernel at this address."""
+
+    def codegen(context, builder, sig, args):
+        kind = ir.FunctionType(ir.VoidType(), [value.type for value in args[1:]])
+        builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 5), codegen
+
+
+@intrinsic
+def _copy_bytes(typingctx, target, source, count):
+    def codegen(context, builder, sig, args):
+        i8p = ir.IntType(8).as_pointer()
+        cgutils.raw_memcpy(builder, builder.inttoptr(args[0], i8p), builder.inttoptr(args[1], i8p), args[2], 1)
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 3), codegen
+
+
+# The columns of the tables that the loop reads, all int64.
+FIRST_CALL, LAST_CALL, EXTENT, GRAIN, PARALLEL = range(5)  # a stage
+ADDRESS, VALUES, SCALE = range(3)  # a call
+SOURCE, TARGET, ROW_BYTES = range(3)  # a gathered array
+
+_inline = njit(inline="always", **OPTIONS)
+
+
+@_inline
+def _chunk(stage, calls, first, last, scratch):
+    for k in range(stage[FIRST_CALL], stage[LAST_CALL]):
+        scale = calls[k, SCALE]
+        _invoke(calls[k, ADDRESS], calls[k, VALUES], first * scale, last * scale, scratch)
+
+
+@_inline
+def _prefetch_lines(gathers, order, begin, batch, line, count):
+    """Asks for `count` cache lines, from the line-th on, of the rows order[begin : begin + batch], the next ones."""
+    for g in range(len(gathers)):
+        row_lines = (gathers[g, ROW_BYTES] + LINE - 1) // LINE
+        while count > 0 and line < batch * row_lines:
+            row = order[begin + line // row_lines]
+            prefetch(gathers[g, SOURCE] + row * gathers[g, ROW_BYTES] + line % row_lines * LINE)
+            line += 1
+            count -= 1
+        line -= batch * row_lines
+
+
+def _steps(
+    stages, n_stages, calls, n_calls, gathers, n_gathers, order, batch, first, last, loss, loss_bytes, loss_stage,
+    losses, scratch, scratch_bytes, threads, clock
+):  # fmt: skip
+    """Steps first to last (exclusive); the number of the first step whose loss is not finite, or last."""
+    stages = _array(stages, (n_stages, 5), types.int64)
+    calls = _array(calls, (n_calls, 3), types.int64)
+    gathers = _array(gathers, (n_gathers, 3), types.int64)
+    order = _array(order, (last * batch,), types.int64)
+    losses = _array(losses, (last,), types.float64)
+    clock = _array(clock, (1,), types.float64)
+    lines = chunks = 0
+    for g in range(n_gathers):
+        lines += batch * ((gathers[g, ROW_BYTES] + LINE - 1) // LINE)
+    for s in range(n_stages):
+        if not stages[s, PARALLEL]:
+            chunks += (stages[s, EXTENT] + stages[s, GRAIN] - 1) // stages[s, GRAIN]
+    share = (lines + chunks - 1) // max(chunks, 1)
+
+    for step in range(first, last):
+        clock[0] += 1
+        for g in range(n_gathers):
+            size = gathers[g, ROW_BYTES]
+            for row in range(batch):
+                source = gathers[g, SOURCE] + order[step * batch + row] * size
+                _copy_bytes(gathers[g, TARGET] + row * size, source, size)
+        line = 0 if step + 1 < last else lines
+        for s in range(n_stages):
+            stage = stages[s]
+            extent, grain = stage[EXTENT], stage[GRAIN]
+            if stage[PARALLEL]:
+                count = (extent + grain - 1) // grain
+                for thread in prange(threads):
+                    for k in range(count * thread // threads, count * (thread + 1) // threads):
+                        _chunk(
+                            stage, calls, k * grain, min(k * grain + grain, extent), scratch + thread * scratch_bytes
+                        )
+            else:
+                for begin in range(0, extent, grain):
+                    _chunk(stage, calls, begin, min(begin + grain, extent), scratch)
+                    if line < lines:
+                        _prefetch_lines(gathers, order, (step + 1) * batch, batch, line, share)
+                        line += share
+            if s == loss_stage:
+                if loss_bytes == 4:
+                    losses[step] = _array(loss, (1,), types.float32)[0]
+                else:
+                    losses[step] = _array(loss, (1,), types.float64)[0]
+                if not np.isfinite(losses[step]):
+                    return step
+    return last
+
+
+@functools.cache
+def _driver(parallel: bool):
+    native = compile_native(_steps, types.intp(*[types.intp] * 18), parallel=parallel)
+    # A call through ctypes lets go of the interpreter's lock.
+    return native, ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 18)(native.address)  # type: ignore[arg-type]
+
+
+class Program:
+    """Stages, compiled and bound to their arrays, ready to run.
+
+    stages: done one after the other. Their arrays are kept, and read and written in place.
+    gathered: the arrays, (batch, ...), that a step's rows of the data are copied to.
+    loss: an array of one element that the stages leave the step's loss in; loss_stage: the number of the stage after
+        which it is read (the last one by default). A step whose loss is not finite ends there.
+
+    Raises ValueError for a kernel whose arrays do not fit, or stages whose kernels differ in the extent of their split.
+    """
+
+    def __init__(
+        self,
+        stages: Sequence[Stage],
+        dtype: type | np.dtype,
+        *,
+        gathered: Sequence[np.ndarray] = (),
+        loss: np.ndarray | None = None,
+        loss_stage: int | None = None,
+    ):
+        self.stages, self.dtype, self.gathered, self.loss = list(stages), np.dtype(dtype), list(gathered), loss
+        self.steps_done = np.zeros(1)
+        """Steps run so far, in the current one too: a float64 that kernels may take as a scalar."""
+        calls: list[tuple[int, int]] = []
+        table: list[tuple[int, int, int, int, bool]] = []
+        self._kept: list = []
+        for stage in self.stages:
+            bound = [(compile_kernel(call.kernel, self.dtype), *call.bind(self.dtype)) for call in stage.calls]
+            extents = [extent for _, _, extent in bound]
+            if any(extent % max(min(extents), 1) for extent in extents):
+                found = ", ".join(
+                    f"{call.kernel.name} {extent}" for call, extent in zip(stage.calls, extents, strict=True)
+                )
+                raise ValueError(f"the splits of a stage's kernels must be multiples of the shortest, not {found}")
+            extent = min(extents, default=0)
+            table.append((len(calls), len(calls) + len(bound), extent, stage.grain or max(extent, 1), stage.parallel))
+            calls += [(native.address, values.ctypes.data, other // max(extent, 1)) for native, values, other in bound]
+            self._kept += bound
+        self._stages = np.array(table, np.int64).reshape(-1, 5)
+        self._calls = np.array(calls, np.int64).reshape(-1, 3)
+        self._loss_stage = len(table) - 1 if loss_stage is None else loss_stage
+        self._parallel = any(stage.parallel for stage in self.stages)
+        self._scratch = np.zeros((0, engine.SCRATCH), self.dtype)
+        _driver(self._parallel)
+
+    def run(self) -> None:
+        """Runs the stages once, on what the arrays hold."""
+        self._run([], np.zeros(1, np.int64), 1, 0, 1, np.zeros(1))
+
+    def run_steps(
+        self, data: Sequence[np.ndarray], order: np.ndarray, first: int, last: int, losses: np.ndarray
+    ) -> int:
+        """Steps first <= step < last: rows order[step * batch : (step + 1) * batch] of the data, the stages, the loss.
+
+        data: an array (samples, ...) for each one gathered; order: int64 row numbers; losses: float64, losses[step] is
+        set. Returns the number of the first step whose loss is not finite, or last. Other Python threads run meanwhile.
+        """
+        batch = len(self.gathered[0]) if self.gathered else 1
+        for source, target in zip(data, self.gathered, strict=True):
+            if source.shape[1:] != target.shape[1:] or source.dtype != target.dtype or len(target) != batch:
+                raise ValueError(f"data {source.dtype}{source.shape} do not fit {target.dtype}{target.shape}")
+            if not source.flags.c_contiguous:
+                raise ValueError("data must be C-contiguous")
+        if order.dtype != np.int64 or losses.dtype != np.float64 or not 0 <= first <= last:
+            raise ValueError("order must be int64, losses float64, and 0 <= first <= last")
+        if len(order) < last * batch or len(losses) < last:
+            raise ValueError(f"{last} steps of {batch} rows need as many row numbers and losses")
+        rows, samples = order[first * batch : last * batch], min((len(source) for source in data), default=0)
+        if data and rows.size and (rows.min() < 0 or rows.max() >= samples):
+            raise ValueError(f"row numbers must lie in 0 to {samples - 1}")
+        return self._run(data, order, batch, first, last, losses)
+
+    def _run(self, data, order, batch, first, last, losses) -> int:
+        threads = get_num_threads() if self._parallel else 1
+        if len(self._scratch) < threads:
+            self._scratch = np.zeros((threads, engine.SCRATCH), self.dtype)
+        gathers = np.array(
+            [(s.ctypes.data, t.ctypes.data, t[:1].nbytes) for s, t in zip(data, self.gathered, strict=False)], np.int64
+        ).reshape(-1, 3)
+        loss, size = (0, 0) if self.loss is None else (self.loss.ctypes.data, self.loss.itemsize)
+        _, steps = _driver(self._parallel)
+        return steps(
+            self._stages.ctypes.data, len(self._stages), self._calls.ctypes.data, len(self._calls),
+            gathers.ctypes.data, len(gathers), order.ctypes.data, batch, first, last,
+            loss, size, self._loss_stage if self.loss is not None else -1, losses.ctypes.data,
+            self._scratch.ctypes.data, self._scratch[:1].nbytes, threads, self.steps_done.ctypes.data,
+        )  # fmt: skip

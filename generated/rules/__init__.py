@@ -1,0 +1,14 @@
+"""The rules that are known by name."""
+
+from ..definition import register
+from .adam import ADAM
+from .gradient_descent import GRADIENT_DESCENT
+from .momentum import MOMENTUM
+from .nesterov import NESTEROV
+
+register(
+    ADAM,
+    GRADIENT_DESCENT,
+    MOMENTUM,
+    NESTEROV,
+)

@@ -1,0 +1,145 @@
+"""The contraction engine against exact integer arithmetic, and its promise of equal bits."""
+
+import hashlib
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numba import njit
+
+from generated.engine import BLOCK, DEPTH, SCRATCH, contract, contract_add, contract_bias
+from generated.native import LANES
+
+
+@njit
+def _contract(rows, columns, segments, length, a, a0, ar, as_, at, b, b0, bs, bt, bl, c, c0, cr, scratch):
+    contract(rows, columns, segments, length, a, a0, ar, as_, at, b, b0, bs, bt, bl, c, c0, cr, scratch)
+
+
+@njit
+def _contract_add(rows, columns, segments, length, a, a0, ar, as_, at, b, b0, bs, bt, bl, c, c0, cr, scratch):
+    contract_add(rows, columns, segments, length, a, a0, ar, as_, at, b, b0, bs, bt, bl, c, c0, cr, scratch)
+
+
+@njit
+def _contract_bias(rows, columns, segments, length, a, a0, ar, as_, at, b, b0, bs, bt, bl, c, c0, cr, scratch, bias):
+    contract_bias(rows, columns, segments, length, a, a0, ar, as_, at, b, b0, bs, bt, bl, c, c0, cr, scratch, bias, 1)
+
+
+def laid_out(values: np.ndarray, order: tuple[int, ...]) -> tuple[np.ndarray, list[int]]:
+    """The values in memory with their axes in this order, and the stride of each axis in elements."""
+    memory = np.ascontiguousarray(values.transpose(order))
+    strides = [0] * values.ndim
+    for place, axis in enumerate(order):
+        strides[axis] = memory.strides[place] // memory.itemsize
+    return memory, strides
+
+
+def run(start: str, a, a_order, b, b_order, c, bias, gap: int = 0) -> np.ndarray:
+    """c (=, +=, = bias +) a[i, s, t] b[s, t, v] by the engine; `gap` elements follow each row, and must not change."""
+    (rows, segments, length), columns = a.shape, b.shape[2]
+    (a, a_strides), (b, b_strides) = laid_out(a, a_order), laid_out(b, b_order)
+    memory = np.full((rows, columns + gap), 77, c.dtype)
+    memory[:, :columns] = c
+    scratch = np.full(SCRATCH, np.nan, c.dtype)
+    call = {"set": _contract, "add": _contract_add, "bias": _contract_bias}[start]
+    more = (np.concatenate([bias[:1], bias]),) if start == "bias" else ()
+    sizes = (rows, columns, segments, length)
+    call(*sizes, a, 0, *a_strides, b, 0, *b_strides, memory, 0, columns + gap, scratch, *more)
+    assert (memory[:, columns:] == 77).all()
+    return memory[:, :columns]
+
+
+def check_integers(rows, columns, segments, length, start, a_order, b_order, dtype, gap, seed):
+    random = np.random.default_rng(seed)
+    shapes = (rows, segments, length), (segments, length, columns), (rows, columns), (columns,)
+    a, b, c, bias = (random.integers(-4, 5, shape) for shape in shapes)
+    want = np.tensordot(a, b, 2) + {"set": 0, "add": c, "bias": bias}[start]
+    got = run(start, a.astype(dtype), a_order, b.astype(dtype), b_order, c.astype(dtype), bias.astype(dtype), gap)
+    np.testing.assert_array_equal(got, want)
+
+
+orders = st.permutations((0, 1, 2)).map(tuple)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    rows=st.integers(1, 24),
+    columns=st.integers(1, 6 * LANES + 3),
+    segments=st.integers(0, 3),
+    length=st.integers(0, 20),
+    start=st.sampled_from(("set", "add", "bias")),
+    a_order=orders,
+    b_order=orders,
+    dtype=st.sampled_from((np.float32, np.float64)),
+    gap=st.integers(0, 3),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_contraction_of_integers_is_exact_for_all_sizes_and_layouts(**case):
+    check_integers(**case)
+
+
+@pytest.mark.parametrize("dtype", (np.float32, np.float64))
+@pytest.mark.parametrize("start", ("set", "add", "bias"))
+@pytest.mark.parametrize("segments, length", ((1, 2 * DEPTH + 3), (3, DEPTH + 1), (5, DEPTH // 2 - 1), (DEPTH + 2, 1)))
+def test_contraction_of_integers_is_exact_across_blocks(dtype, start, segments, length):
+    for b_order in ((0, 1, 2), (2, 0, 1)):
+        check_integers(BLOCK + 7, 3 * LANES + 5, segments, length, start, (0, 1, 2), b_order, dtype, 1, seed=length)
+
+
+@pytest.mark.parametrize("dtype", (np.float32, np.float64))
+@pytest.mark.parametrize("length", (3, DEPTH - 1, 2 * DEPTH + 3))
+def test_outputs_are_summed_in_the_order_of_the_contracted_index(dtype, length):
+    random = np.random.default_rng(length)
+    a, b = random.standard_normal((31, 1, length)).astype(dtype), random.standard_normal((1, length, 45)).astype(dtype)
+    plain, empty, none = (0, 1, 2), np.zeros((31, 45), dtype), np.zeros(45, dtype)
+    whole = run("set", a, plain, b, plain, empty, none)
+    for cut in (1, length // 2, length - 1):
+        first = run("set", a[:, :, :cut], plain, b[:, :cut], plain, empty, none)
+        np.testing.assert_array_equal(run("add", a[:, :, cut:], plain, b[:, cut:], plain, first, none), whole)
+    for row in (0, 7, 30):
+        np.testing.assert_array_equal(run("set", a[row:][:1], plain, b, plain, empty[:1], none)[0], whole[row])
+
+
+def digest_of_results() -> str:
+    """A digest of the bits of contractions of many sizes."""
+    seen, random = hashlib.sha256(), np.random.default_rng(1)
+    for dtype in (np.float32, np.float64):
+        for rows, columns, segments, length in ((10, 30, 1, 784), (33, 5, 2, 17), (128, 47, 1, 300), (1, 100, 3, 9)):
+            a = random.standard_normal((rows, segments, length)).astype(dtype)
+            b = random.standard_normal((segments, length, columns)).astype(dtype)
+            for order in ((0, 1, 2), (2, 0, 1)):
+                c, bias = np.ones((rows, columns), dtype), np.ones(columns, dtype)
+                seen.update(run("add", a, (0, 1, 2), b, order, c, bias).tobytes())
+    return seen.hexdigest()
+
+
+def test_bits_do_not_depend_on_the_number_of_lanes():
+    found = set()
+    for lanes in ("4", "8", "16"):
+        script = "import tests.generated.test_engine as t; print(t.LANES, t.digest_of_results())"
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "BACKDERIVE_LANES": lanes},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        used, digest = done.stdout.split()
+        assert used == lanes
+        found.add(digest)
+    assert found == {digest_of_results()}
+
+
+def test_an_impossible_number_of_lanes_is_refused():
+    done = subprocess.run(
+        [sys.executable, "-c", "import generated.native"],
+        env={**os.environ, "BACKDERIVE_LANES": "7"},
+        capture_output=True,
+        text=True,
+    )
+    assert "BACKDERIVE_LANES must be 4, 8 or 16, not '7'" in done.stderr

@@ -20,6 +20,7 @@ import jinja2
 import sympy as sp
 
 from derive import forward as definitions
+from derive.audit.audit import citations
 from derive.calculus.adjoint import bar_name
 from derive.calculus.derivation import Derivation, cancels_pole, compose, derive
 from derive.calculus.equation import Equation, Term, tensor
@@ -206,9 +207,10 @@ class _Names(dict):
         return f"{self._system.name}_{key}"
 
 
-def module_for(derivation: Derivation, kind: str, runtime: str, citations: dict[str, list[str]] | None = None) -> Module:
+def module_for(derivation: Derivation, kind: str, runtime: str) -> Module:
     """The module of a layer, a cost, or a pair of both."""
     system = derivation.system
+    cited = citations(system.name)
     lowered = lower(derivation, _Names(system, kind))
     fields: dict[str, Any] = {}
     if kind == "Pair":
@@ -238,14 +240,14 @@ def module_for(derivation: Derivation, kind: str, runtime: str, citations: dict[
         backward=_lines(derivation.closed),
         fields=fields,
         phases={
-            phase: [_kernel_view(k, _notes(k, derivation, citations or {})) for k in kernels]
+            phase: [_kernel_view(k, _notes(k, derivation, cited)) for k in kernels]
             for phase, kernels in (("forward", lowered.forward.kernels), ("backward", lowered.backward.kernels))
         },
         runtime=runtime,
     )
 
 
-def _notes(k: Kernel, derivation: Derivation, citations: dict[str, list[str]]) -> list[str]:
+def _notes(k: Kernel, derivation: Derivation, cited: dict[str, list[tuple[str, str, str]]]) -> list[str]:
     """Where the equation comes from, and what documents say of it."""
     notes = []
     defined = [equation_text(e) for e in derivation.defined]
@@ -254,9 +256,9 @@ def _notes(k: Kernel, derivation: Derivation, citations: dict[str, list[str]]) -
     elif not set(k.equations) <= set(defined):
         own = {e.name for e in derivation.defined} & set(k.writes)
         notes.append(f"Stable form of {'; '.join(equation_text(e) for e in derivation.defined if e.name in own)}.")
-    cited = [c for name in k.writes for c in citations.get(name, [])]
-    if cited:
-        notes.append(f"Documents: {'; '.join(cited)}.")
+    said = [f"{tag} ({verdict}, {scope})" for name in k.writes for tag, verdict, scope in cited.get(name, [])]
+    if said:
+        notes.append(f"Documents: {'; '.join(said)}.")
     return [line for note in notes for line in textwrap.wrap(note, 110, subsequent_indent="    ")]
 
 

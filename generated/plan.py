@@ -105,20 +105,22 @@ def plan_training(
     dtype: np.dtype,
     threads: int,
     updates: Sequence[Call] = (),
+    *,
+    backward: bool = True,
 ) -> Plan:
-    """Forward, cost, backward, and the ``updates`` of the parameters, each beside the gradient that it needs."""
+    """Forward, cost, backward (if asked for), and the ``updates`` of the parameters, each beside the gradient it needs."""
     values = _values(links, batch, shape, dtype)
     deltas = [np.zeros_like(v) for v in values]
     targets, costs, loss = np.zeros_like(values[-1]), np.zeros(batch, dtype), np.zeros(1, dtype)
     pair = PAIRS.get((links[-1].layer.name, cost.name))
     calls: list[Call] = []
-    backward: list[Call] = []
+    back: list[Call] = []
     for number, one in enumerate(links):
         buffers = _buffers(one, batch, dtype)
         own = pair is None or number < len(links) - 1
         if own:
             calls += _layer_calls(one, one.layer.forward, values, deltas, number, batch, dtype, buffers)
-            backward = _layer_calls(one, one.layer.backward, values, deltas, number, batch, dtype, buffers) + backward
+            back = _layer_calls(one, one.layer.backward, values, deltas, number, batch, dtype, buffers) + back
     head = pair or cost
     names = {tensor(head.targets[0])[0]: targets, tensor(head.outputs[-1])[0]: costs}
     before, after = (values[-2], deltas[-2]) if pair else (values[-1], deltas[-1])
@@ -129,15 +131,15 @@ def plan_training(
     sizes = dict(zip(tensor(head.inputs[0])[1], before.shape, strict=True))
     names |= {name: np.zeros([sizes.get(i, 1) for i in axes], dtype) for name, axes in map(tensor, head.buffers)}
     calls += [_call(k, names, cells) for k in head.forward]
-    backward = [_call(k, names, cells) for k in head.backward] + backward
+    back = [_call(k, names, cells) for k in head.backward] + back
     objective = LAYERS["objective"]
     mean = {tensor(objective.inputs[0])[0]: costs, tensor(objective.outputs[0])[0]: loss}
     tail = [_call(k, mean, {}) for k in objective.forward]
 
     gradients = [g for one in links for g in one.gradients.values()]
-    backward = _needed(backward, gradients)
-    weights = [c for c in backward if _writes(c, gradients)]
-    calls += [c for c in backward if not _writes(c, gradients)]
+    back = _needed(back, gradients) if backward else []
+    weights = [c for c in back if _writes(c, gradients)]
+    calls += [c for c in back if not _writes(c, gradients)]
     stages = _stages(calls, batch, threads) + _stages(tail, 1, threads)
     loss_stage = len(stages) - 1
     for call in weights:

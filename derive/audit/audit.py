@@ -11,7 +11,7 @@ import sympy as sp
 from derive.audit.document import DocumentError, Formula, formulas_in, read_document
 from derive.audit.evaluation import Counterexample
 from derive.audit.formula import Ellipsis, Range, Relation
-from derive.audit.judge import ALL_SIZES, Context, Outcome, chain, judge
+from derive.audit.judge import A_COUNTEREXAMPLE, ALL_SIZES, Context, Outcome, chain, judge
 from derive.audit.network import last, layer
 from derive.audit.reader import Unreadable, read
 from derive.audit.scripts import layer_expression
@@ -136,7 +136,7 @@ def range_outcome(
     bounds = [str(lowest), f"L {highest:+d}".replace("-", "- ") if highest else "L"]
     right = f"{part.index.text} = " + r", \dots, ".join(reversed(bounds) if down else bounds)
     shown = Counterexample({"L": str(depth), "l": str(at)}, {}, relation.source, why)
-    return Outcome("refuted", "dense", "a counterexample", counterexample=shown, correction=right, at=part.at)
+    return Outcome("refuted", "dense", A_COUNTEREXAMPLE, counterexample=shown, correction=right, at=part.at)
 
 
 def ends(part: Range) -> tuple[int, int, bool]:
@@ -158,7 +158,7 @@ def ends(part: Range) -> tuple[int, int, bool]:
 def our_documents() -> list[Path]:
     """The documents that come with the package."""
     with as_file(files("derive") / "documents") as folder:
-        return sorted(p for p in folder.glob("*.md") if p.name == p.name.lower())
+        return sorted(folder.glob("*.md"))
 
 
 @cache

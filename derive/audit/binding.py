@@ -44,6 +44,8 @@ from derive.audit.vocabulary import (
 from derive.calculus.equation import tensor
 
 HIGHEST_POWER = 6
+LARGEST = 4000  # bits of a number that is worked out
+MOST_SUMS = 8
 
 
 @dataclass
@@ -102,6 +104,9 @@ class Binder:
         self.target_written = any(n.text in TARGETS for n in everything if isinstance(n, f.Name | f.Word))
         certain = names & (known - {"T", "L"})
         self.one_spelling(everything)
+        sums = [n for n in everything if isinstance(n, f.Summation)]
+        if len(sums) > MOST_SUMS:
+            raise Unbindable(f"more than {MOST_SUMS} sums", sums[MOST_SUMS].at)
         # letters of no network, as in (s \odot t)_j = s_j t_j: an identity between any vectors
         indexed = {base_name(n) for n in scripted if n.sub}
         free = names - letters - known
@@ -159,6 +164,8 @@ class Binder:
         if exponent.value.denominator != 1 or not 0 <= exponent.value <= HIGHEST_POWER:
             raise Unbindable(f"only whole powers up to {HIGHEST_POWER} are understood", exponent.at)
         power = int(exponent.value)
+        if isinstance(value.body, sp.Rational) and max(abs(value.body.p), value.body.q).bit_length() * power > LARGEST:
+            raise Unbindable("a number of too many digits", exponent.at)
         if not value.axes:
             return Value(value.body**power)
         if power == 2 and value.row and not value.col:
@@ -381,13 +388,23 @@ class Binder:
 
     def end_of_weight(self, node: f.Scripted, name: str) -> Value:
         self.reading.choose("in and out", ("ends of one weight",))
-        j, k = (sp.Symbol(f"{letter} of the weight", integer=True) for letter in "jk")
         which = [i.text for i in node.sub if isinstance(i, f.Word)]
         if len(node.sub) != 1 or node.sup or which not in (["in"], ["out"]):
             raise Unbindable("which end of the weight is meant", node.at)
-        at, i = (layer - 1, k) if which == ["in"] else (layer, j)
+        at, (j, k) = self.weight()
+        at, i = (at - 1, k) if which == ["in"] else (at, j)
         self.use(i, units(at))
         return Value(tensor(name)[at, self.sample(node), i])
+
+    def weight(self) -> tuple[sp.Expr, tuple[sp.Symbol, sp.Symbol]]:
+        """The layer and the indices of the weight whose ends are meant: those written on a weight, else any."""
+        for node in nodes(self.relation):
+            if isinstance(node, f.Scripted) and LAYERED.get(base_name(node)) == "w" and node.sub:
+                items = list(self.index_items(node.sub))
+                if len(items) == 2 and all(isinstance(i, f.Name) for i in items):
+                    j, k = (sp.Symbol(i.text, integer=True) for i in items if isinstance(i, f.Name))
+                    return self.layer_of(node, "w"), (j, k)
+        return layer, (sp.Symbol("j of the weight", integer=True), sp.Symbol("k of the weight", integer=True))
 
     def parameter_value(self, node: f.Scripted, name: str) -> Value:
         labels = [i.text for i in node.sup if isinstance(i, f.Word)]
@@ -414,7 +431,7 @@ class Binder:
 
     def of_one_weight(self, value: Value) -> Value:
         self.reading.choose("in and out", ("ends of one weight",))
-        letters = [sp.Symbol(f"{letter} of the weight", integer=True) for letter in "jk"]
+        _, letters = self.weight()
         for (_, size), letter in zip(value.axes, letters, strict=False):
             self.use(letter, size)
         return Value(value.at(*letters[: len(value.axes)]))

@@ -16,7 +16,7 @@ from sympy.core.function import AppliedUndef
 from derive.audit.network import sigma, slope
 
 MOST_TERMS = 400
-MOST_NAMINGS = 5040
+MOST_NAMINGS = 200
 UNROLLED = 12  # sums of a given number of terms, up to this many, are written out
 
 

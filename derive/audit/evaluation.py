@@ -18,11 +18,12 @@ from derive.audit.network import Network, last, layer, rate, samples, sigma, slo
 
 Polynomial = tuple[int, ...]  # coefficients, constant first
 ACTIVATIONS: tuple[Polynomial, ...] = ((0, 0, 1), (1, -1, 1), (0, 1, 0, 1))
-DEEPEST = 4  # layers of the largest networks tried, beyond those that a formula names by number
 NETWORKS = 3  # choices of the depth and the layer l
 WIDEST = 2  # units of a layer
 ATTEMPTS = 3  # sets of values for each choice of sizes
 MOST_INSTANCES = 300
+MOST_STEPS = 100_000  # of one instance's evaluation
+LARGEST = 4000  # bits of a number that is worked with
 
 
 class Undefined(ValueError):
@@ -30,7 +31,7 @@ class Undefined(ValueError):
 
 
 class Inexact(ValueError):
-    """A function whose values are not rational."""
+    """A value that is not rational, or too large to work with."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,12 @@ class Instance:
     values: dict[tuple, Fraction] = field(default_factory=dict)  # what was asked for, drawn when asked
     known: dict[tuple, Fraction] = field(default_factory=dict)
     touched: set[tuple] = field(default_factory=set)
+    steps: Iterator[int] = field(default_factory=itertools.count)
 
     def evaluate(self, e: sp.Expr, at: dict[sp.Symbol, int]) -> Fraction:
         """The value of an expression; raises Undefined where it reads what does not exist."""
+        if next(self.steps) > MOST_STEPS:
+            raise Inexact("too much to work out")
         if isinstance(e, sp.Rational):
             return Fraction(int(e.p), int(e.q))
         if isinstance(e, sp.Symbol):
@@ -76,8 +80,8 @@ class Instance:
             return product
         if isinstance(e, sp.Pow):
             base, power = self.evaluate(e.base, at), self.evaluate(e.exp, at)
-            if power.denominator != 1:
-                raise Inexact(str(e))
+            if power.denominator != 1 or abs(power) * base.numerator.bit_length() > LARGEST:
+                raise Inexact("a root, or a number too large to work with")
             if base == 0 and power < 0:
                 raise Undefined("a division by zero")
             return base ** int(power)
@@ -101,6 +105,8 @@ class Instance:
         raise Inexact(type(e).__name__)
 
     def polynomial(self, coefficients: Polynomial, x: Fraction) -> Fraction:
+        if x.numerator.bit_length() > LARGEST:
+            raise Inexact("a number too large to work with")
         return sum((c * x**power for power, c in enumerate(coefficients)), Fraction(0))
 
     def symbol(self, s: sp.Symbol, at: dict[sp.Symbol, int]) -> Fraction:
@@ -191,6 +197,8 @@ def search(bound: Bound, network: Network) -> tuple[Counterexample | None, int]:
                 one, other = instance.evaluate(bound.left, at), instance.evaluate(bound.right, at)
             except Undefined:
                 continue
+            except Inexact:
+                break
             told = True
             if one != other:
                 return describe(instance, bound, at, one, other), compared + 1
@@ -208,9 +216,10 @@ def networks(bound: Bound) -> list[tuple[int, int | None]]:
     both = sp.Tuple(bound.left, bound.right, *bound.free.values())
     named = [x.indices[0] for x in both.atoms(sp.Indexed) if is_layered(x)]
     least = max([2, *(int(i) for i in named if i.is_Integer)])
+    shifts = [0, *(int(i - s) for i in named for s in (layer, last) if i.has(s))]
     return [
         (depth, at)
-        for depth in range(least, least + DEEPEST - 1)
+        for depth in range(least, least + max(shifts) - min(shifts) + 3)
         for at in (range(1, depth + 1) if both.has(layer) else [None])
         if exists(both, depth, at)
     ]
@@ -239,7 +248,15 @@ def instances(bound: Bound, network: Network) -> Iterator[Instance]:
     for instance in sorted(found, key=lambda i: (i.depth + sum(i.units.values()) + i.samples, i.depth)):
         for attempt in range(ATTEMPTS):
             activation = ACTIVATIONS[attempt % len(ACTIVATIONS)]
-            yield replace(instance, activation=activation, seed=attempt, values={}, known={}, touched=set())
+            yield replace(
+                instance,
+                activation=activation,
+                seed=attempt,
+                values={},
+                known={},
+                touched=set(),
+                steps=itertools.count(),
+            )
 
 
 def tied(instance: Instance, one: sp.Expr, other: sp.Expr) -> bool:
@@ -281,9 +298,9 @@ def describe(
     instance: Instance, bound: Bound, at: dict[sp.Symbol, int], one: Fraction, other: Fraction
 ) -> Counterexample:
     """The instance as text: every size, and every value that either side reads."""
-    instance.known, instance.touched = {}, set()
+    instance.known, instance.touched, instance.steps = {}, set(), itertools.count()
     instance.evaluate(bound.left, at)
-    instance.known = {}
+    instance.known, instance.steps = {}, itertools.count()
     instance.evaluate(bound.right, at)
     read = instance.touched
     both = sp.Tuple(bound.left, bound.right, *at)

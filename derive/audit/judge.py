@@ -10,13 +10,14 @@ import sympy as sp
 from derive.audit import formula as f
 from derive.audit.binding import Bound, bind
 from derive.audit.equality import TooLarge, equal
-from derive.audit.evaluation import Counterexample, Inexact, has_instance, search
+from derive.audit.evaluation import Counterexample, has_instance, search
 from derive.audit.latex import correction
 from derive.audit.network import COSTS, Network, last, layer, network, rewrite, samples
 from derive.audit.values import Misshapen, Unbindable, size_name
 from derive.audit.vocabulary import Ask, Reading
 
 ALL_SIZES = "all sizes"
+A_COUNTEREXAMPLE = "a counterexample"
 Sides = tuple[sp.Expr, sp.Expr]
 Use = tuple[str, str]  # a system and the tensor whose equation was used
 
@@ -56,9 +57,13 @@ def judge(relation: f.Relation, context: Context = Context()) -> Outcome:
     for wanted in ("proved", "conditional", "refuted", "unread"):
         found = [o for o in outcomes if o.verdict == wanted]
         if found:
-            # a counterexample in numbers says more than shapes that do not fit
-            return next((o for o in found if o.counterexample and "shape" not in str(o.counterexample.left)), found[0])
+            return min(found, key=telling)
     raise AssertionError("a relation without an outcome")
+
+
+def telling(outcome: Outcome) -> int:
+    """Less is more: what is decided before what is not, an instance in numbers before shapes that do not fit."""
+    return int(outcome.scope not in (ALL_SIZES, A_COUNTEREXAMPLE))
 
 
 def under_readings(relation: f.Relation, reading: Reading, context: Context) -> Iterator[Outcome]:
@@ -135,13 +140,11 @@ def decided(bound: Bound, reading: Reading, net: Network) -> Outcome:
     if proof:
         words = str(reading) or None
         return replace(common, verdict="conditional" if words else "proved", scope=ALL_SIZES, reading=words)
-    compared = 0
-    try:
-        found, compared = search(bound, net)
-    except Inexact:
-        found = None
+    found, compared = search(bound, net)
     if found is None and bound.mismatches:
         found = sizes_that_differ(bound)
+    if found is None and not compared:
+        return Outcome("unread", reason="too large to work out", places=places)
     if found is None:
         return replace(
             common,
@@ -150,7 +153,7 @@ def decided(bound: Bound, reading: Reading, net: Network) -> Outcome:
             reading=str(reading) or None,
         )
     return replace(
-        common, verdict="refuted", scope="a counterexample", counterexample=found, correction=correction(bound, net)
+        common, verdict="refuted", scope=A_COUNTEREXAMPLE, counterexample=found, correction=correction(bound, net)
     )
 
 

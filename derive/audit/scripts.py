@@ -10,6 +10,8 @@ from derive.audit.network import last, layer
 from derive.audit.values import Unbindable
 from derive.audit.vocabulary import COSTS, LAYERED, PARAMETERS, TARGETS
 
+DEEPEST = 20  # the highest number of a layer, and the most that is added to l or taken from L
+
 
 def nodes(node: object) -> Iterator[f.Node]:
     """A node and everything in it."""
@@ -57,6 +59,8 @@ def layer_expression(node: f.Node) -> sp.Expr:
     if isinstance(node, f.Name) and node.text in ("l", "ell", "L"):
         return last if node.text == "L" else layer
     if isinstance(node, f.Number) and node.value.denominator == 1:
+        if node.value > DEEPEST:
+            raise Unbindable(f"a layer beyond the {DEEPEST}th", node.at)
         return sp.Integer(int(node.value))
     if isinstance(node, f.Addition):
         return sp.Add(*(sign * layer_expression(addend) for sign, addend in node.terms))

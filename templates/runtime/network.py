@@ -375,12 +375,15 @@ class Network:
                 program = Program(plan.stages, self.dtype, gathered=[plan.inputs])
             else:
                 updates = rule_calls(rule, self._links, cells, self._states, self.dtype) if rule else []
-                plan = plan_training(self._links, self.cost, batch, self._shape, self.dtype, threads, updates)
+                plan = plan_training(
+                    self._links, self.cost, batch, self._shape, self.dtype, threads, updates, backward=what != "loss"
+                )
                 program = Program(
                     plan.stages, self.dtype, gathered=[plan.inputs, plan.targets], loss=plan.loss, loss_stage=plan.loss_stage
                 )
                 plan.cells = cells or {}
-                program.steps_done = self._steps
+                if what == "train":
+                    program.steps_done = self._steps
             self._programs[key] = plan, program
         return self._programs[key]
 
@@ -398,7 +401,7 @@ class Network:
         total = 0.0
         for begin in range(0, len(samples), 256):
             rows = samples[begin : begin + 256]
-            plan, program = self._program(("gradient", None, len(rows)))
+            plan, program = self._program(("loss", None, len(rows)))
             plan.inputs[...], plan.targets[...] = rows, targets[begin : begin + 256]
             program.run()
             total += float(plan.loss[0]) * len(rows)

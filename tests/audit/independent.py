@@ -1,7 +1,7 @@
-"""An evaluation of formulas that shares nothing with the auditor but the reader: rational numbers, matrices, dual numbers.
+"""An evaluation of formulas that shares nothing with the auditor but the reader: rational numbers, dual numbers.
 
-A network is written out by hand, layer by layer; derivatives are taken by pushing a perturbation through it. So what the
-auditor calls a counterexample, or equal, is settled here by someone else.
+A network is written out by hand, layer by layer; derivatives are taken by pushing a perturbation through it. So what
+the auditor calls a counterexample, or equal, is settled here by someone else.
 """
 
 import itertools
@@ -45,7 +45,7 @@ def polynomial(coefficients, x):
 
 
 class Network:
-    """Layers 1 to L; `given` maps ('w', l, j, k), ('b', l, j), ('a', x, j), ('y', x, j), ('g', x, j), 'eta' to numbers."""
+    """Layers 1 to L; `given` maps ('w', l, j, k), ('b', l, j), ('a', x, j), ('y', x, j), ('g', x, j) to numbers."""
 
     def __init__(self, widths, samples, given, activation, cost):
         self.widths, self.samples, self.given, self.activation, self.cost = widths, samples, given, activation, cost
@@ -141,7 +141,9 @@ class Evaluator:
         gradient = self.parameter(name, layer, lambda *at: self.network.derivative(None, (name, layer, *at)))
         old = self.parameter(name, layer, lambda *at: self.network.value(name, layer, *at))
         eta = self.network.value("eta")
-        new = Array([[o - eta * g for o, g in zip(p, q, strict=True)] for p, q in zip(old.rows, gradient.rows, strict=True)])
+        new = Array(
+            [[o - eta * g for o, g in zip(p, q, strict=True)] for p, q in zip(old.rows, gradient.rows, strict=True)]
+        )
         return self.pick(new, key)
 
     def value(self, node):
@@ -256,7 +258,9 @@ class Evaluator:
         if node.text == "m":
             return number(self.network.samples)
         if node.text == "y":
-            return column([self.network.value("y", self.free_sample, j) for j in range(self.network.width(self.network.last))])
+            return column(
+                [self.network.value("y", self.free_sample, j) for j in range(self.network.width(self.network.last))]
+            )
         if node.text == "C":
             return number(self.network.cost_of(self.free_sample).value)
         if ("any", node.text) in self.network.given:
@@ -321,7 +325,9 @@ class Evaluator:
     def gradient(self, x, by):
         name, layer, key = self.parts(by if isinstance(by, f.Scripted) else f.Scripted(by))
         if name in ("w", "b"):
-            return self.pick(self.parameter(name, layer, lambda *at: self.network.derivative(x, (name, layer, *at))), key)
+            return self.pick(
+                self.parameter(name, layer, lambda *at: self.network.derivative(x, (name, layer, *at))), key
+            )
         if name == "delta" or (name == "z" and layer == 1):
             raise Meaningless("no such derivative")
         values = [self.network.derivative(x, (name, layer, j)) for j in range(self.network.width(layer))]
@@ -478,7 +484,9 @@ def replay(latex, part, counterexample, cost="linear"):
         network = random_network(7, (2, 3, 4, 5), samples=2, cost=cost)
         return not any(compare(network, at, relation) for at in (2, 3, 4))
     if "n" in sizes:
-        given = {("any", name): [Fraction(values.get(f"{name}_{i + 1}", 0)) for i in range(int(sizes["n"]))] for name in "st"}
+        given = {
+            ("any", name): [Fraction(values.get(f"{name}_{i + 1}", 0)) for i in range(int(sizes["n"]))] for name in "st"
+        }
         network = Network((1, 1), 1, given, [0, 1], cost)
     elif "L" not in sizes:
         network = random_network(0, (1, 1), 1, cost)

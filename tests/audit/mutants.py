@@ -1,4 +1,4 @@
-"""Wrong versions of true formulas, made by changing one thing in their LaTeX; and versions that should still be true."""
+"""Wrong versions of true formulas, made by changing one thing in their LaTeX; and versions that are still true."""
 
 import re
 
@@ -130,7 +130,8 @@ EQUIVALENT = [
     r"b^l \rightarrow -\frac{\eta}{m} \sum_x \delta^{x,l} + b^l",
     r"2 \delta_j^l = 3 \frac{\partial C}{\partial b_j^l} - \delta_j^l",
     r"\mathbf{a}^{(l)} = \sigma(\mathbf{W}^{(l)} \mathbf{a}^{(l-1)} + \mathbf{b}^{(l)})",
-    r"\boldsymbol{\delta}^{[l]} = \left(({\mathbf{w}}^{[l+1]})^\top \boldsymbol{\delta}^{[l+1]}\right) \circ \sigma^{\prime}(z^{[l]})",
+    r"\boldsymbol{\delta}^{[l]} = \left(({\mathbf{w}}^{[l+1]})^\top \boldsymbol{\delta}^{[l+1]}\right) "
+    r"\circ \sigma^{\prime}(z^{[l]})",
 ]
 
 EQUIVALENT_FOR_QUADRATIC = [

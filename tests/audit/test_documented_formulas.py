@@ -1,12 +1,6 @@
 """Every formula of the fully-connected half of the note, as our document has it, gets the verdict it should."""
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from independent import holds
 
 from derive.audit.audit import audit, citations, our_documents, verdicts_by_tag
@@ -17,7 +11,9 @@ from derive.audit.reader import read
 SQUARE = "the square of a vector is the sum of the squares of its components"
 QUADRATIC = "C is the quadratic cost of line 44"
 ENDS = "`in` is the activation at the weight's input, `out` the error at its output"
-UPDATE = "`=` assigns: its right side is the parameter's new value; the cost in an update is the mean over the mini-batch"
+UPDATE = (
+    "`=` assigns: its right side is the parameter's new value; the cost in an update is the mean over the mini-batch"
+)
 
 EXPECTED = [  # how the formula begins, the system it speaks of, the reading it needs
     (r"w_{ij}^{new} = w_{ij}^{old} -", "gradient_descent", None),

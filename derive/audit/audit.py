@@ -119,6 +119,7 @@ def range_outcome(
     except Unbindable as error:
         return Outcome("unread", reason=error.reason, at=error.at)
     lowest, highest, failing = 1, 0, None
+    depth = max(2, low - high)  # the smallest network in which the range is not empty
     for relation, outcome in governed:
         for x in sorted(outcome.places, key=str):
             letter, shift = chain(x)
@@ -126,13 +127,13 @@ def range_outcome(
                 continue
             first, beyond = LOWEST.get(x.base.name, 2) - shift, shift
             if first > low:
-                failing = failing or (relation, 5, low, f"layer {low + shift} has none")
+                failing = failing or (relation, low, f"layer {low + shift} has none")
             if beyond > -high:
-                failing = failing or (relation, 5, 5 + high, f"there is no layer {5 + high + shift}")
+                failing = failing or (relation, depth + high, f"there is no layer {depth + high + shift}")
             lowest, highest = max(lowest, first), min(highest, -beyond)
     if failing is None:
         return Outcome("proved", "dense", ALL_SIZES)
-    relation, depth, at, why = failing
+    relation, at, why = failing
     bounds = [str(lowest), f"L {highest:+d}".replace("-", "- ") if highest else "L"]
     right = f"{part.index.text} = " + r", \dots, ".join(reversed(bounds) if down else bounds)
     shown = Counterexample({"L": str(depth), "l": str(at)}, {}, relation.source, why)

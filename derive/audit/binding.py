@@ -13,7 +13,7 @@ from fractions import Fraction
 import sympy as sp
 
 from derive.audit import formula as f
-from derive.audit.network import last, layer, network, rate, samples, sigma, slope, units, width
+from derive.audit.network import jacobian, last, layer, network, rate, samples, sigma, slope, units, width
 from derive.audit.scripts import (
     addends,
     base_name,
@@ -85,6 +85,8 @@ def bind(relation: f.Relation, reading: Reading) -> Bound:
 
 
 class Binder:
+    """Turns the nodes of one relation into values; keeps what the letters of its indices run over."""
+
     def __init__(self, reading: Reading, relation: f.Relation, updating: str | None) -> None:
         self.reading, self.updating, self.relation = reading, updating, relation
         self.mismatches: list[tuple[sp.Expr, sp.Expr]] = []
@@ -288,6 +290,9 @@ class Binder:
         return replace(value, body=(slope if function.primes else sigma)(value.body))
 
     def _derivative(self, node: f.Derivative) -> Value:
+        of = node.of if isinstance(node.of, f.Scripted) else f.Scripted(node.of, at=node.of.at)
+        if LAYERED.get(base_name(of)) in ("a", "z"):
+            return self.partial(of, node.by)
         return self.gradient(self.cost(node.of), node.by, node)
 
     def _gradient(self, node: f.Gradient) -> Value:
@@ -458,6 +463,17 @@ class Binder:
             return "E", sp.Integer(0)
         return "C", self.sample(scripted)
 
+    def partial(self, of: f.Scripted, by: f.Node) -> Value:
+        """The derivative of a component of one quantity of the network by a component of another."""
+        if not of.sub or not isinstance(by, f.Scripted) or not by.sub:
+            raise Unbindable("a derivative by or of a vector, without indices", of.at)
+        upper = self.value(of).body
+        lower = self.gradient(("C", self.sample(of)), by, f.Derivative(of, by, at=of.at)).body
+        found = jacobian(upper, lower)
+        if found is None:
+            raise Unbindable("a derivative by what it does not depend on, as it is written", by.at)
+        return Value(found)
+
     def gradient(self, cost: tuple[str, sp.Expr], by: f.Node, node: f.Node) -> Value:
         kind, sample = cost
         scripted = by if isinstance(by, f.Scripted) else f.Scripted(by, at=by.at)
@@ -485,15 +501,11 @@ class Binder:
             of = sample if kind == "C" else self.only_sample(node)
         weight: sp.Expr = sp.Integer(1)
         if kind == "E":
-            weight = self.mean_weight(of)
+            weight = network().mean_weight.of((of,))
         elif of != sample:
             raise Unbindable("the derivative of one sample's cost by another's activations", node.at)
         value = Value(weight * tensor(f"delta_{name}")[at, of, i], (i, units(at)))
         return self.component(value, scripted) if scripted.sub else value
-
-    def mean_weight(self, sample: sp.Expr) -> sp.Expr:
-        weight = network().objective_weight
-        return weight.xreplace({s: sample for s in weight.free_symbols if s.name == "n"})
 
     # -- layers, samples, indices ---------------------------------------------------------------------------------
 

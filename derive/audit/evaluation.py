@@ -49,6 +49,8 @@ class Counterexample:
 
 @dataclass
 class Instance:
+    """One network in numbers, in which components are worked out as they are asked for."""
+
     network: Network
     depth: int
     layer: int | None
@@ -245,18 +247,10 @@ def instances(bound: Bound, network: Network) -> Iterator[Instance]:
                 instance = Instance(network, depth, at, units_, batch, ACTIVATIONS[0], 0)
                 if all(tied(instance, one, other) for one, other in bound.mismatches):
                     found.append(instance)
-    for instance in sorted(found, key=lambda i: (i.depth + sum(i.units.values()) + i.samples, i.depth)):
+    for i in sorted(found, key=lambda i: (i.depth + sum(i.units.values()) + i.samples, i.depth)):
         for attempt in range(ATTEMPTS):
             activation = ACTIVATIONS[attempt % len(ACTIVATIONS)]
-            yield replace(
-                instance,
-                activation=activation,
-                seed=attempt,
-                values={},
-                known={},
-                touched=set(),
-                steps=itertools.count(),
-            )
+            yield Instance(network, i.depth, i.layer, i.units, i.samples, activation, attempt)
 
 
 def tied(instance: Instance, one: sp.Expr, other: sp.Expr) -> bool:

@@ -12,7 +12,7 @@ from derive.audit.binding import Bound, bind
 from derive.audit.equality import TooLarge, equal
 from derive.audit.evaluation import Counterexample, has_instance, search
 from derive.audit.latex import correction
-from derive.audit.network import COSTS, Network, last, layer, network, rewrite, samples
+from derive.audit.network import COSTS, PAIRS, Network, last, layer, network, position, rewrite, samples
 from derive.audit.values import Misshapen, Unbindable, size_name
 from derive.audit.vocabulary import Ask, Reading
 
@@ -89,8 +89,17 @@ def under_readings(relation: f.Relation, reading: Reading, context: Context) -> 
     for cost in [context.cost] if context.cost else COSTS:
         named = reading
         if not context.premise:
-            named = reading.with_("cost", f"C is the {cost.replace('_', ' ')} cost{context.where}")
+            named = reading.with_("cost", f"C is the {spaced(cost)} cost{context.where}")
         yield decided(bound, named, network(cost))
+    for cost in PAIRS if not context.cost else ():
+        words = f"C is the {spaced(cost)} cost, and the last layer's activation the {spaced(PAIRS[cost].name)} function"
+        outcome = decided(bound, reading.with_("cost", words), network(cost, paired=True), refute=False)
+        if outcome.verdict == "conditional":
+            yield outcome
+
+
+def spaced(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def defining(bound: Bound, reading: Reading) -> Iterator[Outcome]:
@@ -125,7 +134,7 @@ def shape_text(shape: tuple[sp.Expr, ...]) -> str:
     return f"shape ({', '.join(str(size) if size.is_Integer else '2' for size in shape)})" if shape else "a number"
 
 
-def decided(bound: Bound, reading: Reading, net: Network) -> Outcome:
+def decided(bound: Bound, reading: Reading, net: Network, *, refute: bool = True) -> Outcome:
     """Proof first; without one, the search for a counterexample; without either, an honest word on what was covered."""
     places = frozenset(sp.Tuple(bound.left, bound.right).atoms(sp.Indexed))
     if not has_instance(bound):
@@ -140,6 +149,8 @@ def decided(bound: Bound, reading: Reading, net: Network) -> Outcome:
     if proof:
         words = str(reading) or None
         return replace(common, verdict="conditional" if words else "proved", scope=ALL_SIZES, reading=words)
+    if not refute:
+        return replace(common, verdict="unread", reason="not proved")
     found, compared = search(bound, net)
     if found is None and bound.mismatches:
         found = sizes_that_differ(bound)
@@ -181,7 +192,7 @@ def proved(bound: Bound, net: Network, about: set[tuple[Use, sp.Expr]]) -> bool:
     if all_equal(*sides, bound):
         return True
     lows = lowest_quantities(sides)
-    return all_equal(*opened(sides, net, lambda x: is_forward(x) and position(x) > lows[chain(x)[0]], about), bound)
+    return all_equal(*opened(sides, net, lambda x: is_forward(x) and height(x) > lows[chain(x)[0]], about), bound)
 
 
 def opened(sides: Sides, net: Network, chosen: Callable[[sp.Indexed], bool], about: set[tuple[Use, sp.Expr]]) -> Sides:
@@ -242,9 +253,9 @@ def is_forward(x: sp.Indexed) -> bool:
     return x.base.name in ("a", "z")
 
 
-def position(x: sp.Indexed) -> int:
-    """Where a forward quantity stands on the way from layer to layer: z before a."""
-    return 2 * chain(x)[1] - (x.base.name == "z")
+def height(x: sp.Indexed) -> int:
+    """How far a quantity's position stands from that of layer l (or L, or 0) itself."""
+    return int(position(x) - 2 * chain(x)[0])
 
 
 def lowest_quantities(sides: Sides) -> dict[sp.Expr, int]:
@@ -252,5 +263,5 @@ def lowest_quantities(sides: Sides) -> dict[sp.Expr, int]:
     for x in sp.Tuple(*sides).atoms(sp.Indexed):
         if is_forward(x):
             letter = chain(x)[0]
-            lows[letter] = min(lows.get(letter, position(x)), position(x))
+            lows[letter] = min(lows.get(letter, height(x)), height(x))
     return lows

@@ -17,17 +17,21 @@ from functools import cache
 import sympy as sp
 
 from derive.calculus.adjoint import adjoint
+from derive.calculus.derivation import compose, derive
 from derive.calculus.equation import Equation, tensor
 from derive.forward.dense import dense
 from derive.forward.gradient_descent import gradient_descent
+from derive.forward.logistic import logistic
 from derive.forward.logistic_cross_entropy import logistic_cross_entropy
 from derive.forward.objective import objective
 from derive.forward.quadratic import quadratic
+from derive.forward.softmax import softmax
 from derive.forward.softmax_cross_entropy import softmax_cross_entropy
 from derive.forward.squared_error import squared_error
 from derive.notation import System, indices, size_of, system, tensors
 
 COSTS = {s.name: s for s in (quadratic, squared_error, logistic_cross_entropy, softmax_cross_entropy)}
+PAIRS = {logistic_cross_entropy.name: logistic, softmax_cross_entropy.name: softmax}  # costs and what comes before them
 
 layer = sp.Symbol("l", integer=True, positive=True)
 last = sp.Symbol("L", integer=True, positive=True)
@@ -70,10 +74,10 @@ class Definition:
 
 
 class Network:
-    """Definitions by tensor name, for one cost (None: any cost)."""
+    """Definitions by tensor name, for one cost (None: any); paired, the last layer's activation is known as well."""
 
-    def __init__(self, cost: str | None = None) -> None:
-        self.cost = cost
+    def __init__(self, cost: str | None = None, paired: bool = False) -> None:
+        self.cost, self.paired = cost, paired
         self.definitions: dict[str, Definition] = {}
         self.at_last: dict[str, Definition] = {}  # what holds at layer L only
         for s, input_layer in ((dense, layer - 1), (activation, layer)):
@@ -82,6 +86,8 @@ class Network:
         self._add_rule()
         if cost:
             self._add_cost(COSTS[cost])
+        if cost and paired:
+            self._add_pair(COSTS[cost], PAIRS[cost])
 
     def definition(self, x: sp.Indexed) -> Definition | None:
         """What defines a component, if anything does: at layer L, the sensitivity that the cost sends back."""
@@ -122,7 +128,7 @@ class Network:
         (weight,) = adjoint(objective.equations, {"E"}, declared=objective.declared()).values()
         (batch,) = weight.target.indices
         mean = weight.expression().xreplace({tensor("delta_E")[0]: sp.Integer(1), size_of(batch): samples})
-        self.objective_weight = mean
+        self.mean_weight = Definition(objective.name, weight.name, (batch,), mean)
         sample = sp.Symbol("x", integer=True)
         for p in dense.parameters:
             name = p.base.name
@@ -131,7 +137,7 @@ class Network:
 
                 def weighed(d: sp.Indexed, kind: str = kind) -> sp.Expr:
                     (at,) = d.indices[1:2]
-                    return d * (sp.KroneckerDelta(at, sample) if kind == "C" else mean.xreplace({batch: at}))
+                    return d * (sp.KroneckerDelta(at, sample) if kind == "C" else self.mean_weight.of((at,)))
 
                 sensitivities = [d for d in gradient.body.atoms(sp.Indexed) if d.base.name.startswith("delta_")]
                 body = gradient.body.xreplace({d: weighed(d) for d in sensitivities})
@@ -154,26 +160,64 @@ class Network:
             )
 
     def _add_cost(self, cost: System) -> None:
-        (output,), (target,), (C,) = cost.inputs, cost.targets, cost.outputs
-        sizes = {size_of(output.indices[0]): samples, size_of(output.indices[1]): units(last)}
-
-        def lifted(e: sp.Expr) -> sp.Expr:
-            e = e.xreplace(sizes)
-            change = {x: tensor("a")[(last, *x.indices)] for x in e.atoms(sp.Indexed) if x.base == output.base}
-            change |= {x: tensor("y")[x.indices] for x in e.atoms(sp.Indexed) if x.base == target.base}
-            return e.xreplace(change)
-
+        (C,), (output,) = cost.outputs, cost.inputs
         (defined,) = cost.equations
-        self.definitions["C"] = Definition(cost.name, C.base.name, C.indices, lifted(defined.expression()))
+        self.definitions["C"] = Definition(cost.name, C.base.name, C.indices, lifted(defined.expression(), cost))
         sensitivity = adjoint(cost.equations, {C.base.name}, declared=cost.declared())[output.base.name]
         body = sensitivity.expression().xreplace({tensor(f"delta_{C.base.name}")[C.indices]: sp.Integer(1)})
         at = (layer, *sensitivity.target.indices)
-        self.at_last["delta_a"] = Definition(cost.name, "delta_a", at, lifted(body))
+        self.at_last["delta_a"] = Definition(cost.name, "delta_a", at, lifted(body, cost))
+
+    def _add_pair(self, cost: System, before: System) -> None:
+        """The sensitivity that a cost and the activation before it send back together, in closed form."""
+        (sensitivity,) = derive(compose(before, cost), objective).closed
+        batch = sensitivity.target.indices[0]
+        weight = self.mean_weight.of((batch,)).xreplace({samples: size_of(batch)})
+        body = lifted(sensitivity.expression() / weight, cost)
+        self.at_last["delta_z"] = Definition(cost.name, "delta_z", (layer, *sensitivity.target.indices), body)
+
+
+def lifted(e: sp.Expr, cost: System) -> sp.Expr:
+    """A cost's expression in the activations of layer L and the targets y."""
+    (output,), (target,) = cost.inputs, cost.targets
+    e = e.xreplace({size_of(output.indices[0]): samples, size_of(output.indices[1]): units(last)})
+    change = {x: tensor("a")[(last, *x.indices)] for x in e.atoms(sp.Indexed) if x.base == output.base}
+    change |= {x: tensor("y")[x.indices] for x in e.atoms(sp.Indexed) if x.base == target.base}
+    return e.xreplace(change)
 
 
 @cache
-def network(cost: str | None = None) -> Network:
-    return Network(cost)
+def network(cost: str | None = None, paired: bool = False) -> Network:
+    return Network(cost, paired)
+
+
+def position(x: sp.Indexed) -> sp.Expr:
+    """Where a quantity of a layer, or its sensitivity, stands on the way from layer to layer: z before a."""
+    return 2 * x.indices[0] - (x.base.name in ("z", "delta_z"))
+
+
+def jacobian(of: sp.Indexed, by: sp.Indexed) -> sp.Expr | None:
+    """The derivative of a component of z or a by what it depends on: its adjoint, with a sensitivity of one at `of`.
+
+    `by` is the sensitivity or gradient (`delta_a`, `C:w`, ...) that would be asked for if `of` were the cost. None where
+    `of` does not depend on it in this direction.
+    """
+    net, seed = network(), f"delta_{of.base.name}"
+
+    def before(x: sp.Indexed) -> bool:
+        gap = position(of) - position(x)
+        return x.base.name.startswith("C:") or (x.base.name.startswith("delta_") and bool(gap.is_positive))
+
+    if not (position(of) - position(by)).is_Integer:
+        return None
+    e = rewrite(by, net, before)
+    change = {}
+    for x in e.atoms(sp.Indexed):
+        if x.base.name == seed and x.indices[0] == of.indices[0]:
+            change[x] = sp.KroneckerDelta(x.indices[2], of.indices[2])
+        elif x.base.name.startswith("delta_"):
+            return None
+    return e.xreplace(change)
 
 
 def rewrite(

@@ -63,7 +63,11 @@ def layer_expression(node: f.Node) -> sp.Expr:
             raise Unbindable(f"a layer beyond the {DEEPEST}th", node.at)
         return sp.Integer(int(node.value))
     if isinstance(node, f.Addition):
-        return sp.Add(*(sign * layer_expression(addend) for sign, addend in node.terms))
+        at = sp.Add(*(sign * layer_expression(addend) for sign, addend in node.terms))
+        shift = at - sum(at.free_symbols)
+        if len(at.free_symbols) > 1 or not shift.is_Integer or abs(shift) > DEEPEST:
+            raise Unbindable(f"a layer is l or L, plus or minus at most {DEEPEST}, or a number", node.at)
+        return at
     raise Unbindable("a superscript that is neither a layer (l, L) nor a sample", node.at)
 
 

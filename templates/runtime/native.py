@@ -7,6 +7,7 @@ this package and of the function's own folder, the number of lanes, the processo
 
 import functools
 import hashlib
+import importlib
 import os
 import pickle
 import platform
@@ -41,6 +42,23 @@ def _lanes() -> int:
 
 LANES = _lanes()
 """float32 values in a vector of the host's; BACKDERIVE_LANES overrides it (LLVM splits vectors that are too wide)."""
+
+
+def _load_openmp(spins: int = 200) -> None:
+    """Loads GNU OpenMP such that a thread without work soon goes to sleep.
+
+    By default it spins for milliseconds, which wins little on an idle machine and on a busy one costs a time slice in
+    each parallel region. The library reads its settings when it is loaded; those that the user has made stand.
+    """
+    if sys.platform != "linux" or {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
+        return
+    os.environ["GOMP_SPINCOUNT"] = str(spins)
+    with suppress(ImportError):
+        importlib.import_module("numba.np.ufunc.omppool")
+    del os.environ["GOMP_SPINCOUNT"]
+
+
+_load_openmp()
 
 
 def cache_folder() -> Path | None:

@@ -134,6 +134,26 @@ EQUIVALENT = [
     r"\circ \sigma^{\prime}(z^{[l]})",
 ]
 
+CHAIN_RULE = [
+    r"\frac{\partial C}{\partial w_{jk}^l} = \frac{\partial C}{\partial z_j^l} \frac{\partial z_j^l}{\partial w_{jk}^l} "
+    r"= \delta_j^l a_k^{l-1}",
+    r"\delta_j^l = \frac{\partial C}{\partial a_j^l} \frac{\partial a_j^l}{\partial z_j^l}",
+    r"\delta_j^l = \sum_k \frac{\partial C}{\partial z_k^{l+1}} \frac{\partial z_k^{l+1}}{\partial z_j^l} "
+    r"= \sum_k \frac{\partial z_k^{l+1}}{\partial z_j^l} \delta_k^{l+1}",
+    r"\frac{\partial z_k^{l+1}}{\partial z_j^l} = w_{kj}^{l+1} \sigma'(z_j^l)",
+    r"\frac{\partial z_j^l}{\partial b_j^l} = 1",
+    r"\frac{\partial z_k^{l+1}}{\partial a_j^l} = w_{kj}^{l+1}",
+]
+
+WRONG_CHAIN_RULE = [
+    r"\frac{\partial z_k^{l+1}}{\partial z_j^l} = w_{jk}^{l+1} \sigma'(z_j^l)",
+    r"\frac{\partial z_k^{l+1}}{\partial z_j^l} = w_{kj}^{l+1} \sigma'(z_k^{l+1})",
+    r"\frac{\partial z_j^l}{\partial w_{jk}^l} = a_k^l",
+    r"\frac{\partial z_j^l}{\partial b_k^l} = 1",
+    r"\delta_j^l = \frac{\partial C}{\partial z_k^{l+1}} \frac{\partial z_k^{l+1}}{\partial z_j^l}",
+    r"\frac{\partial C}{\partial w_{jk}^l} = \frac{\partial C}{\partial a_j^l} \frac{\partial z_j^l}{\partial w_{jk}^l}",
+]
+
 EQUIVALENT_FOR_QUADRATIC = [
     r"C = \sum_j \frac{(a_j^L - y_j)^2}{2} \quad \Rightarrow \quad \frac{\partial C}{\partial a_j^L} = -(y_j - a_j^L)",
     r"C = \frac12 \sum_i y_i^2 - \sum_i y_i a_i^L + \frac{1}{2} \sum_i (a_i^L)^2",

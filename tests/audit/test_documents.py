@@ -111,7 +111,7 @@ def test_a_range_holds_if_what_it_governs_has_its_layers():
     below, _ = audit_text(rf"For $l = L - 1, \dots, 1$ {step}")
     alone = only(r"For $l = 2, 3, \dots, L$ do nothing.")
     assert right.verdict == "proved"
-    assert (beyond.verdict, beyond.counterexample["right"]) == ("refuted", "there is no layer 6")
+    assert (beyond.verdict, beyond.counterexample["right"]) == ("refuted", "there is no layer 3")
     assert beyond.correction == below.correction == r"l = L - 1, \dots, 2"
     assert below.verdict == "refuted"
     assert alone.verdict == "unread"

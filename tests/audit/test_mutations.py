@@ -4,7 +4,7 @@ from functools import cache
 
 import pytest
 from independent import holds, replay
-from mutants import EQUIVALENT, EQUIVALENT_FOR_QUADRATIC, TRUE, mutants
+from mutants import CHAIN_RULE, EQUIVALENT, EQUIVALENT_FOR_QUADRATIC, TRUE, WRONG_CHAIN_RULE, mutants
 
 from derive.audit.audit import audit_text
 
@@ -83,3 +83,13 @@ def test_an_equivalent_version_is_not_refuted(latex):
 @pytest.mark.parametrize("latex", EQUIVALENT + EQUIVALENT_FOR_QUADRATIC)
 def test_an_equivalent_version_is_equivalent_when_another_program_computes_it(latex):
     assert holds(latex, cost_of(latex))
+
+
+@pytest.mark.parametrize("latex", CHAIN_RULE)
+def test_the_chain_rule_in_components_is_proved(latex):
+    assert {v.verdict for v in verdicts(latex)} == {"proved"}
+
+
+@pytest.mark.parametrize("latex", WRONG_CHAIN_RULE)
+def test_a_wrong_chain_rule_is_refuted(latex):
+    assert verdicts(latex)[0].verdict == "refuted"

@@ -11,79 +11,12 @@ from derive.audit.formula import Application, Hadamard, Name, Number, Product, R
 from derive.audit.reader import Unreadable, read
 from derive.audit.verdict import WORST_FIRST
 
-PIECES = [
-    *[
-        r"\delta",
-        r"\sigma",
-        r"'",
-        r"w",
-        r"a",
-        r"z",
-        r"b",
-        r"C",
-        r"E",
-        r"x",
-        r"l",
-        r"L",
-        r"T",
-        r"1",
-        r"2",
-        r"1/2",
-        r"^",
-        r"_",
-        r"{",
-        r"}",
-        r"(",
-        r")",
-        r"[",
-        r"]",
-        r"+",
-        r"-",
-        r"=",
-        r"\odot",
-        r"\sum_k",
-        r"\frac",
-        r"\partial",
-        r"\nabla",
-    ],
-    *[
-        r"\quad",
-        r"\longrightarrow",
-        r"\rightarrow",
-        r"\text{in}",
-        r"\text{and}",
-        r"\begin{bmatrix}",
-        r"\end{bmatrix}",
-        r"\begin{aligned}",
-    ],
-    *[
-        r"\end{aligned}",
-        r"\\",
-        r"&",
-        r",",
-        r".",
-        r"\left",
-        r"\right",
-        r"\top",
-        r"\cdot",
-        r"*",
-        r"/",
-        r"\foo",
-        r"\dots",
-        r"\mathbf",
-        r"^{l-1}",
-        r"_{jk}",
-        r"^{x,l}",
-        r"m",
-        r"\eta",
-        r"\hat",
-        r"y",
-    ],
-    *[r"é", r"∂", r"δ", r"\tag{1}", r"%", r"#", r"output"],
-    " ",
-    "\n",
-    "\x00",
-]
+PIECES = r"""
+\delta \sigma ' w a z b C E x l L T 1 2 1/2 ^ _ { } ( ) [ ] + - = \odot \sum_k \frac \partial \nabla \quad \rightarrow
+\longrightarrow \text{in} \text{and} \begin{bmatrix} \end{bmatrix} \begin{aligned} \end{aligned} \\ & , . \left \right
+\top \cdot * / \foo \dots \mathbf ^{l-1} _{jk} ^{x,l} m \eta \hat y é ∂ δ \tag{1} % # output
+"""
+PIECES = [*PIECES.split(), " ", "\n", "\x00"]
 
 
 def sides(latex):

@@ -23,6 +23,10 @@ def only(latex):
         (r"\frac{\partial C}{\partial w_{ik}^{l+1}} = \delta_{\text{out}} a_{\text{in}}", "`in` is"),
         (r"w = w - \alpha \nabla C", "`=` assigns"),
         (r"\partial C / \partial a_j^L = a_j^L - y_j", "C is the quadratic cost"),
+        (
+            r"\delta^L = a^L - y",
+            "the last layer's activation the logistic function",
+        ),
         (r"\nabla_a C = 2 (a^L - y)", "C is the squared error cost"),
     ],
 )
@@ -75,6 +79,8 @@ def test_what_has_no_clear_meaning_is_unread_never_proved(latex):
         r"E = \sum_x C_x",
         r"C = \sum_j (y_j - a_j^L)^3",
         r"\delta_1^l = \delta_2^l",
+        r"\delta^L = y - a^L",
+        r"\delta^L = 2 (a^L - y)",
     ],
 )
 def test_what_is_false_is_refuted_with_an_instance(latex):

@@ -168,9 +168,9 @@ class Instance:
             sizes, inside = [self.samples, self.width_of(self.depth)], at
         elif kind == "C":
             sizes, inside = [self.samples], at
-        elif kind == "E":
+        elif not name.startswith("any "):
             return
-        else:  # any vector, as wide as the first layer
+        else:  # as wide as the first layer
             sizes, inside = [self.units[1]] * len(at), at
         if any(not 0 <= i < size for i, size in zip(inside, sizes, strict=True)):
             raise Undefined(f"{name} has no component {tuple(i + 1 for i in inside)}")

@@ -192,7 +192,11 @@ def proved(bound: Bound, net: Network, about: set[tuple[Use, sp.Expr]]) -> bool:
     if all_equal(*sides, bound):
         return True
     lows = lowest_quantities(sides)
-    return all_equal(*opened(sides, net, lambda x: is_forward(x) and height(x) > lows[chain(x)[0]], about), bound)
+
+    def chosen(x: sp.Indexed) -> bool:
+        return height(x) > lows[chain(x)[0]] if is_forward(x) else is_derived(x, tops, net)
+
+    return all_equal(*opened(sides, net, chosen, about), bound)
 
 
 def opened(sides: Sides, net: Network, chosen: Callable[[sp.Indexed], bool], about: set[tuple[Use, sp.Expr]]) -> Sides:
@@ -244,9 +248,7 @@ def is_derived(x: sp.Indexed, tops: dict[sp.Expr, int], net: Network) -> bool:
     if name == "delta_a":
         letter, shift = chain(x)
         return (x.indices[0] == last and bool(net.at_last)) or shift < tops.get(letter, shift)
-    if name == "C":
-        return net.cost is not None
-    return name == "E" or name == "delta_z" or name.startswith(("C:", "E:")) or name.endswith("_new")
+    return name in net.definitions and not is_forward(x)
 
 
 def is_forward(x: sp.Indexed) -> bool:

@@ -87,6 +87,10 @@ def correction(bound: Bound, network: Network) -> str | None:
             value = opened(quantities[0], other, network)
             factor = sp.cancel(side / quantities[0])
             return equation(side, without_deltas(sp.expand_mul(factor * value) if factor != 1 else value), bound)
+    if {x.base.name for x in bound.right.atoms(sp.Indexed)} & {"w", "b"}:  # an expression in z: what z is
+        value = rewrite(bound.left, network, lambda y: y.base.name == "z")
+        if value != bound.left:
+            return equation(bound.left, value, bound)
     return written_out(bound)
 
 

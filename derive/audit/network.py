@@ -103,7 +103,7 @@ class Network:
         return found.of(x.indices)
 
     def _add_layer(self, s: System, input_layer: sp.Expr) -> None:
-        where = {x.base.name: layer for x in (*s.outputs, *s.parameters)} | {x.base.name: input_layer for x in s.inputs}
+        where = dict.fromkeys(s.declared(), layer) | {x.base.name: input_layer for x in s.inputs}
         sizes: dict[sp.Basic, sp.Expr] = {}
         for x in (*s.inputs, *s.outputs):  # the batch comes first, then the units
             sizes |= {size_of(i): units(where[x.base.name]) for i in x.indices[1:]}
@@ -193,14 +193,14 @@ def network(cost: str | None = None, paired: bool = False) -> Network:
 
 def position(x: sp.Indexed) -> sp.Expr:
     """Where a quantity of a layer, or its sensitivity, stands on the way from layer to layer: z before a."""
-    return 2 * x.indices[0] - (x.base.name in ("z", "delta_z"))
+    return 2 * x.indices[0] - int(x.base.name in ("z", "delta_z"))
 
 
 def jacobian(of: sp.Indexed, by: sp.Indexed) -> sp.Expr | None:
     """The derivative of a component of z or a by what it depends on: its adjoint, with a sensitivity of one at `of`.
 
-    `by` is the sensitivity or gradient (`delta_a`, `C:w`, ...) that would be asked for if `of` were the cost. None where
-    `of` does not depend on it in this direction.
+    `by` is the sensitivity or gradient (`delta_a`, `C:w`, ...) that would be asked for if `of` were the cost. None
+    where `of` does not depend on it in this direction.
     """
     net, seed = network(), f"delta_{of.base.name}"
 

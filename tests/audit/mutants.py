@@ -135,8 +135,8 @@ EQUIVALENT = [
 ]
 
 CHAIN_RULE = [
-    r"\frac{\partial C}{\partial w_{jk}^l} = \frac{\partial C}{\partial z_j^l} \frac{\partial z_j^l}{\partial w_{jk}^l} "
-    r"= \delta_j^l a_k^{l-1}",
+    r"\frac{\partial C}{\partial w_{jk}^l} = \frac{\partial C}{\partial z_j^l} "
+    r"\frac{\partial z_j^l}{\partial w_{jk}^l} = \delta_j^l a_k^{l-1}",
     r"\delta_j^l = \frac{\partial C}{\partial a_j^l} \frac{\partial a_j^l}{\partial z_j^l}",
     r"\delta_j^l = \sum_k \frac{\partial C}{\partial z_k^{l+1}} \frac{\partial z_k^{l+1}}{\partial z_j^l} "
     r"= \sum_k \frac{\partial z_k^{l+1}}{\partial z_j^l} \delta_k^{l+1}",
@@ -151,7 +151,7 @@ WRONG_CHAIN_RULE = [
     r"\frac{\partial z_j^l}{\partial w_{jk}^l} = a_k^l",
     r"\frac{\partial z_j^l}{\partial b_k^l} = 1",
     r"\delta_j^l = \frac{\partial C}{\partial z_k^{l+1}} \frac{\partial z_k^{l+1}}{\partial z_j^l}",
-    r"\frac{\partial C}{\partial w_{jk}^l} = \frac{\partial C}{\partial a_j^l} \frac{\partial z_j^l}{\partial w_{jk}^l}",
+    r"\frac{\partial C}{\partial b_j^l} = \frac{\partial C}{\partial a_j^l} \frac{\partial z_j^l}{\partial b_j^l}",
 ]
 
 EQUIVALENT_FOR_QUADRATIC = [

@@ -63,6 +63,10 @@ def test_an_aligned_derivation_is_judged_line_by_line_and_has_its_worst_verdict(
     assert [(v.id, v.verdict) for v in found] == [
         ("BN 2.1", "refuted"), ("BN 2.1/1", "proved"), ("BN 2.1/2", "refuted"), ("BN 2.1/3", "refuted"),
     ]  # fmt: skip
+    assert (
+        found[2].correction
+        == r"\sigma\left(z_{j}^{l}\right) = \sigma\left(b_{j}^{l} + \sum_{k} a_{k}^{l-1} w_{j k}^{l}\right)"
+    )
     assert found[2].latex == r"\sigma(z^l) = \sigma(w^l a^{l-1} - b^l)"
 
 

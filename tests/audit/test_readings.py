@@ -98,23 +98,40 @@ def test_a_counterexample_is_as_small_as_it_can_be():
     assert turned == {"L": "2", "l": "2", "n_1": "2", "n_2": "2", "m": "1"}
 
 
-def test_the_verdicts_follow_the_forward_definition(monkeypatch):
+@pytest.fixture
+def redefined(monkeypatch):
+    """Dense as another definition has it."""
     n, j, k = indices("n j k")
     a, w, b = tensors("a w b")
-    with system("dense", inputs=[a[n, k]], parameters=[w[j, k], b[j]], outputs=[tensor("z")[n, j]]) as squared:
-        squared.z[n, j] = Sum(w[j, k] ** 2 * a[n, k], k) + b[j]
-    monkeypatch.setattr(lifted, "dense", squared)
-    lifted.network.cache_clear()
-    try:
-        forward = only("z^l = w^l a^{l-1} + b^l")
-        gradient = only(r"\frac{\partial C}{\partial w_{jk}^l} = a_k^{l-1} \delta_j^l")
-        assert forward.verdict == gradient.verdict == "refuted"
-        assert "2" in gradient.correction
-        assert only(r"z_j^l = \sum_k (w_{jk}^l)^2 a_k^{l-1} + b_j^l").verdict == "proved"
-        assert only(r"\frac{\partial C}{\partial w_{jk}^l} = 2 w_{jk}^l a_k^{l-1} \delta_j^l").verdict == "proved"
-        assert only(r"\delta_k^l = \sum_j (w_{jk}^{l+1})^2 \delta_j^{l+1} \sigma'(z_k^l)").verdict == "proved"
-    finally:
+
+    def define(forward):
+        with system("dense", inputs=[a[n, k]], parameters=[w[j, k], b[j]], outputs=[tensor("z")[n, j]]) as dense:
+            dense.z[n, j] = forward(a[n, k], w[j, k], b[j], k)
+        monkeypatch.setattr(lifted, "dense", dense)
         lifted.network.cache_clear()
+
+    yield define
+    monkeypatch.undo()
+    lifted.network.cache_clear()
+
+
+def test_the_verdicts_follow_a_definition_with_squared_weights(redefined):
+    redefined(lambda a, w, b, k: Sum(w**2 * a, k) + b)
+    assert only("z^l = w^l a^{l-1} + b^l").verdict == "refuted"
+    assert only(r"\frac{\partial C}{\partial w_{jk}^l} = a_k^{l-1} \delta_j^l").verdict == "refuted"
+    assert only(r"\frac{\partial C}{\partial b_j^l} = \delta_j^l").verdict == "proved"
+    assert only(r"z_j^l = \sum_k (w_{jk}^l)^2 a_k^{l-1} + b_j^l").verdict == "proved"
+    assert only(r"\frac{\partial C}{\partial w_{jk}^l} = 2 w_{jk}^l a_k^{l-1} \delta_j^l").verdict == "proved"
+    assert only(r"\delta_k^l = \sum_j (w_{jk}^{l+1})^2 \delta_j^{l+1} \sigma'(z_k^l)").verdict == "proved"
+
+
+def test_the_verdicts_follow_a_definition_with_a_sum_inside_a_square(redefined):
+    redefined(lambda a, w, b, k: Sum(w * a, k) ** 2 + b)
+    assert only("z^l = w^l a^{l-1} + b^l").verdict == "refuted"
+    assert only(r"z_j^l = (\sum_k w_{jk}^l a_k^{l-1})^2 + b_j^l").verdict == "proved"
+    gradient = r"\frac{\partial C}{\partial w_{jk}^l} = 2 a_k^{l-1} \delta_j^l \sum_i w_{ji}^l a_i^{l-1}"
+    assert only(gradient).verdict == "proved"
+    assert only(gradient.replace("2 ", "3 ")).verdict == "refuted"
 
 
 def test_the_lifted_network_is_the_definitions_and_their_adjoints():

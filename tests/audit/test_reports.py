@@ -3,6 +3,8 @@
 import html.parser
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -119,3 +121,15 @@ def test_a_format_that_does_not_exist_is_named(note):
 
 def test_a_verdict_is_plain_data():
     assert set(Verdict("1", 1, "a = b", None, "unread").as_dict()) == KEYS
+
+
+def test_a_report_is_the_same_to_the_byte_whatever_the_hash_seed(note):
+    command = "import sys; from derive.audit.report import run; run(sys.argv[1:], 'json')"
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", command, str(note)], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert said[0]
+    assert said[0] == said[1]

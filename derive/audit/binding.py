@@ -92,6 +92,7 @@ class Binder:
         self.mismatches: list[tuple[sp.Expr, sp.Expr]] = []
         self.uses: dict[sp.Symbol, list[sp.Expr]] = {}  # the sizes that each index letter has to run over
         self.scope: dict[str, sp.Symbol] = {}  # summed letters
+        self.cost_letter = ""  # L is one only where it is no layer
         self.batch: int | None = None  # samples, where the reading fixes them
         self.extents: dict[str, sp.Expr] = {}  # letters that stand for a size, over a sum
         everything = list(nodes(relation))
@@ -449,6 +450,9 @@ class Binder:
         text = scripted.base.text if isinstance(scripted.base, f.Name | f.Word) else ""
         if text not in COSTS | MEAN_COSTS | ERRORS or scripted.primes:
             raise Unbindable("only a cost is differentiated here", node.at)
+        if text in COSTS and self.cost_letter not in ("", text):
+            raise Unbindable(f"`{self.cost_letter}` and `{text}` both stand for the cost", node.at)
+        self.cost_letter = text if text in COSTS else self.cost_letter
         scripts = (*scripted.sub, *scripted.sup)
         if len(scripts) > 1 or (scripts and not isinstance(scripts[0], f.Name)):
             raise Unbindable("scripts of the cost that are not understood", node.at)

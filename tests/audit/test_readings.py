@@ -55,6 +55,9 @@ def test_a_reading_that_is_needed_is_named(latex, reading):
         r"w^l \rightarrow w^l - \frac{\eta}{m} \delta^l (a^{l-1})^T",
         r"a^l \cdot a^l = a^l \cdot a^l",
         r"a^{0} = a^{0}",
+        r"L = C",
+        r"a^{L-l} = a^{L-l}",
+        r"\frac{\partial z_j^l}{\partial z_k^{l+1}} = 0",
     ],
 )
 def test_what_has_no_clear_meaning_is_unread_never_proved(latex):

@@ -53,7 +53,7 @@ LOSSES = {
         lambda a, t: xlog(t, a) + xlog(1 - t, 1 - a),
         lambda a, t: ratio(1 - t, 1 - a) - ratio(t, a),
     ),
-    "softmax_cross_entropy": (xlog, lambda a, t: -ratio(t, a)),
+    "softmax_cross_entropy": (lambda a, t: xlog(t, a), lambda a, t: -ratio(t, a)),
 }
 TOGETHER = {
     ("logistic", "logistic_cross_entropy"): (
@@ -143,7 +143,7 @@ def check_cost(definition, entries, output: str, value, slope, *, absolute: floa
             cost, delta = float(arrays["C"][0]), float(arrays[f"delta_{output}"][0, 0])
             found += [f"C({x}, {y}) is {e}" for e in [wrong(cost, value(*exact))] if e]
             found += [f"C'({x}, {y}) is {e}" for e in [wrong(delta, slope(*exact), absolute=absolute)] if e]
-    assert not found, f"{len(found)} of {2 * len(entries)} wrong: {found[:5]}"
+    assert not found, f"{len(found)} of {2 * len(entries)} wrong: {found[:: len(found) // 5 + 1]}"
 
 
 @pytest.mark.parametrize("name", ["quadratic", "squared_error"])
@@ -173,7 +173,7 @@ def test_layer_and_cost_together_are_within_their_units_in_the_last_place(names)
 
 @pytest.mark.parametrize("together", [False, True])
 def test_softmax_and_its_cost_are_within_the_error_of_a_rounded_input(together):
-    """The difference d of two inputs is rounded once, which moves exp(-d) by d/2 units in the last place."""
+    """The difference d of two inputs is rounded, by d 2^-24 at most, which moves exp(-d) by as much: d units or fewer."""
     pair, layer = PAIRS["softmax", "softmax_cross_entropy"], LAYERS["softmax"]
     arrays = {name: np.zeros((1, 2), np.float32) for name in ("a", "z", "t", "delta_z", "e", "delta_a")}
     arrays |= {name: np.zeros(1, np.float32) for name in ("C", "s", "z_max")}
@@ -187,8 +187,8 @@ def test_softmax_and_its_cost_are_within_the_error_of_a_rounded_input(together):
             whole.run()
             d = mpmath.mpf(v) - mpmath.mpf(u)
             shares_ = [sigma(-d), sigma(d)]
-            exact = mpmath.mpf(np.float32(v) - np.float32(u)) == d if abs(d) < 3e38 else True
-            ulps = ULPS if exact else ULPS + min(float(abs(d)), 110) / 2
+            exact = abs(d) > LIMITS.max or mpmath.mpf(float(np.float32(v) - np.float32(u))) == d
+            ulps = ULPS if exact else ULPS + min(float(abs(d)), 110)
             for j in range(2):
                 found += [f"{u, v}: a is {e}" for e in [wrong(float(arrays["a"][0, j]), shares_[j], ulps=ulps)] if e]
             if together:

@@ -1,1 +1,1 @@
-"""Measured comparisons with the peers: ``python -m benchmarks``. Nothing here is asserted; ratios are printed and kept."""
+"""Measured comparisons with the peers: ``python -m benchmarks``. Nothing is asserted; ratios are printed and kept."""

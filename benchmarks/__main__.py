@@ -21,11 +21,16 @@ RESULTS, README = HERE / "results.json", HERE.parent / "README.md"
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 
 
-def _row(name: str, measure: str, ours: Spread, theirs: Spread, ratio: Spread, goal: float, scale: float, unit: str) -> dict:
+def _row(
+    name: str, measure: str, ours: Spread, theirs: Spread, ratio: Spread, goal: float, scale: float, unit: str
+) -> dict:
     def scaled(s: Spread) -> dict[str, float]:
         return Spread(s.median * scale, s.low * scale, s.high * scale).json()
 
-    print(f"{name}: {ours.median * scale:.3g} {unit} against {theirs.median * scale:.3g}; ratio {ratio}, goal {goal}", flush=True)
+    print(
+        f"{name}: {ours.median * scale:.3g} {unit} against {theirs.median * scale:.3g}; ratio {ratio}, goal {goal}",
+        flush=True,
+    )
     return {
         "name": name, "measure": measure, "unit": unit, "ours": scaled(ours), "theirs": scaled(theirs),
         "ratio": ratio.json(), "goal": goal,
@@ -77,7 +82,7 @@ def wide_network(rounds: int) -> list[dict]:
     pairs = {_best(seconds, "ours"): _best(seconds, "PyTorch"), "ours, 1 threads": "PyTorch, 1 threads"}
     return [
         _row(
-            f"784-512-512-10, {ours.split(', ')[1]}, against {peer}", "step, relu, softmax cross-entropy, mini-batch of 128",
+            f"784-512-512-10, {ours.split(', ')[1]}, against {peer}", "step, relu, softmax cross-entropy, batch 128",
             spread(seconds[ours]), spread(seconds[peer]), ratios(seconds[ours], seconds[peer]), 1.0, 1e3, "ms",
         )
         for ours, peer in pairs.items()
@@ -90,7 +95,7 @@ def start(rounds: int) -> dict:
     seconds = spread([first_step() for _ in range(rounds)])
     print(f"first training step in a fresh process: {seconds} s, goal 3", flush=True)
     return {
-        "name": "first training step in a fresh process", "measure": "784-512-512-10, kernels on disk, imports included",
+        "name": "first training step in a fresh process", "measure": "784-512-512-10, kernels on disk, with imports",
         "unit": "s", "ours": seconds.json(), "goal": 3,
     }  # fmt: skip
 
@@ -102,7 +107,9 @@ def processor() -> dict:
 
     name = platform.processor()
     if Path("/proc/cpuinfo").is_file():
-        name = next((x.split(":")[1].strip() for x in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in x), name)
+        name = next(
+            (x.split(":")[1].strip() for x in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in x), name
+        )
     return {
         "processor": name, "architecture": llvm.get_host_cpu_name(), "float32 lanes": LANES, "cores": os.cpu_count(),
         "python": platform.python_version(), "numpy": np.__version__, "numba": numba.__version__,
@@ -117,7 +124,10 @@ def table(results: dict) -> str:
         ours = f"{row['ours']['median']:.3g} {row['unit']}"
         if "ratio" in row:
             r = row["ratio"]
-            theirs, ratio = f"{row['theirs']['median']:.3g} {row['unit']}", f"**{r['median']:.2g}** ({r['low']:.2g} to {r['high']:.2g})"
+            theirs, ratio = (
+                f"{row['theirs']['median']:.3g} {row['unit']}",
+                f"**{r['median']:.2g}** ({r['low']:.2g} to {r['high']:.2g})",
+            )
             goal = f"at most {row['goal']:g}"
         else:
             theirs, ratio, goal = "", "", f"under {row['goal']:g} {row['unit']}"
@@ -125,8 +135,9 @@ def table(results: dict) -> str:
     m = results["machine"]
     lines += [
         "",
-        f"Medians of interleaved runs on {m['cores']} cores of {m['processor']} ({m['architecture']}, {m['float32 lanes']} float32 "
-        f"lanes), NumPy {m['numpy']}, Numba {m['numba']}, PyTorch {m['torch']}, JAX {m['jax']}.",
+        f"Medians of interleaved runs on {m['cores']} cores of {m['processor']} ({m['architecture']}, "
+        f"{m['float32 lanes']} float32 lanes), NumPy {m['numpy']}, Numba {m['numba']}, PyTorch {m['torch']}, "
+        f"JAX {m['jax']}.",
     ]
     return "\n".join(lines)
 
@@ -135,7 +146,9 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=15, help="interleaved rounds of every comparison")
-    parser.add_argument("--readme", action="store_true", help="put the table of results.json into README.md; measure nothing")
+    parser.add_argument(
+        "--readme", action="store_true", help="put the table of results.json into README.md; measure nothing"
+    )
     asked = parser.parse_args()
     if not asked.readme:
         rows = [*small_network(asked.rounds), *wide_network(asked.rounds), start(max(3, asked.rounds // 3))]

@@ -1,6 +1,7 @@
 """Training the networks of the table: ours, PyTorch eager, JAX with its scan over the epoch, on real digits."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,9 @@ def one_hot(y: np.ndarray) -> np.ndarray:
     return np.eye(10, dtype=np.float32)[y]
 
 
-def ours(layers: list, cost: str, X: np.ndarray, Y: np.ndarray, batch: int, rate: float, epochs: int) -> Callable[[], Any]:
+def ours(
+    layers: list, cost: str, X: np.ndarray, Y: np.ndarray, batch: int, rate: float, epochs: int
+) -> Callable[[], Any]:
     """Epochs of our network."""
     network = Network(layers, cost=cost, random_state=0)
     return lambda: network.partial_fit(X, Y, epochs=epochs, batch_size=batch, learning_rate=rate)
@@ -49,7 +52,7 @@ def pytorch(which: dict, X: np.ndarray, y: np.ndarray, epochs: int, threads: int
     sizes, batch = which["sizes"], which["batch"]
     activation = torch.nn.Sigmoid if which is SMALL else torch.nn.ReLU
     modules: list[torch.nn.Module] = []
-    for k, j in zip(sizes, sizes[1:], strict=False):
+    for k, j in pairwise(sizes):
         modules += [torch.nn.Linear(k, j), activation()]
     if which is WIDE:
         modules.pop()  # the cross-entropy takes scores
@@ -84,7 +87,7 @@ def jax_scan(which: dict, X: np.ndarray, Y: np.ndarray, epochs: int) -> Callable
     sizes, batch, rate = which["sizes"], which["batch"], which["rate"]
     rng = np.random.default_rng(0)
     parameters = []
-    for k, j in zip(sizes, sizes[1:], strict=False):
+    for k, j in pairwise(sizes):
         parameters.append((jnp.asarray(rng.standard_normal((k, j)) / k**0.5, jnp.float32), jnp.zeros(j, jnp.float32)))
     samples, targets = jnp.asarray(X), jnp.asarray(Y)
 

@@ -30,11 +30,15 @@ def parser() -> argparse.ArgumentParser:
     audit = command(
         "audit", "Judge every formula of the documents (default: ours); exit code 1 if one is refuted.", "derive audit notes.md --format html --output report.html"
     )  # fmt: skip
-    audit.add_argument("documents", nargs="*", metavar="DOCUMENT", help="Markdown or text with formulas between $$ marks")
+    audit.add_argument(
+        "documents", nargs="*", metavar="DOCUMENT", help="Markdown or text with formulas between $$ marks"
+    )
     audit.add_argument("--format", choices=["text", "json", "html"], default="text")
     audit.add_argument("--output", metavar="FILE", help="write the report there instead of standard output")
 
-    show = command("show", "Print a derivation step by step.", "derive show softmax+softmax_cross_entropy --format latex")
+    show = command(
+        "show", "Print a derivation step by step.", "derive show softmax+softmax_cross_entropy --format latex"
+    )
     show.add_argument("name", metavar="NAME", help="a definition, or LAYER+COST for both taken together")
     show.add_argument("--format", choices=["text", "latex", "html"], default="text")
 
@@ -43,9 +47,13 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     generate.add_argument("definitions", nargs="*", metavar="FORWARD.py", help="definition files of your own")
     generate.add_argument("--output", metavar="DIR", help="where to write (default: the installed `generated` package)")
-    generate.add_argument("--check", action="store_true", help="write nothing; exit code 1 with a diff if files are stale")
+    generate.add_argument(
+        "--check", action="store_true", help="write nothing; exit code 1 with a diff if files are stale"
+    )
 
-    demo = command("demo", "The whole way on real digits: audit, generate, train, evaluate.", "derive demo --output derive-demo")
+    demo = command(
+        "demo", "The whole way on real digits: audit, generate, train, evaluate.", "derive demo --output derive-demo"
+    )
     demo.add_argument("--output", metavar="DIR", default="derive-demo", help="where the report and the picture go")
     demo.add_argument("--seed", type=int, default=0, help="the seed of all randomness")
     return top
@@ -59,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except KeyboardInterrupt:
+        return 130
     except (ValueError, OSError) as error:  # bad input; every error of ours is a ValueError
         print(f"derive {asked.command}: {_one_line(error)}", file=sys.stderr)
         return 2

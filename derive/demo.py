@@ -55,9 +55,7 @@ def demo(output: Path, seed: int = 0) -> int:
     from generated import Network
 
     digits = load_digits()
-    X, X_test, y, y_test = train_test_split(
-        digits.data / 16, digits.target, test_size=1 / 3, random_state=seed
-    )
+    X, X_test, y, y_test = train_test_split(digits.data / 16, digits.target, test_size=1 / 3, random_state=seed)
     network = Network(LAYERS, cost="softmax_cross_entropy", random_state=seed)
     began = time.perf_counter()
     network.fit(X, y, validation_data=(X_test, y_test), **TRAINING)
@@ -88,4 +86,3 @@ def demo(output: Path, seed: int = 0) -> int:
 def _layers() -> str:
     sizes = [str(entry[1]) if isinstance(entry, tuple) else entry for entry in LAYERS]
     return "64-" + "-".join(sizes)
-

@@ -3,15 +3,19 @@
 import difflib
 import importlib
 import importlib.util
+import keyword
 import os
 import pkgutil
+import re
 import runpy
 import shutil
 import subprocess
 import sys
 import tempfile
 import textwrap
-from collections.abc import Iterable, Sequence
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,14 +28,16 @@ from derive.audit.audit import citations
 from derive.calculus.adjoint import bar_name
 from derive.calculus.derivation import Derivation, cancels_pole, compose, derive
 from derive.calculus.equation import Equation, Term, tensor
+from derive.calculus.system import DefinitionError, System
 from derive.calculus.text import equation_text
 from derive.lowering.approximation import formats
 from derive.lowering.kernel import Kernel
 from derive.lowering.lower import lower, lower_update
-from derive.notation import DefinitionError, System, systems_in
+from derive.notation import systems_in
 
 ROOT = Path(__file__).resolve().parent.parent
-RUNTIME = ("__init__", "definition", "engine", "native", "network", "plan", "program")
+MARK = "Written by ``derive generate``"  # in what is written from definitions, and so may be written over
+RUNTIME = ("__init__", "data", "definition", "engine", "native", "network", "plan", "program", "progress")
 FOLDERS = {"Layer": "layers", "Pair": "layers", "Cost": "costs", "Rule": "rules"}
 
 
@@ -59,7 +65,7 @@ def own_systems() -> dict[str, System]:
 def systems_of_file(path: Path) -> dict[str, System]:
     """The definitions of a user's file, by name.
 
-    Raises DefinitionError, naming the file and what is wrong, if it cannot be read as definitions.
+    Raises DefinitionError, naming the file, the line and what is wrong, if it cannot be read as definitions.
     """
     if not path.is_file():
         raise DefinitionError(f"{path}: there is no such file; give a Python file of definitions")
@@ -67,24 +73,30 @@ def systems_of_file(path: Path) -> dict[str, System]:
         namespace = runpy.run_path(str(path))
     except DefinitionError:
         raise
-    except Exception as error:  # whatever a user's file may raise, the user needs the line
-        line = _line_in(error, path)
-        raise DefinitionError(f"{path}:{line}: {type(error).__name__}: {error}") from error
-    found = {s.name: s for s in systems_in(namespace)}
+    except SyntaxError as error:
+        raise DefinitionError(f"{path}:{error.lineno or 1}: {error.msg}") from error
+    except (Exception, SystemExit) as error:  # whatever a user's file may raise, the user needs the line
+        raise DefinitionError(f"{path}:{_line_in(error, path)}: {type(error).__name__}: {error}") from error
+    found: dict[str, System] = {}
+    for s in {id(s): s for s in systems_in(namespace)}.values():
+        if not re.fullmatch("[a-z][a-z0-9_]*", s.name) or keyword.iskeyword(s.name):
+            raise DefinitionError(
+                f"{s.source}: the name {s.name!r} cannot be a module's; small letters, digits and underscores can"
+            )
+        if s.name in found:
+            raise DefinitionError(
+                f"{s.source}: there is another definition named {s.name!r}, at {found[s.name].source}"
+            )
+        found[s.name] = s
     if not found:
         raise DefinitionError(f"{path}: no definition; state one with `with system(...) as name:`")
     return found
 
 
-def _line_in(error: Exception, path: Path) -> int:
-    if isinstance(error, SyntaxError) and error.lineno:
-        return error.lineno
-    trace, line = error.__traceback__, 1
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(path):
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return line
+def _line_in(error: BaseException, path: Path) -> int:
+    """The line of the file that the error came from."""
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+    return (lines and lines[-1]) or 1
 
 
 # What a template needs ------------------------------------------------------------------------------------------------
@@ -144,7 +156,7 @@ def _slots(arguments: dict[str, tuple[str, ...]]) -> list[str]:
 
 
 def _kernel_view(k: Kernel, notes: Sequence[str]) -> dict:
-    flat = {name: ("i",) for name in k.arguments} if k.flat else k.arguments
+    flat: dict[str, tuple[str, ...]] = dict.fromkeys(k.arguments, ("i",)) if k.flat else k.arguments
     slots = _slots(flat) + (["scratch"] if k.contracts else [])
     shapes = ", ".join(
         f"{name} ({', '.join(i.rstrip('0123456789').capitalize() for i in at) or '1'}{',' if len(at) == 1 else ''})"
@@ -295,7 +307,9 @@ def rule_module(rule: System, penalty: System | None, runtime: str) -> Module:
     states = tuple(x.base.name for x in rule.states)
     k = lower_update(equations, f"{rule.name}_update", states, parameter.base.name)
     fields = {"parameter": parameter.base.name, "gradient": gradient.base.name, "states": states, "settings": settings}
-    return Module(rule.name, "Rule", _wrapped(doc), _lines(rule.equations), [], fields, {"update": [_kernel_view(k, [])]}, runtime)
+    return Module(
+        rule.name, "Rule", _wrapped(doc), _lines(rule.equations), [], fields, {"update": [_kernel_view(k, [])]}, runtime
+    )
 
 
 # Writing --------------------------------------------------------------------------------------------------------------
@@ -314,7 +328,7 @@ def formatted(texts: dict[str, str]) -> dict[str, str]:
             path = Path(folder, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-        settings = ["--isolated", "--line-length", "120", "--target-version", "py311"]
+        settings = ["--isolated", "--no-cache", "--line-length", "120", "--target-version", "py311"]
         ruff = [sys.executable, "-m", "ruff"]
         sort = [*ruff, "check", "--quiet", "--fix-only", "--select", "I", *settings, folder]
         for command in (sort, [*ruff, "format", "--quiet", *settings, folder]):
@@ -323,35 +337,49 @@ def formatted(texts: dict[str, str]) -> dict[str, str]:
 
 
 def modules(systems: dict[str, System], others: dict[str, System], runtime: str) -> list[Module]:
-    """A module for each of ``systems``, and for each pair of theirs with ``others`` whose derivatives simplify."""
+    """A module for each of ``systems``, and for each pair of theirs with ``others`` whose derivatives simplify.
+
+    Raises DefinitionError, naming the definition's place, for one that cannot be derived or has no kernel.
+    """
     known = {**others, **systems}
     objective, penalty = known.get("objective"), known.get("weight_decay")
-    found, costs, activations = [], {}, {}
+    found = []
     for s in systems.values():
-        if s.kind == "rule":
-            found.append(rule_module(s, penalty, runtime))
-        elif s.kind == "layer" and s is objective:
-            found.append(module_for(derive(s), "Layer", runtime))
-        elif s.kind in ("layer", "cost"):
-            found.append(module_for(derive(s, objective if s.kind == "cost" else None), s.kind.capitalize(), runtime))
-    for s in known.values():
-        if s.kind == "cost":
-            costs[s.name] = s
-        elif s.kind == "layer" and s is not objective and not s.parameters and len(s.inputs) == len(s.outputs) == 1:
-            activations[s.name] = s
-    for cost in costs.values():
-        alone = derive(cost, objective)
-        for layer in activations.values():
+        with _told_where(s):
+            if s.kind == "rule":
+                found.append(rule_module(s, penalty, runtime))
+            elif s.kind in ("layer", "cost"):
+                found.append(
+                    module_for(derive(s, objective if s.kind == "cost" else None), s.kind.capitalize(), runtime)
+                )
+    for cost in (s for s in known.values() if s.kind == "cost"):
+        for layer in (s for s in known.values() if _elementwise_or_rows(s) and s is not objective):
             if layer.name not in systems and cost.name not in systems:
                 continue
             if [i for x in layer.outputs for i in x.indices] != [i for x in cost.inputs for i in x.indices]:
                 continue
-            pair = derive(compose(layer, cost), objective)
-            if cancels_pole(alone, pair, bar_name(layer.inputs[0].base.name)):
-                module = module_for(pair, "Pair", runtime)
-                module.fields |= {"layer": layer.name, "cost": cost.name}
-                found.append(module)
+            with _told_where(layer if layer.name in systems else cost):
+                alone, pair = derive(cost, objective), derive(compose(layer, cost), objective)
+                if cancels_pole(alone, pair, bar_name(layer.inputs[0].base.name)):
+                    module = module_for(pair, "Pair", runtime)
+                    module.fields |= {"layer": layer.name, "cost": cost.name}
+                    found.append(module)
     return found
+
+
+def _elementwise_or_rows(s: System) -> bool:
+    """Whether a layer may be taken together with a cost: it has nothing to learn, one input, one output."""
+    return s.kind == "layer" and not s.parameters and len(s.inputs) == len(s.outputs) == 1
+
+
+@contextmanager
+def _told_where(s: System) -> Iterator[None]:
+    """Any failure becomes a DefinitionError that begins with the definition's place."""
+    try:
+        yield
+    except Exception as error:  # SymPy may raise whatever it likes on an expression that it does not expect
+        said = str(error).removeprefix(f"{s.source}: ") or type(error).__name__
+        raise DefinitionError(f"{s.source}: system {s.name!r}: {said}") from error
 
 
 def render(systems: dict[str, System], others: dict[str, System], *, own: bool) -> dict[str, str]:
@@ -390,7 +418,13 @@ def generate(files: Sequence[Path] = (), output: Path | None = None, *, check: b
             raise DefinitionError("definitions of your own need a folder to go to: add --output DIR")
         systems: dict[str, System] = {}
         for path in files:
-            systems |= systems_of_file(Path(path))
+            for name, s in systems_of_file(Path(path)).items():
+                other = systems.get(name) or ours.get(name)
+                if other is not None:
+                    raise DefinitionError(
+                        f"{s.source}: there is a definition named {name!r} already, at {other.source}"
+                    )
+                systems[name] = s
         texts = render(systems, ours, own=False)
     else:
         output = output or installed_package()
@@ -398,8 +432,28 @@ def generate(files: Sequence[Path] = (), output: Path | None = None, *, check: b
     stale, diff = compare(texts, output, whole=not files)
     if check:
         return stale, diff
-    write(texts, output, remove=[name for name in stale if name not in texts])
+    if output.resolve() != installed_package().resolve():
+        refuse_to_overwrite(texts, output)
+    write(texts, output, remove=[name for name in stale if name not in texts and _is_ours(output / name)])
     return sorted(texts), diff
+
+
+def _is_ours(path: Path) -> bool:
+    return MARK in path.read_text(encoding="utf-8", errors="replace")
+
+
+def refuse_to_overwrite(texts: dict[str, str], folder: Path) -> None:
+    """Raises DefinitionError if files of somebody else's lie where ours are to go."""
+    if folder.exists() and not folder.is_dir():
+        raise DefinitionError(f"{folder}: this is a file; give a folder to write to")
+    inside = folder / "__init__.py"
+    if inside.is_file() and _is_ours(inside):
+        return  # the whole folder is ours
+    foreign = [name for name in sorted(texts) if (folder / name).exists() and not _is_ours(folder / name)]
+    if foreign:
+        raise DefinitionError(
+            f"{folder / foreign[0]}: not written by derive, and not written over; give another folder"
+        )
 
 
 def compare(texts: dict[str, str], folder: Path, *, whole: bool) -> tuple[list[str], str]:
@@ -407,7 +461,7 @@ def compare(texts: dict[str, str], folder: Path, *, whole: bool) -> tuple[list[s
     names = set(texts)
     if whole and folder.is_dir():
         names |= {p.relative_to(folder).as_posix() for p in folder.rglob("*.py")}
-    stale, lines = [], []
+    stale, lines = [], list[str]()
     for name in sorted(names):
         path = folder / name
         old = path.read_text(encoding="utf-8") if path.is_file() else ""
@@ -434,4 +488,3 @@ def write(texts: dict[str, str], folder: Path, remove: Iterable[str] = ()) -> No
             (folder / name).unlink(missing_ok=True)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-

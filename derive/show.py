@@ -9,8 +9,8 @@ import sympy as sp
 from derive.calculus.adjoint import bar_name, derivative
 from derive.calculus.derivation import Derivation, compose, derive
 from derive.calculus.equation import Equation, tensor, tensors_of
+from derive.calculus.system import DefinitionError, System
 from derive.calculus.text import LatexEquations, TextPrinter, equation_latex, equation_text
-from derive.notation import DefinitionError, System
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def derivation_named(name: str, systems: dict[str, System]) -> Derivation:
 
 
 def steps(derivation: Derivation) -> list[Step]:
-    """Definition, chain rule, Kronecker deltas eliminated, closed form, stable form; stages that change nothing left out."""
+    """Definition, chain rule, Kronecker deltas eliminated, closed form, stable form; without stages that change nothing."""
     found = [_step("Forward equations", e) for e in derivation.defined]
     if derivation.system.kind == "rule":
         return found
@@ -50,10 +50,18 @@ def steps(derivation: Derivation) -> list[Step]:
     for equation in reversed(derivation.defined):
         for term in equation.terms:
             found += [_chain_rule(equation, x, derivative(term.body, x), parameters) for x in tensors_of(term.body)]
-    found += [_step("Summed over all (i, k) that read the same element: Kronecker deltas eliminated", e) for e in derivation.adjoints]
+    found += [
+        _step("Summed over all (i, k) that read the same element: Kronecker deltas eliminated", e)
+        for e in derivation.adjoints
+    ]
     if [str(e) for e in derivation.closed] != [str(e) for e in derivation.adjoints]:
-        found += [_step("Closed form: intermediate sensitivities put in, in terms of outputs, simplified", e) for e in derivation.closed]
-    stable = [e for e in (*derivation.forward, *derivation.backward) if e not in (*derivation.defined, *derivation.closed)]
+        found += [
+            _step("Closed form: intermediate sensitivities put in, in terms of outputs, simplified", e)
+            for e in derivation.closed
+        ]
+    stable = [
+        e for e in (*derivation.forward, *derivation.backward) if e not in (*derivation.defined, *derivation.closed)
+    ]
     found += [_step("Numerically stable form: what the kernels compute", e) for e in stable]
     return found
 
@@ -100,5 +108,9 @@ def render(derivation: Derivation, form: str) -> str:
         parts.append(f"<h2>{html.escape(stage)}</h2>")
         parts += [f"<p>{convert(s.latex, display='block')}</p>" for s in inside]
     style = "body{font-family:serif;max-width:60rem;margin:2rem auto;padding:0 1rem}p{overflow-x:auto}"
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title>'
-    return f"<!doctype html><html lang=en><head>{head}<style>{style}</style></head><body>{''.join(parts)}</body></html>\n"
+    head = (
+        f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title>'
+    )
+    return (
+        f"<!doctype html><html lang=en><head>{head}<style>{style}</style></head><body>{''.join(parts)}</body></html>\n"
+    )

@@ -6,7 +6,7 @@
     network.fit(X, y, epochs=10, batch_size=10, learning_rate=3.0)
     network.predict(X)
 
-Layers, costs and update rules go by name: `names()` lists them.
+Layers, costs and update rules go by name: `names()` lists them. Written by ``derive generate``.
 """
 
 from . import costs, layers, rules

@@ -1,8 +1,8 @@
 """From a chain of layers to the program of a step: which kernels run, in which order, which of them together.
 
 Kernels that treat one sample after the other share a stage: the stage goes through the mini-batch in chunks, and each
-chunk passes through all of them while it is in the cache. A weight's gradient and its update share a stage as well, over
-the rows of the weight. A stage runs in parallel when it has work enough to pay for that.
+chunk passes through all of them while it is in the cache. A weight's gradient and its update share a stage as well,
+over the rows of the weight. A stage runs in parallel when it has work enough to pay for that.
 """
 
 from collections.abc import Mapping, Sequence
@@ -94,7 +94,7 @@ def plan_prediction(links: Sequence[Link], batch: int, shape: tuple[int, ...], d
         for number, one in enumerate(links)
         for c in _layer_calls(one, one.layer.forward, values, [], number, batch, dtype)
     ]
-    return Plan(_stages(calls, batch, threads), values[0], values[-1])
+    return Plan(_stages(calls, threads), values[0], values[-1])
 
 
 def plan_training(
@@ -108,7 +108,7 @@ def plan_training(
     *,
     backward: bool = True,
 ) -> Plan:
-    """Forward, cost, backward (if asked for), and the ``updates`` of the parameters, each beside the gradient it needs."""
+    """Forward, cost, backward if asked for, and the ``updates`` of the parameters, each beside its gradient."""
     values = _values(links, batch, shape, dtype)
     deltas = [np.zeros_like(v) for v in values]
     targets, costs, loss = np.zeros_like(values[-1]), np.zeros(batch, dtype), np.zeros(1, dtype)
@@ -140,11 +140,11 @@ def plan_training(
     back = _needed(back, gradients) if backward else []
     weights = [c for c in back if _writes(c, gradients)]
     calls += [c for c in back if not _writes(c, gradients)]
-    stages = _stages(calls, batch, threads) + _stages(tail, 1, threads)
+    stages = _stages(calls, threads) + _stages(tail, threads)
     loss_stage = len(stages) - 1
     for call in weights:
         own_updates = [u for u in updates if _shares(u, call)]
-        stages += _stages([call, *own_updates], batch, threads)
+        stages += _stages([call, *own_updates], threads)
     return Plan(stages, values[0], values[-1], targets, loss, loss_stage)
 
 
@@ -229,16 +229,6 @@ def _extent(call: Call) -> int:
     return 1
 
 
-def _rows(call: Call, batch: int) -> bool:
-    """Whether the kernel does sample after sample: its split is the first axis of what it writes, the batch's."""
-    extent = _extent(call)
-    if not call.kernel.split or not call.kernel.local or extent % batch:
-        return False
-    return all(
-        axes and axes[0] == call.kernel.split for n, (axes, _) in call.kernel.arrays.items() if n in call.kernel.writes
-    )
-
-
 def _joins(stage: Sequence[Call], call: Call) -> bool:
     """Whether a call can go through the chunks of a stage: what it reads of the stage is of its own chunk."""
     if not stage:
@@ -255,16 +245,15 @@ def _joins(stage: Sequence[Call], call: Call) -> bool:
             touched = any(_overlap(earlier.arrays[name], w) for w in _written(call))
             if touched and (not axes or axes[0] != earlier.kernel.split):
                 return False
-    written_by_row = all(
+    return all(
         axes and axes[0] == c.kernel.split
         for c in (*stage, call)
         for n, (axes, _) in c.kernel.arrays.items()
         if n in c.kernel.writes
     )
-    return written_by_row
 
 
-def _stages(calls: Sequence[Call], batch: int, threads: int) -> list[Stage]:
+def _stages(calls: Sequence[Call], threads: int) -> list[Stage]:
     groups: list[list[Call]] = []
     for call in calls:
         if groups and _joins(groups[-1], call):

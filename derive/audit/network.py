@@ -19,6 +19,7 @@ import sympy as sp
 from derive.calculus.adjoint import adjoint
 from derive.calculus.derivation import compose, derive
 from derive.calculus.equation import Equation, tensor
+from derive.calculus.system import System
 from derive.forward.dense import dense
 from derive.forward.gradient_descent import gradient_descent
 from derive.forward.logistic import logistic
@@ -28,7 +29,7 @@ from derive.forward.quadratic import quadratic
 from derive.forward.softmax import softmax
 from derive.forward.softmax_cross_entropy import softmax_cross_entropy
 from derive.forward.squared_error import squared_error
-from derive.notation import System, indices, size_of, system, tensors
+from derive.notation import indices, size_of, system, tensors
 
 COSTS = {s.name: s for s in (quadratic, squared_error, logistic_cross_entropy, softmax_cross_entropy)}
 PAIRS = {logistic_cross_entropy.name: logistic, softmax_cross_entropy.name: softmax}  # costs and what comes before them

@@ -3,15 +3,20 @@
 import html
 import json
 import os
+import re
 import sys
 import tempfile
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from latex2mathml.converter import convert_to_element
 
 from derive.audit.audit import audit, our_documents
-from derive.audit.document import DocumentError
+from derive.audit.document import DocumentError, without_tags
 from derive.audit.verdict import Verdict
 
 WIDTH = 80
@@ -165,11 +170,19 @@ def markdown(audited: Audited) -> str:
 STYLE = """
 :root {
   color-scheme: light dark;
-  --line: #8884; --proved: #1a7f37; --conditional: #9a6700; --refuted: #cf222e; --unread: #6e7781;
+  --line: #8884; --proved: light-dark(#1a7f37, #4ac26b); --conditional: light-dark(#9a6700, #d4a72c);
+  --refuted: light-dark(#cf222e, #ff7b72); --unread: light-dark(#6e7781, #8b949e);
 }
 body { font: 1rem/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
-h1, h2 { line-height: 1.2 }
+h1, h2 { line-height: 1.2; overflow-wrap: anywhere }
 code { font: 0.9rem/1.5 ui-monospace, monospace; overflow-wrap: anywhere }
+math { font-size: 1.15rem }
+math[display="block"] { width: fit-content; margin: 0 }
+mtable { math-style: normal }
+mtd[columnalign="right"] { text-align: right; padding-right: 0 }
+mtd[columnalign="left"] { text-align: left; padding-left: 0 }
+[mathvariant^="bold"] { font-weight: bold }
+.formula { overflow: auto hidden; padding: 0.4rem 0 }
 article {
   border: 1px solid var(--line); border-left: 0.4rem solid var(--kind); border-radius: 0.4rem;
   margin: 0.8rem 0; padding: 0.6rem 1rem;
@@ -177,17 +190,21 @@ article {
 article.part { margin-left: 2rem }
 article header { display: flex; flex-wrap: wrap; gap: 0 1rem; align-items: baseline }
 .verdict { color: var(--kind); font-weight: 600 }
-.where { opacity: 0.7 }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.2rem 1rem; margin: 0.5rem 0 0 }
+.where, summary { opacity: 0.7 }
+details { font-size: 0.85rem }
+summary { cursor: pointer; width: fit-content }
+dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 0.2rem 1rem; margin: 0.5rem 0 0 }
 dt { opacity: 0.7 }
-dd { margin: 0; overflow-wrap: anywhere }
+dd { margin: 0; overflow: auto hidden; overflow-wrap: anywhere }
+dd > span { white-space: nowrap }
+dd > .formula { padding: 0 0 0.3rem }
 .proved { --kind: var(--proved) }
 .conditional { --kind: var(--conditional) }
 .refuted { --kind: var(--refuted) }
 .unread { --kind: var(--unread) }
-@media (max-width: 30rem) {
+@media (max-width: 40rem) {
   article.part { margin-left: 0.5rem }
-  dl { grid-template-columns: 1fr }
+  dl { grid-template-columns: minmax(0, 1fr) }
   dt { margin-top: 0.4rem }
 }
 """.strip()
@@ -207,29 +224,98 @@ HEAD = f"""<!DOCTYPE html>
 
 
 def page(audited: Audited) -> str:
-    """One page that needs nothing else: no script, no network."""
+    """One page that needs nothing else: no script, no network; formulas as MathML, their LaTeX folded below them."""
     body = []
-    for name, verdicts in audited:
+    for number, (name, verdicts) in enumerate(audited, 1):
         body += [f"<h2>{html.escape(name)}</h2>", f"<p>{summary(verdicts)}.</p>"]
         for v in verdicts:
             kinds = f"{v.verdict} part" if is_part(v, verdicts) else v.verdict
             where = f"line {v.line}" + (f", {v.system}" if v.system else "") + (f", {v.scope}" if v.scope else "")
+            anchor = re.sub(r"\s+", "-", f"{number}-{v.id}")
             body += [
-                f'<article class="{kinds}" id="{html.escape(v.id, quote=True)}">',
+                f'<article class="{kinds}" id="{html.escape(anchor)}">',
                 f'<header><strong>{html.escape(v.id)}</strong> <span class="verdict">{v.verdict}</span> '
                 f'<span class="where">{html.escape(where)}</span></header>',
-                f"<code>{html.escape(v.latex)}</code>",
+                typeset(v.latex),
             ]
-            if said := details(v):
-                rows = "".join(f"<dt>{heading}</dt><dd>{marked(heading, what)}</dd>" for heading, what in said)
+            told = details(v) if not has_parts(v, verdicts) else ()
+            if rows := "".join(f"<dt>{heading}</dt><dd>{marked(heading, what, v)}</dd>" for heading, what in told):
                 body.append(f"<dl>{rows}</dl>")
             body.append("</article>")
-    meanings = "; ".join(f"<b>{kind}</b>: {meaning}" for kind, meaning in MEANING.items())
+    meanings = "; ".join(f'<b class="verdict {kind}">{kind}</b>: {meaning}' for kind, meaning in MEANING.items())
     return "\n".join([HEAD, f"<p>{meanings}.</p>", *body, "</body>", "</html>", ""])
 
 
-def marked(heading: str, what: str) -> str:
-    return f"<code>{html.escape(what)}</code>" if heading == "correction" else html.escape(what)
+def marked(heading: str, what: str, verdict: Verdict) -> str:
+    """What `details` says, with its formulas typeset."""
+    if heading == "correction":
+        return typeset(what)
+    if heading == "counterexample" and verdict.counterexample:
+        return instance(verdict.counterexample)
+    return re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(what))
+
+
+def instance(found: dict[str, Any]) -> str:
+    """A counterexample: both sides' values, then the sizes and values at which they differ."""
+
+    def shown(side: str) -> str:  # a number or a formula; or words, such as a shape
+        return inline(side) if re.search(r"[=\\]|^-?[\d/]+$", side) else html.escape(side)
+
+    names = {"sigma(z)": r"\sigma(z)"}
+    given = [f"{names.get(k, k)} = {v}" for part in (found["sizes"], found["values"]) for k, v in part.items()]
+    pairs = [f"<span>{inline(one)}{',' if n < len(given) else ''}</span>" for n, one in enumerate(given, 1)]
+    sides = f"left {shown(found['left'])}, right {shown(found['right'])}"
+    return f"{sides}, at " + " ".join(pairs) if given else sides
+
+
+def typeset(latex: str) -> str:
+    """A formula in a box of its own, its LaTeX folded below it; as code where it cannot be typeset."""
+    code = f"<code>{html.escape(latex)}</code>"
+    formula = mathml(latex, "block")
+    if formula is None:
+        return f'<div class="formula">{code}</div>'
+    return f'<div class="formula">{formula}</div><details><summary>LaTeX</summary>{code}</details>'
+
+
+def inline(latex: str) -> str:
+    return mathml(latex, "inline") or f"<code>{html.escape(latex)}</code>"
+
+
+# Alignments by the name under which latex2mathml knows them.
+ALIGNMENTS = {
+    **dict.fromkeys(("align", "aligned", "split"), "align*"),
+    **dict.fromkeys(("eqnarray", "gather", "gathered"), "matrix"),
+}
+UNSEEN = re.compile(r"\\(?:label\s*\{[^}]*\}|nonumber|notag)")
+ATTRIBUTES = frozenset(
+    {
+        "display", "displaystyle", "mathvariant", "stretchy", "fence", "form", "separator", "movablelimits", "accent",
+        "width", "linethickness", "columnalign", "columnspacing", "rowspacing", "minsize", "maxsize", "notation",
+    }
+)  # fmt: skip
+
+
+def mathml(latex: str, display: str) -> str | None:
+    """A formula without its tags as MathML; None where latex2mathml fails or leaves something as LaTeX."""
+    seen = UNSEEN.sub(" ", without_tags(latex)[0])
+    seen = re.sub(
+        r"\\(begin|end)\s*\{(\w+)\*?\}",
+        lambda m: rf"\{m[1]}{{{ALIGNMENTS[m[2]]}}}" if m[2] in ALIGNMENTS else m[0],
+        seen,
+    )
+    try:
+        formula = convert_to_element(seen, display=display)
+    except Exception:  # whatever it stumbles over, the LaTeX itself is shown
+        return None
+    for node in formula.iter():
+        if node.tag == "msup" and node[1].text == "&#x02032;":  # a prime is raised by itself; twice, it is too small
+            node.tag = "mrow"
+        if node.get("linebreak") or node.text == "&" or (node.text or "").startswith("\\"):
+            return None
+        node.text = html.unescape(node.text) if node.text else node.text
+        # a document's \href or \style must not reach the page
+        node.attrib = {key: value for key, value in node.attrib.items() if key in ATTRIBUTES}
+    return ElementTree.tostring(formula, encoding="unicode")
 
 
 FORMATS: dict[str, Callable[[Audited], str]] = {"text": text, "json": as_json, "html": page, "markdown": markdown}

@@ -1,1 +1,1 @@
-"""Calculus on systems of index equations: adjoints, simplification, numerically stable forms. Knows no layer by name."""
+"""Calculus on systems of index equations: adjoints, simplification, stable forms. Knows no layer by name."""

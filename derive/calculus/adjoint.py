@@ -17,6 +17,7 @@ from derive.calculus.equation import Equation, Range, Term, fresh, size_of, tens
 
 SlopeForm = Callable[[Equation, sp.Indexed, sp.Expr], sp.Expr]
 
+
 def adjoint(
     equations: Sequence[Equation],
     seeds: Iterable[str],
@@ -68,18 +69,31 @@ def contributions(
             at = declared.setdefault(x.base.name, x).indices
             sensitivity = y_bar[equation.target.indices]
             if equation.kind == "max":
-                winner = sp.IndexedBase(f"{equation.name}_at", integer=True)
-                for position, (k, *_) in enumerate(term.over):
-                    slope *= sp.KroneckerDelta(winner[(*equation.target.indices, position)], k)
+                slope *= sp.Mul(*(sp.KroneckerDelta(winner, k) for k, winner in equation.winners().items()))
             yield x.base.name, gather(equation, term, x, sensitivity * slope, at)
 
 
 def derivative(body: sp.Expr, x: sp.Indexed) -> sp.Expr:
     """The partial derivative of a body by one of its operands, all other operands held."""
     stand_in = sp.Dummy(real=True)
-    slope = sp.diff(body.xreplace({x: stand_in}), stand_in).doit()
+    slope = sp.diff(_choices(body).xreplace({x: stand_in}), stand_in).doit()
     slope = slope.replace(sp.Derivative, _prime).replace(sp.Subs, lambda d, new, at: d.subs(dict(zip(new, at, strict=True))))
     return slope.xreplace({stand_in: x})
+
+
+def _choices(e: sp.Expr) -> sp.Expr:
+    """Maxima and minima of several numbers as choices among them; of equal ones a constant is taken, if there is one."""
+    if not e.has(sp.Max, sp.Min):
+        return e
+    if not isinstance(e, sp.Max | sp.Min):
+        return e.func(*map(_choices, e.args))
+    beyond = sp.Gt if isinstance(e, sp.Max) else sp.Lt
+    extreme, *rest = sorted(e.args, key=lambda a: (not a.is_number, str(a)))
+    chosen = _choices(extreme)
+    for a in rest:
+        chosen = sp.Piecewise((_choices(a), beyond(a, extreme)), (chosen, True), evaluate=False)
+        extreme = e.func(extreme, a)
+    return chosen
 
 
 def _prime(f: sp.Expr, *by: sp.Tuple) -> sp.Expr:
@@ -101,46 +115,74 @@ def gather(equation: Equation, term: Term, operand: sp.Indexed, factor: sp.Expr,
     deltas: list[sp.Expr] = []
     for component, p in zip(place.indices, at, strict=True):
         gap = sp.expand(component.xreplace(solved) - p)
-        unit = [v for v in free if gap.coeff(v) in (1, -1) and not _address(gap, v)]
-        if not unit:
+        others = [c for c in place.indices if c != component]
+        v = _solvable(gap, [v for v in free if not _address(gap, v)], others)
+        if v is None:
             if gap != 0:
                 deltas.append(sp.KroneckerDelta(component.xreplace(solved), p))
             continue
-        v = unit[-1]  # contracted indices are solved first, so that what remains is an index of the output
-        value = sp.expand(v - gap / gap.coeff(v))
+        slope = gap.coeff(v)
+        multiple, c = sp.expand((slope * v - gap) * sp.sign(slope)), abs(slope)  # c v = multiple
+        value = sp.floor(multiple / c)
         low, high = free.pop(v)
         solved = {k: sp.expand(e.xreplace({v: value})) for k, e in solved.items()} | {v: value}
+        if c != 1:
+            conditions.append(-sp.Mod(multiple, c))
         if not (value == p and (low, high) == (0, size_of(p) - 1)):  # else the place's own range already says it
-            conditions += [value - low, high - value]
+            conditions += [multiple - c * low, c * high - multiple]
     body = (factor.xreplace(apart) * sp.Mul(*deltas)).xreplace(solved)
-    over, left = loop_bounds(free, [sp.expand(c.xreplace(solved)) for c in conditions])
+    over, left = loop_bounds(free, [sp.expand(c.xreplace(solved)) for c in conditions], at)
     back: dict[sp.Basic, sp.Basic] = {}
     for k, *_ in over:
         back[k] = fresh(sp.Symbol(k.name, integer=True), [*at, *back.values()])
     return Term(body, tuple(over), tuple(left)).map(back)
 
 
+def _solvable(gap: sp.Expr, free: Sequence[sp.Symbol], others: Sequence[sp.Expr]) -> sp.Symbol | None:
+    """The index to solve ``gap = 0`` for: of unit coefficient, or of an integer one if no other component has the index.
+
+    Contracted indices, which come last, are solved first, so that what remains is an index of the output.
+    """
+    for v in reversed(free):
+        if gap.coeff(v) in (1, -1):
+            return v
+    whole = [v for v in free if gap.coeff(v).is_Integer and gap.coeff(v) != 0 and not any(c.has(v) for c in others)]
+    return whole[-1] if whole else None
+
+
 def _address(gap: sp.Expr, index: sp.Symbol) -> bool:
+    """Whether the index stands inside the address that a tensor holds, where no equation can be solved for it."""
     return any(x.has(index) for x in gap.atoms(sp.Indexed))
 
 
 def loop_bounds(
-    free: Mapping[sp.Symbol, tuple[sp.Expr, sp.Expr]], conditions: Iterable[sp.Expr]
+    free: Mapping[sp.Symbol, tuple[sp.Expr, sp.Expr]], conditions: Iterable[sp.Expr], indices: Iterable[sp.Symbol] = ()
 ) -> tuple[list[Range], list[sp.Expr]]:
-    """Conditions that hold a single summed index become bounds of its loop (one step of Fourier-Motzkin)."""
+    """Conditions on a single summed index become bounds of its loop (one step of Fourier-Motzkin); the rest are left.
+
+    ``indices`` are those known not to be negative, besides the summed ones.
+    """
+    natural = {v: sp.Dummy(v.name, integer=True, nonnegative=True) for v in (*free, *indices) if isinstance(v, sp.Symbol)}
     lows = {v: [low] for v, (low, _) in free.items()}
     highs = {v: [high] for v, (_, high) in free.items()}
     left = []
     for c in dict.fromkeys(conditions):
+        if c.xreplace(natural).is_nonnegative:
+            continue
         inside = [v for v in free if c.has(v)]
         slope = c.coeff(inside[0]) if len(inside) == 1 else sp.Integer(0)
         rest = sp.expand(c - slope * inside[0]) if inside else c
-        if c.is_nonnegative:
-            continue
-        if slope.is_positive and not rest.has(*inside):
+        if rest.has(*inside):
+            left.append(c)
+        elif slope.is_positive:
             lows[inside[0]].append(sp.ceiling(-rest / slope))
-        elif slope.is_negative and not rest.has(*inside):
+        elif slope.is_negative:
             highs[inside[0]].append(sp.floor(rest / -slope))
         else:
             left.append(c)
-    return [(v, sp.Max(*lows[v]), sp.Min(*highs[v])) for v in free], left
+    back = {d: v for v, d in natural.items()}
+
+    def extreme(kind: type, bounds: list[sp.Expr]) -> sp.Expr:
+        return kind(*(b.xreplace(natural) for b in bounds)).xreplace(back)
+
+    return [(v, extreme(sp.Max, lows[v]), extreme(sp.Min, highs[v])) for v in free], left

@@ -9,7 +9,7 @@ from derive.calculus.adjoint import adjoint, bar_name
 from derive.calculus.equation import Equation, Term, tensor, tensors_of
 from derive.calculus.simplify import closed_form, in_output
 from derive.calculus.stable import stable
-from derive.notation import System
+from derive.calculus.system import System
 
 
 @dataclass(frozen=True)

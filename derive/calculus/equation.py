@@ -4,7 +4,7 @@ An equation is ``target[i, ...] = sum over terms of (sum over k, ... of body)``,
 Operands are indexed by integer-affine maps of the indices; a tensor is zero outside its sizes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import sympy as sp
@@ -25,6 +25,11 @@ def size_of(index: sp.Symbol) -> sp.Symbol:
     return sp.Symbol(name[:1].upper() + name[1:], integer=True, positive=True)
 
 
+def index_of(size: sp.Symbol) -> sp.Symbol:
+    """The index that has a size: the other way round than :func:`size_of`."""
+    return sp.Symbol(size.name[:1].lower() + size.name[1:], integer=True)
+
+
 def tensor(name: str) -> sp.IndexedBase:
     """The tensor of that name, of real components."""
     return sp.IndexedBase(name, real=True)
@@ -37,9 +42,17 @@ def tensors_of(expression: sp.Basic) -> list[sp.Indexed]:
     return sorted(operands - addresses, key=str)
 
 
+def holds(condition: sp.Expr) -> sp.Basic:
+    """A condition of a term as a relation: ``condition >= 0``, or ``e mod c = 0``."""
+    return sp.Eq(-condition, 0) if isinstance(-condition, sp.Mod) else condition >= 0
+
+
 @dataclass(frozen=True)
 class Term:
-    """One addend of an equation: the sum of ``body`` over the indices in ``over`` where all ``conditions`` are >= 0."""
+    """One addend of an equation: the sum of ``body`` over the indices in ``over`` where all ``conditions`` are >= 0.
+
+    That ``e`` is a multiple of ``c`` is the condition ``-Mod(e, c)``.
+    """
 
     body: sp.Expr
     over: tuple[Range, ...] = ()
@@ -49,7 +62,7 @@ class Term:
         """The term as SymPy writes it."""
         body = self.body
         if self.conditions:
-            body = sp.Piecewise((body, sp.And(*(c >= 0 for c in self.conditions))), (0, True))
+            body = sp.Piecewise((body, sp.And(*map(holds, self.conditions))), (0, True))
         return sp.Sum(body, *self.over) if self.over else body
 
     def map(self, change: dict[sp.Basic, sp.Basic]) -> "Term":
@@ -74,6 +87,13 @@ class Equation:
     def name(self) -> str:
         """The name of the tensor that the equation defines."""
         return self.target.base.name
+
+    def winners(self) -> dict[sp.Symbol, sp.Indexed]:
+        """Of a maximum: where each summed index stands when the largest value is first attained."""
+        (term,) = self.terms
+        summed = [k for k, *_ in term.over]
+        names = {k: f"{self.name}_at" + (f"_{k}" if len(summed) > 1 else "") for k in summed}
+        return {k: sp.IndexedBase(name, integer=True)[self.target.indices] for k, name in names.items()}
 
     def expression(self) -> sp.Expr:
         """The right side as SymPy writes it."""
@@ -100,49 +120,58 @@ def equations_for(target: sp.Indexed, right: sp.Expr) -> list[Equation]:
     A sum inside anything nonlinear, or one that is the same for all values of an index of the target, becomes an equation
     of its own, named after the target.
     """
+    own = [i for i in target.indices if isinstance(i, sp.Symbol)]
+    right = _distinct(sp.sympify(right), set(own))
     helpers: list[Equation] = []
-    right = _distinct(sp.sympify(right), set(target.indices))
 
-    def extract(reduction: sp.Expr) -> sp.Indexed:
-        free = [i for i in target.indices if reduction.has(i)]
+    def named(reduction: sp.Expr, scope: Sequence[sp.Symbol]) -> sp.Indexed:
+        """The component of a new tensor that the reduction defines, whose indices are those of the scope that it has."""
         name = f"{target.base.name}_{'max' if isinstance(reduction, Maximum) else 'sum'}"
         count = sum(h.name.startswith(name) for h in helpers)
-        helper = tensor(name + (str(count + 1) if count else ""))[tuple(free) or (sp.Integer(0),)]
+        at = tuple(i for i in scope if reduction.has(i)) or (sp.Integer(0),)
+        helper = tensor(name + (str(count + 1) if count else ""))[at]
         helpers.extend(equations_for(helper, reduction))
         return helper
 
     if isinstance(right, Maximum):
-        (body, limits), kind = (right.function, right.limits), "max"
-        body = _without_reductions(body, extract)
-        return [*helpers, Equation(target, (Term(body, tuple(tuple(x) for x in limits)),), kind)]
+        term = Term(_without_reductions(right.function, named, [*own, *right.variables]), _ranges(right))
+        return [*helpers, Equation(target, (term,), "max")]
     terms = []
     for addend in sp.Add.make_args(right):
-        factors = sp.Mul.make_args(addend)
-        sums = [f for f in factors if isinstance(f, sp.Sum)]
-        if len(sums) == 1 and all(sums[0].has(i) for i in target.indices if isinstance(i, sp.Symbol)):
-            outside = sp.Mul(*(f for f in factors if f is not sums[0]))
-            limits = tuple(tuple(limit) for limit in sums[0].limits)
-            body = _without_reductions(sums[0].function, extract)
-            terms.append(Term(_without_reductions(outside, extract) * body, limits))
+        sums = [f for f in sp.Mul.make_args(addend) if isinstance(f, sp.Sum)]
+        if len(sums) == 1 and all(sums[0].has(i) for i in own):
+            (whole,) = sums
+            outside = _without_reductions(sp.Mul(*(f for f in sp.Mul.make_args(addend) if f is not whole)), named, own)
+            inside = _without_reductions(whole.function, named, [*own, *whole.variables])
+            terms.append(Term(outside * inside, _ranges(whole)))
         else:
-            terms.append(Term(_without_reductions(addend, extract)))
+            terms.append(Term(_without_reductions(addend, named, own)))
     return [*helpers, Equation(target, tuple(terms))]
 
 
-def _without_reductions(e: sp.Expr, extract) -> sp.Expr:
-    found = {r for r in e.atoms(sp.Sum, Maximum)}
-    outer = sorted((r for r in found if not any(r in (o.atoms(sp.Sum, Maximum) - {o}) for o in found)), key=str)
-    return e.xreplace({r: extract(r) for r in outer})
+def _ranges(reduction: sp.Expr) -> tuple[Range, ...]:
+    return tuple((k, low, high) for k, low, high in reduction.limits)
+
+
+def _without_reductions(
+    e: sp.Expr, named: Callable[[sp.Expr, Sequence[sp.Symbol]], sp.Indexed], scope: Sequence[sp.Symbol]
+) -> sp.Expr:
+    """The expression with its outermost sums and maxima replaced by tensors that ``named`` makes of them."""
+    found = e.atoms(sp.Sum, Maximum)
+    inner = {r for outer in found for r in outer.atoms(sp.Sum, Maximum) - {outer}}
+    return e.xreplace({r: named(r, scope) for r in sorted(found - inner, key=str)})
 
 
 def _distinct(e: sp.Expr, taken: set[sp.Symbol]) -> sp.Expr:
-    """Rename summed indices that an outer index already uses, so that none captures another."""
-    if not e.atoms(sp.Sum, Maximum):
+    """Summed indices renamed so that each has the size its name says, and none captures another."""
+    if not e.has(sp.Sum, Maximum):
         return e
     if isinstance(e, sp.Sum | Maximum):
         change, ranges = {}, []
         for k, low, high in e.limits:
-            new = fresh(k, taken)
+            size = sp.expand(high + 1)
+            elsewhere = low == 0 and isinstance(size, sp.Symbol) and size != size_of(k)
+            new = fresh(index_of(size) if elsewhere else k, taken)
             change[k] = new
             taken = taken | {new}
             ranges.append((new, low, high))

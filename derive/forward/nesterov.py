@@ -1,4 +1,4 @@
-"""Nesterov's accelerated gradient (Nesterov 1983; in the form of Sutskever et al. 2013, at the looked-ahead weights)."""
+"""Nesterov's accelerated gradient (1983; in the form of Sutskever et al. 2013, at the looked-ahead weights)."""
 
 from derive.notation import indices, scalars, system, tensors
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import sympy as sp
 
-from derive.calculus.equation import Equation, Term, size_of, tensors_of
 from derive.calculus.adjoint import loop_bounds
+from derive.calculus.equation import Equation, Term, size_of, tensors_of
 from derive.lowering.expressions import IndexPrinter, ValuePrinter, with_locals
 from derive.lowering.kernel import Assign, If, Loop
 

@@ -1,4 +1,4 @@
-"""Nesterov's accelerated gradient (Nesterov 1983; in the form of Sutskever et al. 2013, at the looked-ahead weights).
+"""Nesterov's accelerated gradient (1983; in the form of Sutskever et al. 2013, at the looked-ahead weights).
 
 nabla_total[i] adds the gradient of the penalty: weight decay as the gradient of its penalty: half the decay times
 the squared length of the weights.

@@ -40,7 +40,9 @@ class Layer:
     def free_sizes(self) -> tuple[str, ...]:
         """Indices whose size no input fixes: the user gives these, in this order."""
         known = {i for x in self.inputs for i in tensor(x)[1]}
-        return tuple(dict.fromkeys(i for x in (*self.parameters, *self.outputs) for i in tensor(x)[1] if i not in known))
+        return tuple(
+            dict.fromkeys(i for x in (*self.parameters, *self.outputs) for i in tensor(x)[1] if i not in known)
+        )
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """From a chain of layers to the program of a step: which kernels run, in which order, which of them together.
 
 Kernels that treat one sample after the other share a stage: the stage goes through the mini-batch in chunks, and each
-chunk passes through all of them while it is in the cache. A weight's gradient and its update share a stage as well, over
-the rows of the weight. A stage runs in parallel when it has work enough to pay for that.
+chunk passes through all of them while it is in the cache. A weight's gradient and its update share a stage as well,
+over the rows of the weight. A stage runs in parallel when it has work enough to pay for that.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,18 +40,24 @@ class Link:
         return tensor(self.layer.inputs[0])[1][0]
 
 
-def link(layer: Layer, incoming: tuple[int, ...], sizes: Sequence[int], settings: Mapping[str, float], where: str) -> Link:
+def link(
+    layer: Layer, incoming: tuple[int, ...], sizes: Sequence[int], settings: Mapping[str, float], where: str
+) -> Link:
     """Give a layer its sizes, from the shape of a sample that comes in and from what the user gives.
 
     Raises ValueError, saying ``where``, if the shapes do not fit or a size is missing.
     """
     if len(layer.inputs) != 1 or len(layer.outputs) != 1:
-        raise ValueError(f"{where}: {layer.name!r} has {len(layer.inputs)} inputs and {len(layer.outputs)} outputs; one of each")
+        raise ValueError(
+            f"{where}: {layer.name!r} has {len(layer.inputs)} inputs and {len(layer.outputs)} outputs; one of each"
+        )
     _, (_, *axes) = tensor(layer.inputs[0])
     if len(axes) == 1 and len(incoming) != 1:
         incoming = (prod(incoming),)  # a layer of flat samples takes any sample as one row
     if len(axes) != len(incoming):
-        raise ValueError(f"{where}: {layer.name!r} takes samples of {len(axes)} axes, the layer before gives {incoming}")
+        raise ValueError(
+            f"{where}: {layer.name!r} takes samples of {len(axes)} axes, the layer before gives {incoming}"
+        )
     free = layer.free_sizes
     if len(sizes) != len(free):
         names = ", ".join(free) or "none"
@@ -83,8 +89,12 @@ class Plan:
 def plan_prediction(links: Sequence[Link], batch: int, shape: tuple[int, ...], dtype: np.dtype, threads: int) -> Plan:
     """Forward through all layers."""
     values = _values(links, batch, shape, dtype)
-    calls = [c for number, one in enumerate(links) for c in _layer_calls(one, one.layer.forward, values, [], number, batch, dtype)]
-    return Plan(_stages(calls, batch, threads), values[0], values[-1])
+    calls = [
+        c
+        for number, one in enumerate(links)
+        for c in _layer_calls(one, one.layer.forward, values, [], number, batch, dtype)
+    ]
+    return Plan(_stages(calls, threads), values[0], values[-1])
 
 
 def plan_training(
@@ -98,7 +108,7 @@ def plan_training(
     *,
     backward: bool = True,
 ) -> Plan:
-    """Forward, cost, backward (if asked for), and the ``updates`` of the parameters, each beside the gradient it needs."""
+    """Forward, cost, backward if asked for, and the ``updates`` of the parameters, each beside its gradient."""
     values = _values(links, batch, shape, dtype)
     deltas = [np.zeros_like(v) for v in values]
     targets, costs, loss = np.zeros_like(values[-1]), np.zeros(batch, dtype), np.zeros(1, dtype)
@@ -130,11 +140,11 @@ def plan_training(
     back = _needed(back, gradients) if backward else []
     weights = [c for c in back if _writes(c, gradients)]
     calls += [c for c in back if not _writes(c, gradients)]
-    stages = _stages(calls, batch, threads) + _stages(tail, 1, threads)
+    stages = _stages(calls, threads) + _stages(tail, threads)
     loss_stage = len(stages) - 1
     for call in weights:
         own_updates = [u for u in updates if _shares(u, call)]
-        stages += _stages([call, *own_updates], batch, threads)
+        stages += _stages([call, *own_updates], threads)
     return Plan(stages, values[0], values[-1], targets, loss, loss_stage)
 
 
@@ -219,14 +229,6 @@ def _extent(call: Call) -> int:
     return 1
 
 
-def _rows(call: Call, batch: int) -> bool:
-    """Whether the kernel does sample after sample: its split is the first axis of what it writes, the batch's."""
-    extent = _extent(call)
-    if not call.kernel.split or not call.kernel.local or extent % batch:
-        return False
-    return all(axes and axes[0] == call.kernel.split for n, (axes, _) in call.kernel.arrays.items() if n in call.kernel.writes)
-
-
 def _joins(stage: Sequence[Call], call: Call) -> bool:
     """Whether a call can go through the chunks of a stage: what it reads of the stage is of its own chunk."""
     if not stage:
@@ -243,16 +245,15 @@ def _joins(stage: Sequence[Call], call: Call) -> bool:
             touched = any(_overlap(earlier.arrays[name], w) for w in _written(call))
             if touched and (not axes or axes[0] != earlier.kernel.split):
                 return False
-    written_by_row = all(
+    return all(
         axes and axes[0] == c.kernel.split
         for c in (*stage, call)
         for n, (axes, _) in c.kernel.arrays.items()
         if n in c.kernel.writes
     )
-    return written_by_row
 
 
-def _stages(calls: Sequence[Call], batch: int, threads: int) -> list[Stage]:
+def _stages(calls: Sequence[Call], threads: int) -> list[Stage]:
     groups: list[list[Call]] = []
     for call in calls:
         if groups and _joins(groups[-1], call):
@@ -264,7 +265,9 @@ def _stages(calls: Sequence[Call], batch: int, threads: int) -> list[Stage]:
 
 def _work(call: Call) -> int:
     """Multiplications: every combination of its indices for a contraction, some ten for an element otherwise."""
-    sizes = {i: s for n, (axes, _) in call.kernel.arrays.items() for i, s in zip(axes, call.arrays[n].shape, strict=True)}
+    sizes = {
+        i: s for n, (axes, _) in call.kernel.arrays.items() for i, s in zip(axes, call.arrays[n].shape, strict=True)
+    }
     return prod(sizes.values()) * (1 if "scratch" in call.kernel.arguments else 10)
 
 
@@ -277,7 +280,9 @@ def _stage(calls: list[Call], threads: int) -> Stage:
     return Stage(calls, grain=max(ROWS, -(-grain // ROWS) * ROWS), parallel=parallel)
 
 
-def rule_calls(rule: Rule, links: Sequence[Link], cells: Mapping[str, np.ndarray], states: dict, dtype: np.dtype) -> list[Call]:
+def rule_calls(
+    rule: Rule, links: Sequence[Link], cells: Mapping[str, np.ndarray], states: dict, dtype: np.dtype
+) -> list[Call]:
     """The update of every parameter; weight decay acts on weights, which have two axes or more, not on biases.
 
     ``states`` keeps the rule's own arrays, by layer, parameter and state; those that are missing are begun at zero.

@@ -1,5 +1,6 @@
 """Reports: a table for people, JSON for programs, a page that needs nothing else; written whole or not at all."""
 
+import html
 import html.parser
 import json
 import os
@@ -66,10 +67,11 @@ def test_json_is_one_array_with_the_promised_keys_and_nothing_else(note, capsys)
 class Page(html.parser.HTMLParser):
     def __init__(self):
         super().__init__()
-        self.open, self.tags, self.text = [], [], ""
+        self.open, self.tags, self.text, self.attributes = [], [], "", set()
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
+        self.attributes |= {name for name, _ in attrs}
         if tag != "meta":
             self.open.append(tag)
 
@@ -90,6 +92,55 @@ def test_html_is_one_well_formed_page_that_loads_nothing(note, tmp_path):
     assert not {"script", "link", "img"} & set(page.tags)
     assert "http" not in source
     assert "<bad> & ugly" in page.text
+
+
+def page_of(path, latex, capsys):
+    path.write_text(f"$${latex}$$", encoding="utf-8")
+    run([path], format="html")
+    return capsys.readouterr().out
+
+
+def test_html_shows_formulas_and_corrections_as_mathml_and_keeps_their_latex(note, capsys):
+    body = page_of(note, r"\frac{\partial C}{\partial b_j^l} = -\delta_j^l \tag{3}", capsys)
+    formula, correction = body.split("counterexample</dt>")
+    for shown in (formula, correction):
+        assert '<math display="block"><mrow><mfrac>' in shown
+    assert r"<code>\frac{\partial C}{\partial b_j^l} = -\delta_j^l \tag{3}</code>" in formula
+    assert r"<code>\frac{\partial C}{\partial b_{j}^{l}} = \delta_{j}^{l}</code>" in correction
+    assert '<math display="inline"><mrow><msubsup><mi>a</mi>' in correction  # a value of the counterexample
+
+
+def test_html_leaves_tags_and_alignment_marks_out_of_what_it_shows(note, capsys):
+    body = page_of(note, r"\begin{aligned} a^l &= \sigma(z^l) \end{aligned} \quad (\text{FC-7})", capsys)
+    shown = body[body.index("<math") : body.index("</math>")]
+    assert "mtable" in shown
+    assert "FC-7" not in shown
+    assert "amp" not in shown
+    assert "<strong>FC-7</strong>" in body
+
+
+def test_html_shows_a_formula_that_it_cannot_set_as_its_latex(note, capsys):
+    for latex in (r"a = \foo", "a_b_c = d", "a = {", r"a = b \\ c = d", "a & = b"):
+        whole = page_of(note, latex, capsys).split("</article>")[0]
+        assert f'<div class="formula"><code>{html.escape(latex)}</code></div>' in whole
+        assert "<math" not in whole
+
+
+@pytest.mark.parametrize(
+    "latex",
+    [
+        r"a = \text{<img src=x onerror=run()>}",
+        r"a = \href{javascript:run()}{b}",
+        r"a = \style{background:url(//x)}{b}",
+        r"a = \text{&lt;img src=x&gt;}",
+        r"a = <script>run()</script>",
+    ],
+)
+def test_a_document_cannot_put_markup_of_its_own_on_the_page(note, capsys, latex):
+    page = Page()
+    page.feed(page_of(note, latex, capsys))
+    assert not {"img", "script"} & set(page.tags)
+    assert not {"href", "style", "onerror", "src"} & page.attributes
 
 
 def test_markdown_names_every_formula(note, capsys):

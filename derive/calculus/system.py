@@ -1,0 +1,112 @@
+"""A system of forward equations: what a definition makes, and what everything else is derived from."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import sympy as sp
+
+from derive.calculus.equation import Equation, Term, equations_for, tensor
+
+
+class DefinitionError(ValueError):
+    """A definition that cannot stand: says which system and tensor, and what would be right."""
+
+
+@dataclass
+class System:
+    """Forward equations between tensors: a layer, an activation, a cost, a penalty or an update rule.
+
+    ``inputs`` and ``outputs`` connect layers; ``parameters`` are learned; a cost also has ``targets``; an update rule
+    has a ``gradient`` and ``states`` and defines what is new as ``w_new``, ``v_new``. ``settings`` are scalars with
+    their defaults (None: the user must say). ``given`` are equations that the inputs are known to satisfy. ``source``
+    is the file and line of the definition.
+    """
+
+    name: str
+    inputs: tuple[sp.Indexed, ...] = ()
+    parameters: tuple[sp.Indexed, ...] = ()
+    outputs: tuple[sp.Indexed, ...] = ()
+    targets: tuple[sp.Indexed, ...] = ()
+    gradient: tuple[sp.Indexed, ...] = ()
+    states: tuple[sp.Indexed, ...] = ()
+    settings: dict[sp.Symbol, Any] = field(default_factory=dict)
+    given: tuple[sp.Eq, ...] = ()
+    initial: dict[sp.IndexedBase, float] = field(default_factory=dict)
+    equations: list[Equation] = field(default_factory=list)
+    doc: str = ""
+    source: str = ""
+
+    @property
+    def kind(self) -> str:
+        """``layer``, ``cost``, ``penalty`` or ``rule``."""
+        if self.gradient:
+            return "rule"
+        if self.targets:
+            return "cost"
+        return "layer" if self.inputs else "penalty"
+
+    def declared(self) -> dict[str, sp.Indexed]:
+        """Every tensor by name with the indices that it was declared or defined with."""
+        found = {x.base.name: x for x in (*self._given_tensors(), *self.outputs)}
+        for equation in self.equations:
+            found.setdefault(equation.name, equation.target)
+        return found
+
+    def _given_tensors(self) -> Iterable[sp.Indexed]:
+        return (*self.inputs, *self.parameters, *self.targets, *self.gradient, *self.states)
+
+    def __getattr__(self, name: str) -> "_Tensor":
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Tensor(self, tensor(name))
+
+    def __enter__(self) -> "System":
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if kind is None:
+            self.check()
+
+    def check(self) -> None:
+        """Raises DefinitionError, with the file and line, for what cannot stand."""
+        known = {x.base.name for x in self._given_tensors()}
+        for equation in self.equations:
+            if equation.name in known:
+                self._refuse(f"{equation.name} is given or defined twice; give each tensor one equation")
+            for term in equation.terms:
+                self._check_term(equation, term, known)
+            known.add(equation.name)
+        missing = [str(x) for x in self.outputs if x.base.name not in {e.name for e in self.equations}]
+        if missing:
+            self._refuse(f"no equation defines its output {', '.join(missing)}")
+        if not self.equations:
+            self._refuse("it has no equation; state one inside the `with` block")
+
+    def _check_term(self, equation: Equation, term: Term, known: set[str]) -> None:
+        where = f"in the equation of {equation.target},"
+        operands = term.body.atoms(sp.Indexed)
+        unknown = sorted({x.base.name for x in operands} - known)
+        if unknown:
+            self._refuse(f"{where} {', '.join(unknown)} is read, which no input, parameter or earlier equation gives")
+        inside = {s for x in operands for i in x.indices for s in i.free_symbols if s.is_Symbol and s.is_integer}
+        bound = {*equation.target.indices, *(k for k, *_ in term.over), *self.settings}
+        loose = sorted(s.name for s in inside - bound if s.name[:1].islower() and s.name not in known)
+        if loose:
+            self._refuse(f"{where} index {', '.join(loose)} is neither on the left side nor summed")
+
+    def _refuse(self, what: str) -> None:
+        raise DefinitionError(f"{self.source}: system {self.name!r}: {what}")
+
+
+class _Tensor:
+    """A tensor of a system: reading gives a component, assigning states its equation."""
+
+    def __init__(self, owner: System, base: sp.IndexedBase) -> None:
+        self._owner, self._base = owner, base
+
+    def __getitem__(self, at: Any) -> sp.Indexed:
+        return self._base[at]
+
+    def __setitem__(self, at: Any, right: Any) -> None:
+        self._owner.equations.extend(equations_for(self._base[at], right))

@@ -77,7 +77,7 @@ def wide_network(rounds: int) -> list[dict]:
     for threads in sorted({1, cores}):
         candidates[f"ours, {threads} threads"] = _threads(train, threads)
         candidates[f"PyTorch, {threads} threads"] = networks.pytorch(networks.WIDE, X, y, 1, threads)
-    steps = len(X) / networks.WIDE["batch"]
+    steps = len(X) / networks.WIDE.batch
     seconds = {n: [s / steps for s in v] for n, v in interleaved(candidates, rounds).items()}
     pairs = {_best(seconds, "ours"): _best(seconds, "PyTorch"), "ours, 1 threads": "PyTorch, 1 threads"}
     return [

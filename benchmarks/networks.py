@@ -1,6 +1,7 @@
 """Training the networks of the table: ours, PyTorch eager, JAX with its scan over the epoch, on real digits."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -8,8 +9,19 @@ import numpy as np
 
 from generated import Network
 
-SMALL = {"sizes": (784, 30, 10), "batch": 10, "rate": 3.0}
-WIDE = {"sizes": (784, 512, 512, 10), "batch": 128, "rate": 0.1}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is trained: the sizes of the layers, the mini-batch, the learning rate."""
+
+    sizes: tuple[int, ...]
+    batch: int
+    rate: float
+
+
+SMALL = Setting((784, 30, 10), batch=10, rate=3.0)
+WIDE = Setting((784, 512, 512, 10), batch=128, rate=0.1)
 
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
@@ -36,20 +48,20 @@ def ours(
 def small(X: np.ndarray, Y: np.ndarray, epochs: int) -> Callable[[], Any]:
     """784-30-10, logistic, quadratic cost, mini-batches of 10."""
     layers = [("dense", 30), "logistic", ("dense", 10), "logistic"]
-    return ours(layers, "quadratic", X, Y, SMALL["batch"], SMALL["rate"], epochs)
+    return ours(layers, "quadratic", X, Y, SMALL.batch, SMALL.rate, epochs)
 
 
 def wide(X: np.ndarray, Y: np.ndarray, epochs: int) -> Callable[[], Any]:
     """784-512-512-10, relu, softmax and cross-entropy, mini-batches of 128."""
     layers = [("dense", 512), "relu", ("dense", 512), "relu", ("dense", 10), "softmax"]
-    return ours(layers, "softmax_cross_entropy", X, Y, WIDE["batch"], WIDE["rate"], epochs)
+    return ours(layers, "softmax_cross_entropy", X, Y, WIDE.batch, WIDE.rate, epochs)
 
 
-def pytorch(which: dict, X: np.ndarray, y: np.ndarray, epochs: int, threads: int) -> Callable[[], Any]:
+def pytorch(which: Setting, X: np.ndarray, y: np.ndarray, epochs: int, threads: int) -> Callable[[], Any]:
     """The same network in PyTorch eager: torch.nn, torch.optim.SGD."""
     import torch
 
-    sizes, batch = which["sizes"], which["batch"]
+    sizes, batch = which.sizes, which.batch
     activation = torch.nn.Sigmoid if which is SMALL else torch.nn.ReLU
     modules: list[torch.nn.Module] = []
     for k, j in pairwise(sizes):
@@ -57,7 +69,7 @@ def pytorch(which: dict, X: np.ndarray, y: np.ndarray, epochs: int, threads: int
     if which is WIDE:
         modules.pop()  # the cross-entropy takes scores
     network = torch.nn.Sequential(*modules)
-    descent = torch.optim.SGD(network.parameters(), lr=which["rate"])
+    descent = torch.optim.SGD(network.parameters(), lr=which.rate)
     samples = torch.from_numpy(X)
     targets = torch.from_numpy(one_hot(y) if which is SMALL else y)
     cross_entropy = torch.nn.CrossEntropyLoss()
@@ -79,12 +91,12 @@ def pytorch(which: dict, X: np.ndarray, y: np.ndarray, epochs: int, threads: int
     return train
 
 
-def jax_scan(which: dict, X: np.ndarray, Y: np.ndarray, epochs: int) -> Callable[[], Any]:
+def jax_scan(which: Setting, X: np.ndarray, Y: np.ndarray, epochs: int) -> Callable[[], Any]:
     """The small network in JAX: one jit-compiled scan over the epoch's mini-batches."""
     import jax
     import jax.numpy as jnp
 
-    sizes, batch, rate = which["sizes"], which["batch"], which["rate"]
+    sizes, batch, rate = which.sizes, which.batch, which.rate
     rng = np.random.default_rng(0)
     parameters = []
     for k, j in pairwise(sizes):

@@ -98,16 +98,19 @@ def system(
     """
     caller = inspect.stack()[1]
     doc = inspect.cleandoc(caller.frame.f_globals.get("__doc__") or "")
-    groups = map(tuple, (inputs, parameters, outputs, targets, gradient, states))
     return System(
         name,
-        *groups,
-        dict(settings or {}),
-        tuple(given),
-        dict(initial or {}),
-        [],
-        doc,
-        f"{caller.filename}:{caller.lineno}",
+        inputs=tuple(inputs),
+        parameters=tuple(parameters),
+        outputs=tuple(outputs),
+        targets=tuple(targets),
+        gradient=tuple(gradient),
+        states=tuple(states),
+        settings=dict(settings or {}),
+        given=tuple(given),
+        initial=dict(initial or {}),
+        doc=doc,
+        source=f"{caller.filename}:{caller.lineno}",
     )
 
 

@@ -335,7 +335,7 @@ class Program:
         self.stages, self.dtype, self.gathered, self.loss = list(stages), np.dtype(dtype), list(gathered), loss
         self.steps_done = np.zeros(1)
         """Steps run so far, in the current one too: a float64 that kernels may take as a scalar."""
-        calls: list[tuple[int, int]] = []
+        calls: list[tuple[int, int, int]] = []
         table: list[tuple[int, int, int, int, bool]] = []
         self._kept: list = []
         for stage in self.stages:

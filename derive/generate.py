@@ -18,24 +18,27 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import jinja2
 import sympy as sp
+from sympy.core.function import AppliedUndef
 
 from derive import forward as definitions
 from derive.audit.audit import citations
 from derive.calculus.adjoint import bar_name
 from derive.calculus.derivation import Derivation, cancels_pole, compose, derive
-from derive.calculus.equation import Equation, Term, tensor
+from derive.calculus.equation import Equation, Term, size_of, tensor
 from derive.calculus.system import DefinitionError, System
 from derive.calculus.text import equation_text
 from derive.lowering.approximation import formats
+from derive.lowering.expressions import FUNCTIONS
 from derive.lowering.kernel import Kernel
 from derive.lowering.lower import lower, lower_update
 from derive.notation import systems_in
 
 ROOT = Path(__file__).resolve().parent.parent
+TAKEN = {"first", "last", "scratch", "span", "range", "i", "T", "abs", "max", "min", "contract", "contract_bias"}
 MARK = "Written by ``derive generate``"  # in what is written from definitions, and so may be written over
 RUNTIME = ("__init__", "data", "definition", "engine", "native", "network", "plan", "program", "progress")
 FOLDERS = {"Layer": "layers", "Pair": "layers", "Cost": "costs", "Rule": "rules"}
@@ -83,6 +86,7 @@ def systems_of_file(path: Path) -> dict[str, System]:
             raise DefinitionError(
                 f"{s.source}: the name {s.name!r} cannot be a module's; small letters, digits and underscores can"
             )
+        check_definition(s)
         if s.name in found:
             raise DefinitionError(
                 f"{s.source}: there is another definition named {s.name!r}, at {found[s.name].source}"
@@ -91,6 +95,47 @@ def systems_of_file(path: Path) -> dict[str, System]:
     if not found:
         raise DefinitionError(f"{path}: no definition; state one with `with system(...) as name:`")
     return found
+
+
+def check_definition(s: System) -> None:
+    """Raises DefinitionError, naming the place, for what kernels cannot be made from or networks cannot use."""
+
+    def refuse(what: str) -> NoReturn:
+        raise DefinitionError(f"{s.source}: system {s.name!r}: {what}")
+
+    declared = s.declared()
+    for name in (*declared, *(setting.name for setting in s.settings)):
+        if not name.isidentifier() or keyword.iskeyword(name) or name in TAKEN | FUNCTIONS.keys():
+            refuse(f"the name {name!r} cannot stand in a kernel; give it another")
+    for setting, value in s.settings.items():
+        if value is not None and not isinstance(value, int | float | sp.Number):
+            refuse(f"the default of {setting} must be a number, not {value!r}")
+    sizes = {size_of(i) for x in declared.values() for i in x.indices if i.is_Symbol}
+    for equation in s.equations:
+        for x in {equation.target, *(x for t in equation.terms for x in t.body.atoms(sp.Indexed))}:
+            rank = len(declared[x.base.name].indices)
+            if len(x.indices) != rank:
+                refuse(f"{x} has {len(x.indices)} indices, {declared[x.base.name]} has {rank}")
+        for term in equation.terms:
+            bound = {k for k, *_ in term.over} | sizes | {size_of(k) for k, *_ in term.over} | set(s.settings)
+            loose = {f for f in term.body.free_symbols if f.is_Symbol and not f.is_integer} - bound
+            loose -= {tensor(name).label for name in declared}
+            if loose:
+                refuse(
+                    f"{', '.join(sorted(map(str, loose)))} is no setting; add it to settings={{...}} with its default"
+                )
+            names = {f.func.__name__ for f in term.body.atoms(AppliedUndef, sp.Function)}
+            unknown = names - FUNCTIONS.keys() - {"Abs", "Max", "Min", "Piecewise"}
+            if unknown:
+                known = ", ".join(["sqrt", "Abs", "Max", "Min", "cases", *("exp", "log", "tanh")])
+                refuse(f"there is no kernel for the function {', '.join(sorted(unknown))}; there are {known}")
+    if s.kind == "penalty":
+        refuse("it has no inputs, no targets and no gradient: it is no layer, cost or update rule")
+    if s.kind == "rule":
+        new = {f"{x.base.name}_new" for x in (*s.parameters, *s.states)}
+        missing = new - {e.name for e in s.equations}
+        if missing:
+            refuse(f"an update rule says what becomes of its parameter and states: no equation for {min(missing)}")
 
 
 def _line_in(error: BaseException, path: Path) -> int:
@@ -181,6 +226,10 @@ def _kernel_view(k: Kernel, notes: Sequence[str]) -> dict:
     }
 
 
+def _doc(s: System) -> str:
+    return s.doc or f"{s.name}, as {Path(s.source.rpartition(':')[0]).name} defines it."
+
+
 def _wrapped(text: str) -> str:
     return "\n".join(part for line in text.splitlines() for part in (textwrap.wrap(line, 116) or [""]))
 
@@ -247,7 +296,7 @@ def module_for(derivation: Derivation, kind: str, runtime: str) -> Module:
     return Module(
         name=system.name,
         kind=kind,
-        doc=_wrapped(system.doc),
+        doc=_wrapped(_doc(system)),
         forward=_lines(derivation.defined),
         backward=_lines(derivation.closed),
         fields=fields,
@@ -293,7 +342,7 @@ def rule_module(rule: System, penalty: System | None, runtime: str) -> Module:
     parameter, gradient = rule.parameters[0], rule.gradient[0]
     equations = list(rule.equations)
     settings = {s.name: (None if v is None else float(v)) for s, v in rule.settings.items()}
-    doc = rule.doc
+    doc = _doc(rule)
     if penalty is not None:
         slope = derive(penalty).adjoints
         weights = penalty.parameters[0]

@@ -127,6 +127,8 @@ class _Evaluator:
             return self.arithmetic("sqrt", base) if e.exp == sp.Rational(1, 2) else base**power
         inside = [self.value(a, here) for a in e.args]
         name = e.func.__name__
+        if isinstance(e, sp.Mod):
+            return number(self.integer(e, here))
         if isinstance(e, sp.Add | sp.Mul):
             result = inside[0]
             for x in inside[1:]:

@@ -284,3 +284,13 @@ with system(
 ) as gaussian_likelihood:
     gaussian_likelihood.C[n] = Sum(log(var[n, j]) / 2 + (y[n, j] - mu[n, j]) ** 2 / (2 * var[n, j]), j)
 case(gaussian_likelihood, {"N": 2, "J": 2}, positive=("var",))
+
+with system("sum_of_exponentials", inputs=[z[n, j]], outputs=[y[n, 0], x[n, j]]) as sum_of_exponentials:
+    sum_of_exponentials.e[n, j] = exp(z[n, j])
+    sum_of_exponentials.y[n, 0] = Sum(sum_of_exponentials.e[n, j], j)
+    sum_of_exponentials.x[n, j] = sum_of_exponentials.e[n, j] * sum_of_exponentials.y[n, 0] + 1
+case(sum_of_exponentials, {"N": 2, "J": 3})
+
+with system("sum_inside_a_sum", inputs=[z[n, j, k]], outputs=[y[n, 0]]) as sum_inside_a_sum:
+    sum_inside_a_sum.y[n, 0] = Sum(log(Sum(exp(z[n, j, k]), k)), j)
+case(sum_inside_a_sum, {"N": 2, "J": 2, "K": 3})

@@ -105,6 +105,7 @@ class Binder:
         letters |= {i.text for sum_ in everything if isinstance(sum_, f.Summation) for i in sum_.indices}
         known = set(LAYERED) | TARGETS | COSTS | MEAN_COSTS | RATES | ACTIVATIONS | {"T", "l", "L"}
         self.target_written = any(n.text in TARGETS for n in everything if isinstance(n, f.Name | f.Word))
+        self.cost_written = any(n.text in COSTS - {"L"} for n in everything if isinstance(n, f.Name | f.Word))
         certain = names & (known - {"T", "L"})
         self.one_spelling(everything)
         sums = [n for n in everything if isinstance(n, f.Summation)]
@@ -458,8 +459,11 @@ class Binder:
             raise Unbindable("scripts of the cost that are not understood", node.at)
         if scripts:
             return "C", self.named_sample(scripts[0])
-        if text in MEAN_COSTS:
+        if text in MEAN_COSTS and (self.updating or self.samples_written or self.cost_written):
             return "E", sp.Integer(0)
+        if text in MEAN_COSTS:
+            self.reading.choose("E of what", ("cost of one sample",))
+            return "C", self.sample(scripted)
         if self.updating:
             self.reading.choose("cost of an update", ("mean cost",))
             return "E", sp.Integer(0)
@@ -525,10 +529,22 @@ class Binder:
             return layer
         if self.ends_written():
             return layer
+        if not self.target_written and (again := self.on_both_sides()):
+            raise Unbindable("it stands on both sides: of which layers is not said", again.at)
         option = self.reading.choose("no layers", ("the last layer",) if self.target_written else ONE_LAYER)
         if option == "the last layer":
             return last
         return layer - 1 if name == "a" and option == ONE_LAYER[0] else layer
+
+    def on_both_sides(self) -> f.Name | None:
+        r"""Of `\delta_j = \sigma'(z_j) \sum_k w_{kj} \delta_k`, `\delta`: weights lead from a layer to the next."""
+        sides = [
+            {n.text: n for n in nodes(side) if isinstance(n, f.Name) and n.text in LAYERED}
+            for side in (self.relation.left, self.relation.right)
+        ]
+        if not any(LAYERED[text] == "w" for side in sides for text in side):
+            return None
+        return next((n for text, n in sides[1].items() if text in sides[0] and LAYERED[text] not in PARAMETERS), None)
 
     def sample(self, node: f.Scripted) -> sp.Expr:
         letter = sample_letter(node)

@@ -12,7 +12,7 @@ from derive.audit.binding import Bound, bind
 from derive.audit.equality import TooLarge, equal
 from derive.audit.evaluation import Counterexample, has_instance, search
 from derive.audit.latex import correction
-from derive.audit.network import COSTS, PAIRS, Network, last, layer, network, position, rewrite, samples
+from derive.audit.network import ACTIVATIONS, COSTS, PAIRS, Network, last, layer, network, position, rewrite, samples
 from derive.audit.values import Misshapen, Unbindable, size_name
 from derive.audit.vocabulary import Ask, Reading
 
@@ -84,16 +84,29 @@ def under_readings(relation: f.Relation, reading: Reading, context: Context) -> 
         yield from defining(bound, reading)
         return
     if not ("y" in names and any(name.startswith(("delta_", "C:", "E:")) or name in ("C", "E") for name in names)):
-        yield decided(bound, reading, network(context.cost if context.premise else None))
+        yield from for_any_activation_or_one(bound, reading, context.cost if context.premise else None)
         return
     for cost in [context.cost] if context.cost else COSTS:
         named = reading
         if not context.premise:
             named = reading.with_("cost", f"C is the {spaced(cost)} cost{context.where}")
-        yield decided(bound, named, network(cost))
+        yield from for_any_activation_or_one(bound, named, cost)
     for cost in PAIRS if not context.cost else ():
         words = f"C is the {spaced(cost)} cost, and the last layer's activation the {spaced(PAIRS[cost].name)} function"
         outcome = decided(bound, reading.with_("cost", words), network(cost, paired=True), refute=False)
+        if outcome.verdict == "conditional":
+            yield outcome
+
+
+def for_any_activation_or_one(bound: Bound, reading: Reading, cost: str | None) -> Iterator[Outcome]:
+    """What is false of an abstract activation may still hold for one whose slope is known by its output."""
+    outcome = decided(bound, reading, network(cost))
+    yield outcome
+    if outcome.verdict != "refuted" or bound.mismatches:
+        return
+    for name in ACTIVATIONS:
+        named = reading.with_("activation", f"the activation is the {spaced(name)} function")
+        outcome = decided(bound, named, network(cost, known=name), refute=False)
         if outcome.verdict == "conditional":
             yield outcome
 
@@ -189,14 +202,14 @@ def proved(bound: Bound, net: Network, about: set[tuple[Use, sp.Expr]]) -> bool:
     both = (bound.left, bound.right)
     tops = highest_sensitivities(both, net)
     sides = opened(both, net, lambda x: is_derived(x, tops, net), about)
-    if all_equal(*sides, bound):
+    if all_equal(*sides, bound, net):
         return True
     lows = lowest_quantities(sides)
 
     def chosen(x: sp.Indexed) -> bool:
         return height(x) > lows[chain(x)[0]] if is_forward(x) else is_derived(x, tops, net)
 
-    return all_equal(*opened(sides, net, chosen, about), bound)
+    return all_equal(*opened(sides, net, chosen, about), bound, net)
 
 
 def opened(sides: Sides, net: Network, chosen: Callable[[sp.Indexed], bool], about: set[tuple[Use, sp.Expr]]) -> Sides:
@@ -213,9 +226,9 @@ def told_apart(uses: tuple[set[sp.Indexed], set[sp.Indexed]], net: Network) -> s
     return one ^ other
 
 
-def all_equal(left: sp.Expr, right: sp.Expr, bound: Bound) -> bool:
+def all_equal(left: sp.Expr, right: sp.Expr, bound: Bound, net: Network) -> bool:
     """Equality for all values of the free indices; those of a given range (a column of numbers) one by one."""
-    difference = left - right
+    difference = net.with_slopes(left - right)
     if bound.batch:
         difference = difference.xreplace({samples: sp.Integer(bound.batch)})
     given = {index: int(size) for index, size in bound.free.items() if size.is_Integer}

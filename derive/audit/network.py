@@ -2,7 +2,8 @@
 
 Nothing here is mathematics of its own. The equations of `derive.forward` get the index of their layer (a layer's input
 is the activation of the one before), the calculus gives their adjoints, and the activation and the cost stay abstract:
-any function of one number, and any function of the last activations. Tensors, all with their layer l first:
+any function of one number, and any function of the last activations, unless a reading names them. Tensors, all with
+their layer l first:
 
     a[l, n, j], z[l, n, j], w[l, j, k], b[l, j], y[n, j]    forward; layer 1 is the input, layer L the last
     delta_z[l, n, j], delta_a[l, n, j]                      derivatives of sample n's own cost C[n]
@@ -29,9 +30,11 @@ from derive.forward.quadratic import quadratic
 from derive.forward.softmax import softmax
 from derive.forward.softmax_cross_entropy import softmax_cross_entropy
 from derive.forward.squared_error import squared_error
+from derive.forward.tanh import hyperbolic_tangent
 from derive.notation import indices, size_of, system, tensors
 
 COSTS = {s.name: s for s in (quadratic, squared_error, logistic_cross_entropy, softmax_cross_entropy)}
+ACTIVATIONS = {s.name: s for s in (logistic, hyperbolic_tangent)}  # those whose slope is a polynomial in their output
 PAIRS = {logistic_cross_entropy.name: logistic, softmax_cross_entropy.name: softmax}  # costs and what comes before them
 
 layer = sp.Symbol("l", integer=True, positive=True)
@@ -75,10 +78,13 @@ class Definition:
 
 
 class Network:
-    """Definitions by tensor name, for one cost (None: any); paired, the last layer's activation is known as well."""
+    """Definitions by tensor name, for one cost (None: any) and one known activation (None: any).
 
-    def __init__(self, cost: str | None = None, paired: bool = False) -> None:
-        self.cost, self.paired = cost, paired
+    Paired, the last layer's activation is the one that goes with the cost.
+    """
+
+    def __init__(self, cost: str | None = None, paired: bool = False, known: str | None = None) -> None:
+        self.cost, self.paired, self.known = cost, paired, known
         self.definitions: dict[str, Definition] = {}
         self.at_last: dict[str, Definition] = {}  # what holds at layer L only
         for s, input_layer in ((dense, layer - 1), (activation, layer)):
@@ -102,6 +108,13 @@ class Network:
         found = self.definition(x)
         assert found is not None
         return found.of(x.indices)
+
+    def with_slopes(self, e: sp.Expr) -> sp.Expr:
+        """An expression with the activation's slope in terms of its output, if it is one of the known activations."""
+        if self.known is None:
+            return e
+        output, of_output = slope_in_output(self.known)
+        return e.replace(slope, lambda x: of_output.xreplace({output: sigma(x)}))
 
     def _add_layer(self, s: System, input_layer: sp.Expr) -> None:
         where = dict.fromkeys(s.declared(), layer) | {x.base.name: input_layer for x in s.inputs}
@@ -188,8 +201,17 @@ def lifted(e: sp.Expr, cost: System) -> sp.Expr:
 
 
 @cache
-def network(cost: str | None = None, paired: bool = False) -> Network:
-    return Network(cost, paired)
+def network(cost: str | None = None, paired: bool = False, known: str | None = None) -> Network:
+    return Network(cost, paired, known)
+
+
+@cache
+def slope_in_output(name: str) -> tuple[sp.Indexed, sp.Expr]:
+    """An activation's output and, in terms of it, its derivative."""
+    (output,), (sensitivity,) = ACTIVATIONS[name].outputs, derive(ACTIVATIONS[name]).closed
+    return output, sensitivity.expression().xreplace(
+        {tensor(f"delta_{output.base.name}")[output.indices]: sp.Integer(1)}
+    )
 
 
 def position(x: sp.Indexed) -> sp.Expr:

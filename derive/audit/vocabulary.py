@@ -7,7 +7,7 @@ PARAMETERS = {"w": 2, "b": 1}  # and how many indices they have
 TARGETS = frozenset({"y", "target"})
 OUTPUTS = frozenset({"output"})
 COSTS = frozenset({"C", "J", "L", "Cost", "cost", "Loss", "loss"})  # of a sample, unless the formula says otherwise
-MEAN_COSTS = frozenset({"E"})
+MEAN_COSTS = frozenset({"E"})  # in updates and beside samples; else it may be a sample's own
 ERRORS = frozenset({"Error", "error"})
 RATES = frozenset({"eta", "alpha"})
 BATCH = frozenset({"m", "N", "n"})
@@ -33,6 +33,7 @@ MEANINGS = {
     "assign": "`=` assigns: its right side is the parameter's new value",
     "mean cost": "the cost in an update is the mean over the mini-batch",
     "one sample": "the mini-batch is one sample",
+    "cost of one sample": "E is the cost of one sample",
     "sum of squares": "the square of a vector is the sum of the squares of its components",
     "ends of one weight": "`in` is the activation at the weight's input, `out` the error at its output",
     "one layer, a its input": "without layer superscripts, all is of one layer and a is its input",

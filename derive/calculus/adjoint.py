@@ -15,7 +15,7 @@ import sympy as sp
 
 from derive.calculus.equation import Equation, Range, Term, fresh, size_of, tensor, tensors_of
 
-SlopeForm = Callable[[Equation, sp.Indexed, sp.Expr], sp.Expr]
+SlopeForm = Callable[[Equation, sp.Expr], sp.Expr]
 
 
 def adjoint(
@@ -28,26 +28,30 @@ def adjoint(
 ) -> dict[str, Equation]:
     """The adjoint of every tensor that the tensors named in ``seeds`` depend on, last equation first.
 
-    The adjoint of ``x`` is named ``delta_x``, of a parameter ``nabla_x``; the adjoints of the seeds are given, not
-    derived. ``declared`` says with which indices a tensor's adjoint is to be written, ``slope_form`` how a derivative is.
+    The adjoint of ``x`` is named ``delta_x``, of a parameter ``nabla_x``. Those of the seeds are given; a seed that
+    another equation reads has a ``delta_x_total`` besides. ``declared`` says with which indices a tensor's adjoint is to
+    be written, ``slope_form`` how a derivative is.
     """
     declared, parameters = dict(declared or {}), set(parameters)
-    for equation in equations:
-        declared.setdefault(equation.name, equation.target)
+    bars = {}
     terms: dict[str, list[Term]] = {}
     reached, waiting = set(seeds), list(reversed(equations))
+    for equation in equations:
+        at = declared.setdefault(equation.name, equation.target).indices
+        bars[equation.name] = tensor(bar_name(equation.name, parameters))
+        if equation.name in reached and any(equation.name in e.reads() for e in equations if e.name != equation.name):
+            terms[equation.name] = [Term(bars[equation.name][at])]  # what is given, then what its readers send back
+            bars[equation.name] = tensor(f"{bar_name(equation.name, parameters)}_total")
     while ready := [e for e in waiting if e.name in reached]:  # once round, unless the equations are a recurrence
         for equation in ready:
-            y_bar = tensor(bar_name(equation.name, parameters))
-            for name, term in contributions(equation, y_bar, declared, slope_form):
+            for name, term in contributions(equation, bars[equation.name], declared, slope_form):
+                bars.setdefault(name, tensor(bar_name(name, parameters)))
                 terms.setdefault(name, []).append(term)
                 reached.add(name)
         waiting = [e for e in waiting if e not in ready]
     order = [e.name for e in reversed(equations) if e.name in terms]
     order += [name for name in terms if name not in order]
-    return {
-        name: Equation(tensor(bar_name(name, parameters))[declared[name].indices], tuple(terms[name])) for name in order
-    }
+    return {name: Equation(bars[name][declared[name].indices], tuple(terms[name])) for name in order}
 
 
 def bar_name(name: str, parameters: Iterable[str] = ()) -> str:
@@ -63,7 +67,7 @@ def contributions(
         for x in tensors_of(term.body):
             slope = derivative(term.body, x)
             if slope_form:
-                slope = slope_form(equation, x, slope)
+                slope = slope_form(equation, slope)
             if slope == 0:
                 continue
             at = declared.setdefault(x.base.name, x).indices

@@ -41,7 +41,7 @@ def derive(system: System, objective: System | None = None) -> Derivation:
         {x.base.name for x in ends},
         declared=whole.declared(),
         parameters=parameters,
-        slope_form=lambda e, x, slope: in_output(e.terms[0].body, slope, x, e.target) if _is_elementwise(e, x) else slope,
+        slope_form=lambda e, slope: in_output(e.terms[0].body, slope, e.target) if _is_one_value(e) else slope,
     )
     wanted = [x.base.name for x in (*system.inputs, *system.parameters)]
     raw = [e for name, e in adjoints.items() if name not in {t.base.name for t in system.targets}]
@@ -76,16 +76,12 @@ def _logarithms_of_definitions(equation: Equation, system: System) -> Equation:
 
 def _is_product(equation: Equation) -> bool:
     """Whether a logarithm of the equation's right side can be taken apart: a quotient or product with exponentials."""
-    if len(equation.terms) != 1 or equation.terms[0].over or equation.kind != "sum":
-        return False
-    return isinstance(equation.terms[0].body, sp.Mul | sp.Pow)
+    return _is_one_value(equation) and isinstance(equation.terms[0].body, sp.Mul | sp.Pow)
 
 
-def _is_elementwise(equation: Equation, x: sp.Indexed) -> bool:
-    """Whether the equation gives each component of its target from the same component of ``x`` alone."""
-    if len(equation.terms) != 1 or equation.terms[0].over or equation.kind != "sum":
-        return False
-    return x.indices == equation.target.indices and equation.terms[0].body.atoms(sp.Indexed) == {x}
+def _is_one_value(equation: Equation) -> bool:
+    """Whether each component of the target is one expression, without a sum or a condition."""
+    return equation.kind == "sum" and len(equation.terms) == 1 and equation.terms[0] == Term(equation.terms[0].body)
 
 
 def needed(equations: Sequence[Equation], wanted: set[str]) -> list[Equation]:

@@ -9,6 +9,7 @@ import sympy as sp
 
 from derive.calculus.equation import Equation, Maximum, equations_for, tensors_of
 
+TRANSCENDENTAL = (sp.exp, sp.log, sp.tanh, sp.sinh, sp.cosh)
 DEGREE = 3  # the highest power of an output that a derivative is sought in
 
 
@@ -22,15 +23,20 @@ def simplified(e: sp.Expr, given: Sequence[sp.Eq] = ()) -> sp.Expr:
         )
         e = _distributed(e)
     held = {s: sp.Dummy(real=True) for s in e.atoms(sp.Sum, sp.Piecewise)}
-    plain = e.xreplace(held)
-    candidates = [plain, sp.expand(plain)]
+    plain, back = e.xreplace(held), {d: s for s, d in held.items()}
+    g = sp.Dummy("g", positive=True)
+    if (common := in_exponential([plain], g)) is not None:
+        (plain,), unit = common
+        back[g] = sp.exp(unit)
+    candidates = [plain, sp.expand(plain, power_exp=False)]
     if plain.is_rational_function(*plain.free_symbols, *plain.atoms(sp.Indexed)):
         candidates += [sp.cancel(plain), sp.factor(plain)]
-    else:
+    elif not plain.has(sp.exp):
         candidates += [sp.powsimp(sp.cancel(sp.expand(plain)))]
     candidates += [sp.factor_terms(c) for c in candidates]
+    candidates = [c.subs(g, back[g]) if g in back else c for c in candidates]
     best = min(candidates, key=lambda c: (_cost(c), len(str(c)), str(c)))
-    return _signs_inside(best.xreplace({d: s for s, d in held.items()}))
+    return _signs_inside(best.xreplace(back))
 
 
 def _signs_inside(e: sp.Expr) -> sp.Expr:
@@ -107,20 +113,24 @@ def facts(equations: Iterable[Equation]) -> list[sp.Eq]:
     return found
 
 
-def in_output(value: sp.Expr, slope: sp.Expr, x: sp.Indexed, y: sp.Indexed) -> sp.Expr:
-    """The derivative ``slope`` of ``y = value(x)`` as a polynomial in ``y``, branch by branch, where there is one.
+def in_output(value: sp.Expr, slope: sp.Expr, y: sp.Indexed) -> sp.Expr:
+    """A derivative ``slope`` of ``y = value`` as a polynomial in ``y``, branch by branch, where there is one.
 
     With ``g = exp(x)`` both are rational in g; the coefficients of ``slope = sum of c_i value**i`` solve a linear system
     that the powers of g give, so what is found is an identity. Otherwise ``slope`` itself.
     """
     if isinstance(slope, sp.Piecewise) and isinstance(value, sp.Piecewise):
         values = {c: v for v, c in value.args}
-        branches = [(in_output(values[c], s, x, y) if c in values else s, c) for s, c in slope.args]
+        branches = [(in_output(values[c], s, y) if c in values else s, c) for s, c in slope.args]
         return sp.Piecewise(*branches, evaluate=False)
+    curved = [f for f in sp.Mul.make_args(slope) if f.has(*TRANSCENDENTAL)]
+    outside = slope / sp.Mul(*curved)
     g = sp.Dummy("g", positive=True)
-    value_g, slope_g = (_rational(e, x, g) for e in (value, slope))
-    if value_g is None or slope_g is None or slope_g.is_constant():
+    both = [sp.sympify(e).rewrite(sp.exp) for e in (value, sp.Mul(*curved))]
+    common = in_exponential(both, g) if curved else None
+    if common is None or any(tensors_of(e) for e in common[0]):
         return slope
+    value_g, slope_g = common[0]
     unknowns = sp.symbols(f"c0:{DEGREE + 1}")
     gap = slope_g - sp.Add(*(c * value_g**i for i, c in enumerate(unknowns)))
     numerator, _ = sp.fraction(sp.together(gap))
@@ -130,19 +140,32 @@ def in_output(value: sp.Expr, slope: sp.Expr, x: sp.Indexed, y: sp.Indexed) -> s
     found = {c: solutions[0].get(c, c) for c in unknowns}
     found = {c: v.subs(dict.fromkeys(unknowns, 0)) for c, v in found.items()}
     polynomial = sp.Add(*(v * y**i for i, v in enumerate(found.values())))
-    return _signs_inside(min((polynomial, sp.factor(polynomial)), key=_cost))
+    return outside * _signs_inside(min((polynomial, sp.factor(polynomial)), key=_cost))
 
 
-def _rational(e: sp.Expr, x: sp.Indexed, g: sp.Symbol) -> sp.Expr | None:
-    """``e`` with exp(c x) = g**c for integer c, if that makes it rational in g and free of x."""
-    e = sp.expand(sp.sympify(e).rewrite(sp.exp), power_exp=True)
-    for power in e.atoms(sp.exp):
-        multiple = sp.expand(power.exp / x)
-        if not multiple.is_Integer:
+def in_exponential(expressions: Sequence[sp.Expr], g: sp.Symbol) -> tuple[list[sp.Expr], sp.Expr] | None:
+    """(R, x) such that each expression is its ``R(g)``, rational in ``g = exp(x)``, for a common part x of all exponents.
+
+    What stands outside of exponents may be anything without functions. None if there is no such x.
+    """
+    exponents = {p.exp for e in expressions for p in e.atoms(sp.exp)}
+    if not exponents or any(e.has(sp.Piecewise, sp.Sum) for e in expressions):
+        return None
+    x = min(exponents, key=lambda p: (p.could_extract_minus_sign(), sp.count_ops(p), str(p)))
+    x = x / x.as_coeff_Mul()[0]
+    multiples = {p: sp.cancel(p / x) for p in exponents}
+    if not all(m.is_Rational for m in multiples.values()):
+        return None
+    x = x / sp.ilcm(1, 1, *(m.q for m in multiples.values()))
+    found = []
+    for e in expressions:
+        e = e.xreplace({sp.exp(p): g ** sp.cancel(p / x) for p in exponents})
+        held = {o: sp.Dummy(real=True) for o in tensors_of(e)}
+        ratio = sp.cancel(sp.together(e.xreplace(held)))
+        if not ratio.is_rational_function(g, *held.values()):
             return None
-        e = e.xreplace({power: g**multiple})
-    e = sp.cancel(sp.together(e))
-    return e if not e.has(x) and e.is_rational_function(g) else None
+        found.append(ratio.xreplace({d: o for o, d in held.items()}))
+    return found, x
 
 
 def solved_for_intermediates(equations: Sequence[Equation]) -> list[tuple[sp.Indexed, sp.Expr, sp.Expr]]:
@@ -165,7 +188,8 @@ def solved_for_intermediates(equations: Sequence[Equation]) -> list[tuple[sp.Ind
 
 def replace_at_any_index(e: sp.Expr, target: sp.Indexed, pattern: sp.Expr, value: sp.Expr) -> sp.Expr:
     """``pattern``, a function of the target's indices, replaced by ``value`` wherever it stands and at whatever index."""
-    wild = {i: sp.Wild(i.name, properties=(lambda w: w.is_Symbol or w.is_Add,)) for i in target.indices}
+    indices = [i for i in target.indices if i.is_Symbol]
+    wild = {i: sp.Wild(i.name, properties=(lambda w: w.is_Symbol or w.is_Add,)) for i in indices}
     return e.replace(pattern.xreplace(wild), value.xreplace(wild))
 
 

@@ -10,12 +10,12 @@ Five rewritings, each of an expression, none of a layer:
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import sympy as sp
 
 from derive.calculus.equation import Equation, Term, tensor, tensors_of
-from derive.calculus.simplify import replace_at_any_index
+from derive.calculus.simplify import in_exponential, replace_at_any_index
 
 
 class expm1(sp.Function):
@@ -30,6 +30,10 @@ class log1p(sp.Function):
 
     nargs = 1
     is_extended_real = True
+
+    @classmethod
+    def eval(cls, x: sp.Expr) -> sp.Expr | None:
+        return sp.Integer(0) if x == 0 else None
 
 
 class weighed(sp.Function):
@@ -71,74 +75,54 @@ def stable_expression(e: sp.Expr, weights: set[str] = frozenset()) -> sp.Expr:  
 
 
 def _in_decaying_exponential(e: sp.Expr) -> sp.Expr | None:
-    """``e``, rational in exp(x) or the logarithm of such, written in exp(-|x|); None if it is neither or needs no care."""
-    exponents = [p.exp for p in e.atoms(sp.exp)]
-    if not exponents or e.has(sp.Piecewise, sp.Sum):
-        return None
-    x = min(exponents, key=lambda p: (p.could_extract_minus_sign(), sp.count_ops(p), str(p)))
-    x = x / x.as_coeff_Mul()[0]
+    """``e``, rational in exp(x) or the logarithm of such, in terms of exp(-|x|); None if it is neither or needs no care."""
+    is_log = isinstance(e, sp.log)
     g, h = sp.symbols("g h", positive=True)
-    inside, is_log = (e.args[0], True) if isinstance(e, sp.log) else (e, False)
-    for power in inside.atoms(sp.exp):
-        multiple = sp.expand(power.exp / x)
-        if not multiple.is_Integer:
-            return None
-        inside = inside.xreplace({power: g**multiple})
-    held = {o: sp.Dummy(real=True) for o in tensors_of(inside)}
-    inside = sp.cancel(sp.together(inside.xreplace(held)))
-    if not inside.is_rational_function(g) or (inside.is_polynomial(g) and not is_log):
+    found = in_exponential([e.args[0] if is_log else e], g)
+    if found is None:
         return None
-    if is_log and any(inside.has(d) for d in held.values()):
+    (ratio,), x = found
+    if tensors_of(ratio) if is_log else ratio.is_polynomial(g):
         return None
-    back = {d: o for o, d in held.items()}
-    decaying = sp.exp(-sp.Abs(x))
-    above = _branch(inside.subs(g, 1 / h), h, -x, is_log).xreplace(back).xreplace({h: decaying})
-    below = _branch(inside.subs(g, h), h, x, is_log).xreplace(back).xreplace({h: decaying})
-    if above == below:
-        return above
-    common = sp.simplify(above - below) if is_log else None
-    if common is not None and not common.has(log1p):  # softplus: the branches differ by x alone
-        shared = log1p(decaying) if above.has(log1p(decaying)) else None
-        if shared is not None and not (below - shared).has(log1p):
-            return sp.Add(sp.Max(above - shared, below - shared, evaluate=False), shared, evaluate=False) if _is_max(
-                above - shared, below - shared, x
-            ) else sp.Add(sp.Min(above - shared, below - shared, evaluate=False), shared, evaluate=False)
-        if above.has(-log1p(decaying)):
-            rest_above, rest_below = above + log1p(decaying), below + log1p(decaying)
-            if not rest_above.has(log1p) and not rest_below.has(log1p):
-                extreme = sp.Max if _is_max(rest_above, rest_below, x) else sp.Min
-                return sp.Add(extreme(rest_above, rest_below, evaluate=False), -log1p(decaying), evaluate=False)
-    return sp.Piecewise((above, x >= 0), (below, True), evaluate=False)
-
-
-def _is_max(above: sp.Expr, below: sp.Expr, x: sp.Expr) -> bool:
-    """Whether the branch for x >= 0 is the larger there."""
-    return bool((above - below).subs(x, 1) >= 0)
-
-
-def _branch(ratio: sp.Expr, h: sp.Symbol, log_h: sp.Expr, is_log: bool) -> sp.Expr:
-    """A rational function of h in (0, 1], or its logarithm with powers of h and constants taken out."""
-    numerator, denominator = sp.fraction(sp.cancel(sp.together(ratio)))
+    decaying = {h: sp.exp(-sp.Abs(x))}
+    above, below = sp.cancel(ratio.subs(g, 1 / h)), sp.cancel(ratio.subs(g, h))  # where x >= 0, and where x < 0
     if not is_log:
-        return _without_cancellation(numerator, h, log_h) / _without_cancellation(denominator, h, log_h)
-    total: sp.Expr = sp.Integer(0)
-    for sign, part in ((1, numerator), (-1, denominator)):
-        power = min(m[0] for m in sp.Poly(part, h).monoms())
-        rest = sp.expand(part / h**power)
-        constant = rest.subs(h, 0)
-        beyond = sp.expand(rest / constant - 1)
-        total += sign * (power * log_h + sp.log(constant) + (log1p(beyond) if beyond != 0 else 0))
-    return total
+        above, below = (_quotient(branch, h, x).xreplace(decaying) for branch in (above, below))
+        return above if above == below else sp.Piecewise((above, x >= 0), (below, True), evaluate=False)
+    (power_above, rest_above), (power_below, rest_below) = (_logarithm(branch, h) for branch in (above, below))
+    rest_above, rest_below = rest_above.xreplace(decaying), rest_below.xreplace(decaying)
+    if rest_above != rest_below:
+        return sp.Piecewise((rest_above - power_above * x, x >= 0), (rest_below + power_below * x, True), evaluate=False)
+    if power_above == power_below:
+        return rest_above - power_above * sp.Abs(x)
+    extreme = sp.Max if -power_above > power_below else sp.Min
+    return extreme(-power_above * x, power_below * x) + rest_above
 
 
-def _without_cancellation(e: sp.Expr, h: sp.Symbol, log_h: sp.Expr) -> sp.Expr:
-    """``c (1 - h**k)`` as ``-c expm1(k log h)``; anything else as it is."""
-    polynomial = sp.Poly(e, h)
-    if len(polynomial.monoms()) == 2 and e.subs(h, 1) == 0:
-        low, high = sorted(m[0] for m in polynomial.monoms())
-        constant = polynomial.coeff_monomial(h**low)
-        return -constant * h**low * expm1(-(high - low) * sp.Abs(log_h))
-    return e
+def _quotient(ratio: sp.Expr, h: sp.Symbol, x: sp.Expr) -> sp.Expr:
+    """A rational function of ``h = exp(-|x|)``, with ``c (1 - h**k)`` as ``-c expm1(-k |x|)``."""
+
+    def careful(part: sp.Expr) -> sp.Expr:
+        terms = sp.Poly(part, h).terms()
+        if len(terms) != 2 or part.subs(h, 1) != 0:
+            return part
+        ((high,), _), ((low,), c) = terms
+        return -c * h**low * expm1((low - high) * sp.Abs(x))
+
+    numerator, denominator = sp.fraction(ratio)
+    return careful(numerator) / careful(denominator)
+
+
+def _logarithm(ratio: sp.Expr, h: sp.Symbol) -> tuple[int, sp.Expr]:
+    """(p, rest) such that the logarithm of a rational function of h in (0, 1] is ``p log(h) + rest``."""
+    power, rest = 0, sp.Integer(0)
+    for sign, part in zip((1, -1), sp.fraction(ratio), strict=True):
+        lowest = min(m for (m,) in sp.Poly(part, h).monoms())
+        part = sp.expand(part / h**lowest)
+        constant = part.subs(h, 0)
+        power += sign * lowest
+        rest += sign * (sp.log(constant) + log1p(sp.expand(part / constant - 1)))
+    return power, rest
 
 
 def _small_arguments(e: sp.Expr) -> sp.Expr | None:
@@ -184,74 +168,110 @@ def _is_weight(factor: sp.Expr, weights: set[str]) -> bool:
 def relative_to_largest(equations: list[Equation]) -> list[Equation]:
     """Sums of exponentials ``s = sum over k of exp(u_k)`` taken relative to the largest of the u.
 
-    With ``m = max u``: ``exp(u) = exp(u - m) exp(m)``, so ratios to s hold with m taken from both, and
-    ``log s = m + log1p(r)``, where r sums all but the largest term.
+    With ``m = max u`` and ``r`` the sum of all ``exp(u - m)`` but the largest: ``s = (1 + r) exp(m)``. So a ratio to s holds
+    with m taken from both sides, and ``log s = m + log1p(r)``. Equations in which exp(m) does not cancel stay as they are.
     """
-    elementwise = {e.name: e for e in equations if e.kind == "sum" and len(e.terms) == 1 and not e.terms[0].over}
+    result: list[Equation] = []
+    known: dict[str, Equation] = {}
+    sums: list[_ExponentialSum] = []
     for equation in equations:
-        found = _exponential_sum(equation, elementwise)
-        if found is None:
-            continue
-        u, term = found
-        return relative_to_largest(_relative(equations, equation, u, term, elementwise))
-    return equations
+        rewritten = equation
+        for s in sums:
+            rewritten = s.put_into(rewritten, known)
+        result.append(rewritten)
+        known[equation.name] = equation
+        found = _exponential_sum(equation, known)
+        if found is not None:
+            sums.append(found)
+    for s in sums:
+        read = {name for e in result for name in e.reads()}
+        at = next(n for n, e in enumerate(result) if e.name == s.equation.name)
+        result[at : at + 1] = s.definitions(with_rest=s.rest.base.name in read)
+    return result
 
 
-def _exponential_sum(equation: Equation, elementwise: dict[str, Equation]) -> tuple[sp.Expr, Term] | None:
-    """(u, term) if the equation is ``s = sum of exp(u)`` and u is not yet relative to a largest."""
-    if equation.kind != "sum" or len(equation.terms) != 1 or not equation.terms[0].over:
-        return None
-    (term,) = equation.terms
-    if len(term.over) != 1:
-        return None
-    body = _unfolded(term.body, elementwise)
-    if not isinstance(body, sp.exp) or any(x.base.name.endswith("_relative") for x in tensors_of(body)):
-        return None
-    return body.exp, term
+@dataclass(frozen=True)
+class _ExponentialSum:
+    """An equation ``s = sum over k of exp(u)`` and the tensors that take its place."""
 
+    equation: Equation
+    u: sp.Expr
 
-def _unfolded(e: sp.Expr, elementwise: dict[str, Equation]) -> sp.Expr:
-    """A tensor that an elementwise equation defines as an exponential, by that exponential."""
-    if isinstance(e, sp.Indexed) and e.base.name in elementwise:
-        source = elementwise[e.base.name]
-        body = source.terms[0].body.xreplace(dict(zip(source.target.indices, e.indices, strict=True)))
-        return body if isinstance(body, sp.exp) else e
-    return e
+    @property
+    def index(self) -> sp.Symbol:
+        return self.equation.terms[0].over[0][0]
 
+    def _tensor(self, name: str) -> sp.Indexed:
+        return tensor(name)[self.equation.target.indices]
 
-def _relative(
-    equations: list[Equation], total: Equation, u: sp.Expr, term: Term, elementwise: dict[str, Equation]
-) -> list[Equation]:
-    at = total.target.indices
-    summed = tuple(k for k, *_ in term.over)
-    stem = tensors_of(u)[0].base.name
-    largest = tensor(f"{stem}_max")[at]
-    difference = tensor(f"{stem}_relative")[(*at, *summed)]
-    rest = tensor(f"{total.name}_rest")[at]
-    folded = {e.name for e in elementwise.values() if isinstance(e.terms[0].body, sp.exp)}
-    new: list[Equation] = []
-    for equation in equations:
-        if equation.name in folded or equation is total:
-            continue
+    @property
+    def largest(self) -> sp.Indexed:
+        return self._tensor(f"{tensors_of(self.u)[0].base.name}_max")
+
+    @property
+    def difference(self) -> sp.Indexed:
+        base = tensor(f"{tensors_of(self.u)[0].base.name}_relative")
+        return base[(*(i for i in self.equation.target.indices if i.is_Symbol), self.index)]
+
+    @property
+    def total(self) -> sp.Indexed:
+        return self._tensor(f"{self.equation.name}_relative")
+
+    @property
+    def rest(self) -> sp.Indexed:
+        return self._tensor(f"{self.equation.name}_rest")
+
+    def put_into(self, equation: Equation, known: dict[str, Equation]) -> Equation:
+        """The equation with s in its relative form, if exp(m) cancels."""
+        if self.equation.name not in equation.reads():
+            return equation
         terms = []
         for t in equation.terms:
-            body = t.body.xreplace({x: _unfolded(x, elementwise) for x in tensors_of(t.body)})
+            body = t.body.xreplace({x: _unfolded(x, known) for x in tensors_of(t.body)})
             body = body.replace(sp.log, lambda a: sp.expand_log(sp.log(a), force=True))
-            body = replace_at_any_index(body, total.target, sp.log(total.target), largest + log1p(rest))
-            body = replace_at_any_index(body, total.target, total.target, total.target * sp.exp(largest))
-            body = replace_at_any_index(body, difference, sp.exp(u), sp.exp(difference) * sp.exp(largest))
+            s = self.equation.target
+            body = replace_at_any_index(body, s, sp.log(s), self.largest + log1p(self.rest))
+            body = replace_at_any_index(body, s, s, self.total * sp.exp(self.largest))
+            body = replace_at_any_index(body, self.difference, sp.exp(self.u), sp.exp(self.difference + self.largest))
             if body.has(log1p):
-                body = sp.expand(replace_at_any_index(body, difference, u, difference + largest))
-            terms.append(replace(t, body=sp.powsimp(body)))
-        new.append(replace(equation, terms=tuple(terms)))
-    first = [Equation(largest, (Term(u, term.over),), "max"), Equation(difference, (Term(u - largest),))]
-    if any(rest.base.name in e.reads() for e in new):
-        winner = sp.IndexedBase(f"{largest.base.name}_at", integer=True)[at]
-        others = sp.Piecewise((0, sp.Eq(summed[0], winner)), (sp.exp(difference), True), evaluate=False)
-        first += [Equation(rest, (Term(others, term.over),)), Equation(total.target, (Term(1 + rest),))]
-    else:
-        first += [Equation(total.target, (Term(sp.exp(difference), term.over),))]
-    return first + new
+                body = sp.expand(replace_at_any_index(body, self.difference, self.u, self.difference + self.largest))
+            terms.append(replace(t, body=sp.powsimp(sp.expand(body, power_exp=True, mul=False, deep=True))))
+        exponents = [p.exp for t in terms for p in t.body.atoms(sp.exp)]
+        if any(x.base == self.largest.base for e in exponents for x in tensors_of(e)):
+            return equation
+        return replace(equation, terms=tuple(terms))
+
+    def definitions(self, *, with_rest: bool) -> list[Equation]:
+        """The largest of the u, what lies how far below it, the sums relative to it, and s itself from them."""
+        (term,) = self.equation.terms
+        found = [Equation(self.largest, (Term(self.u, term.over),), "max")]
+        found.append(Equation(self.difference, (Term(self.u - self.largest),)))
+        if with_rest:
+            (winner,) = found[0].winners().values()
+            others = sp.Piecewise((0, sp.Eq(self.index, winner)), (sp.exp(self.difference), True), evaluate=False)
+            found.append(Equation(self.rest, (Term(others, term.over),)))
+            found.append(Equation(self.total, (Term(1 + self.rest),)))
+        else:
+            found.append(Equation(self.total, (Term(sp.exp(self.difference), term.over),)))
+        return [*found, Equation(self.equation.target, (Term(self.total * sp.exp(self.largest)),))]
+
+
+def _exponential_sum(equation: Equation, known: dict[str, Equation]) -> _ExponentialSum | None:
+    """The equation as a sum of exponentials over one index, if it is one."""
+    if equation.kind != "sum" or len(equation.terms) != 1 or len(equation.terms[0].over) != 1:
+        return None
+    body = _unfolded(equation.terms[0].body, known)
+    return _ExponentialSum(equation, body.exp) if isinstance(body, sp.exp) and tensors_of(body) else None
+
+
+def _unfolded(e: sp.Expr, known: dict[str, Equation]) -> sp.Expr:
+    """A tensor that an elementwise equation defines as an exponential, by that exponential."""
+    if not isinstance(e, sp.Indexed) or e.base.name not in known:
+        return e
+    source = known[e.base.name]
+    if source.kind != "sum" or len(source.terms) != 1 or source.terms[0].over or not isinstance(source.terms[0].body, sp.exp):
+        return e
+    return source.terms[0].body.xreplace(dict(zip(source.target.indices, e.indices, strict=True)))
 
 
 def _no_negated_minimum(e: sp.Expr) -> sp.Expr:

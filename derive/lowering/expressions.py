@@ -141,6 +141,10 @@ class ValuePrinter(PythonCodePrinter):
     def _print_Abs(self, e: sp.Abs) -> str:
         return f"abs({self._print(e.args[0])})"
 
+    def _print_sign(self, e: sp.Expr) -> str:
+        x, zero, one = self.parenthesize(e.args[0], 60), self._number("0"), self._number("1")
+        return f"({one} if {x} > {zero} else -{one} if {x} < {zero} else {zero})"
+
     def _print_UnevaluatedExpr(self, e: sp.Expr) -> str:
         return f"({self._print(e.args[0])})"
 

@@ -1,43 +1,71 @@
-"""Elementwise equations and reductions as nests of loops; those that share their first index share one loop over it."""
+"""Elementwise equations, reductions and scatters as nests of loops; equations over the same rows share the loops over them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import sympy as sp
 
 from derive.calculus.adjoint import loop_bounds
-from derive.calculus.equation import Equation, Term, size_of, tensors_of
+from derive.calculus.equation import Equation, Term, holds, index_of, size_of, tensors_of
 from derive.lowering.expressions import IndexPrinter, ValuePrinter, with_locals
 from derive.lowering.kernel import Assign, If, Loop
 
-index_text = IndexPrinter().doprint
+FIRST, LAST = sp.symbols("first last", integer=True)
+RESERVED = {"T", "first", "last", "scratch", "range", "span", "int", "abs", "max", "min", "contract", "contract_bias"}
 
 
 class Nest:
-    """Builds the body of one kernel; collects what its text needs: functions, scalars, sizes, typed constants."""
+    """Builds the body of one kernel; collects what its text needs: functions, scalars, sizes, typed constants.
 
-    def __init__(self, arrays: dict[str, tuple[str, ...]], split: str) -> None:
-        self.arrays, self.split = arrays, split
-        self.locals: dict[str, str] = {}  # tensors held in a local variable: one value a row
+    ``arrays`` gives each array's indices in the order of storage, ``declared`` each tensor's in the order of its definition.
+    """
+
+    def __init__(
+        self, arrays: Mapping[str, tuple[str, ...]], declared: Mapping[str, Sequence[sp.Symbol]], split: str
+    ) -> None:
+        self.arrays, self.declared, self.split = arrays, declared, split
+        self.locals: set[str] = set()  # tensors held in a local variable: one value a row
         self.constants: dict[sp.Expr, str] = {}
-        self.printer = ValuePrinter(self.place)
-        self.index_sizes: set[str] = set()
+        self.sizes: set[sp.Symbol] = set()
+        self.integers: set[str] = set()  # settings that stand in an address
+        self.names = RESERVED | {*arrays, *declared, *(i for at in arrays.values() for i in at)}
+        self.printer = ValuePrinter(self.place, self.index)
+
+    def reserve(self, equations: Iterable[Equation]) -> None:
+        """Keep the indices and settings of these equations from being taken for local variables."""
+        for equation in equations:
+            for part in (equation.target, *(t.expression() for t in equation.terms)):
+                self.names |= {s.name for s in part.atoms(sp.Symbol)}
+
+    def fresh(self, name: str) -> str:
+        """``name``, or the first of name1, name2, ... that nothing else has."""
+        count, found = 0, name
+        while found in self.names:
+            count += 1
+            found = f"{name}{count}"
+        self.names.add(found)
+        return found
+
+    def size(self, size: sp.Symbol) -> str:
+        """A size by its letter; by its index where something else has that name."""
+        self.sizes.add(size)
+        return size.name if size.name not in (RESERVED | {*self.arrays}) else f"size_{index_of(size)}"
 
     def place(self, x: sp.Indexed) -> str:
         """How a component is read: a local variable, or an element of an array in the order of its storage."""
-        if x.base.name in self.locals:
-            return self.locals[x.base.name]
-        order = self.arrays[x.base.name]
-        if not order:
-            return f"{x.base.name}[0]"
-        named = dict(zip(self.declared[x.base.name], x.indices, strict=True))
-        return f"{x.base.name}[{', '.join(self.index(named[i]) for i in order)}]"
-
-    declared: dict[str, tuple[str, ...]]
+        name = x.base.name
+        if name in self.locals:
+            return name
+        at = dict(zip(map(str, self.declared[name]), x.indices, strict=True))
+        return f"{name}[{', '.join(self.index(at[i]) for i in self.arrays[name]) or '0'}]"
 
     def index(self, e: sp.Expr) -> str:
-        """An integer expression as text."""
-        self.index_sizes |= {s.name for s in e.free_symbols if s.name[:1].isupper()}
-        return index_text(e)
+        """An integer expression as text: indices, sizes, addresses that a tensor holds."""
+        text: dict[sp.Basic, sp.Basic] = {x: sp.Symbol(f"int({self.place(x)})", integer=True) for x in tensors_of(e)}
+        e = e.xreplace(text)
+        for s in e.atoms(sp.Symbol):
+            if s.name[:1].isupper():
+                text[s] = sp.Symbol(self.size(s), integer=True)
+        return IndexPrinter().doprint(e.xreplace(text))
 
     def value(self, e: sp.Expr) -> str:
         """A real expression as text, its index-free parts computed once in double precision."""
@@ -47,14 +75,15 @@ class Nest:
         change: dict[sp.Expr, sp.Symbol] = {}
 
         def visit(part: sp.Expr) -> None:
-            free = {s for s in part.free_symbols if not s.name.startswith(".") and not isinstance(s, sp.Indexed)}
-            plain = not part.has(sp.Indexed) and not any(s.name.startswith(".") for s in part.free_symbols)
-            if plain and part.args and any(s.is_integer is not True for s in free) and not _division(part):
-                if part not in self.constants:
-                    self.constants[part] = f"c{len(self.constants) + 1}"
-                change[part] = sp.Symbol(f".{self.constants[part]}", real=True)
+            if isinstance(part, sp.Indexed | sp.Piecewise) and not part.args:
                 return
-            if not isinstance(part, sp.Indexed):
+            symbols = part.atoms(sp.Symbol)
+            fixed = not part.has(sp.Indexed) and not any(s.name.startswith(".") for s in symbols)
+            if fixed and part.args and not all(s.is_integer for s in symbols):
+                if part not in self.constants:
+                    self.constants[part] = self.fresh(f"c{len(self.constants) + 1}")
+                change[part] = sp.Symbol(f".{self.constants[part]}", real=True)
+            elif not isinstance(part, sp.Indexed):
                 for a in part.args:
                     if isinstance(a, sp.Expr):
                         visit(a)
@@ -62,12 +91,11 @@ class Nest:
         visit(e)
         return change
 
-    def statements(self, bodies: dict[str, sp.Expr]) -> list[Assign]:
-        """``name = body`` for each, with common subexpressions as local variables."""
-        taken = {*self.arrays, *self.locals.values(), *self.declared, self.split}
-        found, right = with_locals(list(bodies.values()), taken)
+    def statements(self, bodies: Mapping[str, sp.Expr], operator: str = "=") -> list:
+        """``name operator body`` for each, with common subexpressions as local variables."""
+        found, right = with_locals(list(bodies.values()), self.names)
         lines = [Assign(self.printer.doprint(name), self.value(e)) for name, e in found]
-        return lines + [Assign(left, self.value(e)) for left, e in zip(bodies, right, strict=True)]
+        return lines + [Assign(left, self.value(e), operator) for left, e in zip(bodies, right, strict=True)]
 
     def loops(self, ranges: Sequence[tuple[sp.Symbol, sp.Expr, sp.Expr]], body: list) -> list:
         """``body`` inside one loop a range, the first outermost."""
@@ -75,119 +103,203 @@ class Nest:
             body = [Loop(k.name, self.index(low), self.index(sp.expand(high + 1)), body)]
         return body
 
-    def conditional(self, conditions: Sequence[sp.Expr], body: list) -> list:
-        """``body`` where all conditions are >= 0."""
-        return [If(" and ".join(f"{self.index(c)} >= 0" for c in conditions), body)] if conditions else body
+    def conditional(self, conditions: Sequence[sp.Basic], body: list) -> list:
+        """``body`` where all conditions hold."""
+        if not conditions:
+            return body
+        return [If(" and ".join(self.printer.condition(_relation(c)) for c in conditions), body)]
+
+    def zero(self) -> str:
+        """Zero in the kernel's dtype."""
+        return self.printer.number("0")
 
 
-def _division(e: sp.Expr) -> bool:
-    """Whether the part is one over a size, which reads better where it stands."""
-    return e.is_Pow and e.exp == -1 and e.base.is_Symbol and bool(e.base.is_integer)
+def _relation(condition: sp.Basic) -> sp.Basic:
+    return holds(condition) if isinstance(condition, sp.Expr) else condition
 
 
-def in_range(term: Term, target: Sequence[sp.Symbol], declared: dict[str, tuple[sp.Symbol, ...]]) -> Term:
-    """The term with its loops bounded to where every operand is inside its sizes: beyond them a tensor is zero."""
-    conditions = list(term.conditions)
-    for x in tensors_of(term.body):
-        if x.base.name not in declared:
-            continue
-        for component, own in zip(x.indices, declared[x.base.name], strict=True):
-            plain = isinstance(component, sp.Symbol) and size_of(component) == size_of(own)
-            if not plain and not component.has(sp.Indexed) and isinstance(own, sp.Symbol):
-                conditions += [sp.expand(component), sp.expand(size_of(own) - 1 - component)]
-    over, left = loop_bounds({k: (low, high) for k, low, high in term.over}, conditions)
-    return Term(term.body, tuple(over), tuple(left))
+def whole(i: sp.Symbol) -> tuple[sp.Symbol, sp.Expr, sp.Expr]:
+    """An index with its whole range."""
+    return i, sp.Integer(0), size_of(i) - 1
 
 
-def row_body(nest: Nest, equations: Sequence[Equation], stored: set[str]) -> list:
-    """One row of the split index: each equation after the other, values that only the row needs in local variables."""
+def in_range(equation: Equation, declared: Mapping[str, Sequence[sp.Symbol]]) -> Equation:
+    """The equation with every operand read inside its sizes only: beyond them a tensor is zero.
+
+    Where that makes the whole body zero, it is a bound of the loops or a condition; elsewhere the operand is a choice.
+    Factors that only choose places (Kronecker deltas, cases over indices) become conditions as well.
+    """
+    natural = [i for i in equation.target.indices if isinstance(i, sp.Symbol)]
+    terms = []
+    for term in equation.terms:
+        body, conditions = _conditions_in(term.body)
+        conditions = [*term.conditions, *conditions]
+        for x in tensors_of(body):
+            inside = _bounds(x, declared.get(x.base.name, x.indices))
+            if not inside:
+                continue
+            if equation.kind == "sum" and body.xreplace({x: sp.Integer(0)}) == 0:
+                conditions += inside
+            else:
+                summed = {k: sp.Dummy(integer=True, nonnegative=True) for k in (*natural, *(k for k, *_ in term.over))}
+                beyond = [c for c in inside if not c.xreplace(summed).is_nonnegative]
+                choice = sp.Piecewise((x, sp.And(*(c >= 0 for c in beyond))), (0, True), evaluate=False)
+                body = body.xreplace({x: choice})
+        affine = [c for c in conditions if isinstance(c, sp.Expr) and not c.has(sp.Indexed)]
+        over, left = loop_bounds({k: (low, high) for k, low, high in term.over}, affine, natural)
+        left += [c for c in conditions if c not in affine]
+        terms.append(Term(body, tuple(over), tuple(left)))  # type: ignore[arg-type]
+    return Equation(equation.target, tuple(terms), equation.kind, equation.note)
+
+
+def _bounds(x: sp.Indexed, own: Sequence[sp.Symbol]) -> list[sp.Expr]:
+    """What must be >= 0 for the component to be inside the tensor, where a component is not an index of that size."""
+    found: list[sp.Expr] = []
+    for component, i in zip(x.indices, own, strict=True):
+        plain = isinstance(component, sp.Symbol) and size_of(component) == size_of(i)
+        if isinstance(i, sp.Symbol) and not plain:
+            found += [sp.expand(component), sp.expand(size_of(i) - 1 - component)]
+    return found
+
+
+def _conditions_in(body: sp.Expr) -> tuple[sp.Expr, list[sp.Basic]]:
+    """The body without those of its factors that only choose places, and what these say."""
+    conditions: list[sp.Basic] = []
+    factors = []
+    for f in sp.Mul.make_args(body):
+        if isinstance(f, sp.KroneckerDelta):
+            conditions.append(sp.Eq(*f.args, evaluate=False))
+        elif isinstance(f, sp.Piecewise) and len(f.args) == 2 and f.args[1] == (0, True) and _of_places(f.args[0][1]):
+            inside, more = _conditions_in(f.args[0][0])
+            factors.append(inside)
+            conditions += [*_parts(f.args[0][1]), *more]
+        else:
+            factors.append(f)
+    return sp.Mul(*factors), conditions
+
+
+def _parts(condition: sp.Basic) -> list[sp.Basic]:
+    """The relations of a conjunction; ``a >= b`` as ``a - b``, which must be >= 0."""
+    parts = condition.args if isinstance(condition, sp.And) else (condition,)
+    return [sp.expand(c.gts - c.lts) if isinstance(c, sp.Ge | sp.Le) else c for c in parts]
+
+
+def _of_places(condition: sp.Basic) -> bool:
+    parts = condition.args if isinstance(condition, sp.And) else (condition,)
+    return all(
+        isinstance(c, sp.Rel) and c.lhs.is_integer and c.rhs.is_integer and not tensors_of(c) for c in parts
+    )
+
+
+def row_body(nest: Nest, equations: Sequence[Equation], rows: Sequence[sp.Symbol], stored: set[str]) -> list:
+    """One row: each equation after the other, values that only the row needs in local variables."""
     lines: list = []
     for equation in equations:
-        inner = [i for i in equation.target.indices if isinstance(i, sp.Symbol) and i.name != nest.split]
-        if equation.kind == "max":
-            lines += _maximum(nest, equation, inner, stored)
-            continue
-        ranges = [(i, sp.Integer(0), size_of(i) - 1) for i in inner]
-        reductions = [t for t in equation.terms if t.over]
-        if not inner:
-            lines += _row_value(nest, equation, reductions, stored)
-        elif not reductions:
-            lines += nest.loops(ranges, _element(nest, equation))
-        else:
-            body = _row_value(nest, equation, reductions, stored)
-            lines += nest.loops(ranges, body)
+        inner = [i for i in equation.target.indices[len(rows) :] if isinstance(i, sp.Symbol)]
+        make = _maximum if equation.kind == "max" else _value
+        lines += nest.loops(list(map(whole, inner)), make(nest, equation, stored))
     return lines
 
 
-def _element(nest: Nest, equation: Equation) -> list:
-    place = nest.place(equation.target)
-    plain = sp.Add(*(t.body for t in equation.terms if not t.conditions))
-    lines: list = list(nest.statements({place: plain}))
-    for term in equation.terms:
-        if term.conditions:
-            added = [Assign(place, nest.value(term.body), "+=")]
-            lines += nest.conditional(term.conditions, added)
-    return lines
-
-
-def _row_value(nest: Nest, equation: Equation, reductions: Sequence[Term], stored: set[str]) -> list:
-    """A value that needs sums: each summed up in a variable, then the equation from those variables."""
+def _value(nest: Nest, equation: Equation, stored: set[str]) -> list:
+    """One component: each sum in a variable, then the equation from those variables."""
+    kept = equation.name in stored
+    place = nest.place(equation.target) if kept else equation.name
+    plain = [t.body for t in equation.terms if not t.over and not t.conditions]
+    limited = [t for t in equation.terms if not t.over and t.conditions]
+    reductions = [t for t in equation.terms if t.over]
+    if not kept:
+        nest.locals.add(equation.name)
+    if len(reductions) == len(equation.terms) == 1 and not kept and _outside(reductions[0]) == 1:
+        return _sum(nest, reductions[0], place)
     lines: list = []
-    whole: sp.Expr = sp.Add(*(t.body for t in equation.terms if not t.over and not t.conditions))
-    for count, term in enumerate(reductions):
-        summed = [k for k, *_ in term.over]
-        outside = sp.Mul(*(f for f in sp.Mul.make_args(term.body) if not f.has(*summed)))
-        if count or len(equation.terms) > 1 or outside != 1 or equation.name in stored:
-            name = f"total{count + 1}" if len(reductions) > 1 else "total"
-        else:
-            name = equation.name
-        lines.append(Assign(name, nest.printer._number("0")))
-        local = nest.statements({name: term.body / outside})
-        local[-1].operator = "+="
-        lines += nest.loops(term.over, nest.conditional(term.conditions, local))
-        whole += outside * sp.Symbol(f".{name}", real=True)
-    if equation.name in stored:
-        lines += nest.statements({nest.place(equation.target): whole})
-    else:
-        if whole != sp.Symbol(f".{equation.name}", real=True):
-            lines += nest.statements({equation.name: whole})
-        nest.locals[equation.name] = equation.name
+    for term in reductions:
+        name = nest.fresh("total")
+        lines += _sum(nest, term, name)
+        plain.append(_outside(term) * sp.Symbol(f".{name}", real=True))
+    lines += nest.statements({place: sp.Add(*plain)})
+    for term in limited:
+        lines += nest.conditional(term.conditions, nest.statements({place: term.body}, "+="))
     return lines
 
 
-def _maximum(nest: Nest, equation: Equation, inner: Sequence[sp.Symbol], stored: set[str]) -> list:
-    """The largest value of a row and where it first stands."""
+def _outside(term: Term) -> sp.Expr:
+    """The factors of a sum's body that are the same for all its addends."""
+    summed = [k for k, *_ in term.over]
+    return sp.Mul(*(f for f in sp.Mul.make_args(term.body) if not f.has(*summed)))
+
+
+def _sum(nest: Nest, term: Term, name: str) -> list:
+    added = nest.statements({name: term.body / _outside(term)}, "+=")
+    return [Assign(name, nest.zero()), *nest.loops(term.over, nest.conditional(term.conditions, added))]
+
+
+def _maximum(nest: Nest, equation: Equation, stored: set[str]) -> list:
+    """The largest value and where it first stands."""
     (term,) = equation.terms
-    ((k, low, _),) = term.over
-    first = {k: low}
-    name, at = equation.name, f"{equation.name}_at"
+    winners = {k: at.base.name for k, at in equation.winners().items()}
+    first = {k: low for k, low, _ in term.over}
+    kept = [name for name in (equation.name, *winners.values()) if name in stored]
+    best = {name: nest.fresh(f"{name}_best" if name in stored else f".{name}").lstrip(".") for name in (equation.name, *winners.values())}
     value = nest.value(term.body)
-    take = If(f"{value} > {name}", [Assign(name, value), Assign(at, k.name)])
-    lines = [Assign(name, nest.value(term.body.xreplace(first))), Assign(at, nest.index(low)), *nest.loops(term.over, [take])]
-    nest.locals[name], nest.locals[at] = name, at
-    if name in stored:
-        raise NotImplementedError(f"the maximum {name} is read by a later kernel")
-    return nest.loops([(i, sp.Integer(0), size_of(i) - 1) for i in inner], lines)
+    take = [Assign(best[equation.name], value), *(Assign(best[at], k.name) for k, at in winners.items())]
+    lines: list = [Assign(best[equation.name], nest.value(term.body.xreplace(first)))]
+    lines += [Assign(best[at], nest.index(first[k])) for k, at in winners.items()]
+    lines += nest.loops(term.over, [If(f"{value} > {best[equation.name]}", take)])
+    nest.locals |= set(best) - stored
+    return lines + [Assign(nest.place(tensor_at(name, equation)), best[name]) for name in kept]
+
+
+def tensor_at(name: str, equation: Equation) -> sp.Indexed:
+    """The component of another tensor at the place of an equation's target."""
+    return sp.IndexedBase(name)[equation.target.indices]
 
 
 def accumulated(nest: Nest, equation: Equation) -> list:
-    """A reduction over a slow index: rows added up one after the other, along unit stride."""
-    targets = list(equation.target.indices)
+    """A sum whose addends are added up in memory: rows one after the other along unit stride, or where an address says."""
     ranges = [
-        (i, sp.Symbol("first", integer=True), sp.Symbol("last", integer=True) - 1)
-        if i.name == nest.split
-        else (i, sp.Integer(0), size_of(i) - 1)
-        for i in targets
+        (i, FIRST, LAST - 1) if i.name == nest.split else whole(i)
+        for i in equation.target.indices
+        if isinstance(i, sp.Symbol)
     ]
     place = nest.place(equation.target)
-    plain = [t for t in equation.terms if not t.over]
-    lines = nest.loops(ranges, _element(nest, Equation(equation.target, tuple(plain) or (Term(sp.Integer(0)),))))
+    plain = sp.Add(*(t.body for t in equation.terms if not t.over))
+    lines = nest.loops(ranges, nest.statements({place: plain}))
+    single = len(equation.terms) == 1
     for term in equation.terms:
-        if term.over:
-            added = nest.statements({place: term.body})
-            added[-1].operator = "+="
-            lines += nest.loops([*term.over, *ranges], nest.conditional(term.conditions, added))
+        if not term.over:
+            continue
+        outside = _outside(term) if single and not _outside(term).has(sp.Indexed) else sp.Integer(1)
+        places, conditions = _places(term, [i for i, *_ in ranges])
+        added: list = nest.statements({place: term.body / outside}, "+=")
+        added = nest.loops([r for r in ranges if r[0] not in places], nest.conditional(conditions, added))
+        for i, at in places.items():
+            low, high = (FIRST, LAST) if i.name == nest.split else (sp.Integer(0), size_of(i))
+            added = [Assign(i.name, nest.index(at)), If(f"{nest.index(low)} <= {i.name} < {nest.index(high)}", added)]
+        lines += nest.loops(term.over, added)
+        if outside != 1:
+            lines += nest.loops(ranges, [Assign(place, nest.value(outside), "*=")])
     return _plain_spans(lines, nest.split)
+
+
+def _places(term: Term, targets: Sequence[sp.Symbol]) -> tuple[dict[sp.Symbol, sp.Expr], list[sp.Basic]]:
+    """Indices of the target that an address gives, and the conditions that remain."""
+    places: dict[sp.Symbol, sp.Expr] = {}
+    left: list[sp.Basic] = []
+    for c in term.conditions:
+        sides = c.args if isinstance(c, sp.Eq) else ()
+        found = [(i, at) for i, at in (sides, sides[::-1]) if i in targets and at.has(sp.Indexed)] if sides else []
+        if found and found[0][0] not in places:
+            places[found[0][0]] = found[0][1]
+        else:
+            left.append(c)
+    return places, left
+
+
+def is_scatter(equation: Equation) -> bool:
+    """Whether an address says which component of the target an addend belongs to."""
+    targets = [i for i in equation.target.indices if isinstance(i, sp.Symbol)]
+    return equation.kind == "sum" and any(t.over and _places(t, targets)[0] for t in equation.terms)
 
 
 def _plain_spans(lines: list, split: str) -> list:

@@ -28,6 +28,14 @@ def only(latex):
             "the last layer's activation the logistic function",
         ),
         (r"\nabla_a C = 2 (a^L - y)", "C is the squared error cost"),
+        (r"E = \frac{1}{2} \sum_j (y_j - a_j^L)^2", "E is the cost of one sample"),
+        (r"\frac{\partial E}{\partial w_{jk}^l} = a_k^{l-1} \delta_j^l", "E is the cost of one sample"),
+        (r"\delta_j^L = (a_j^L - y_j) a_j^L (1 - a_j^L)", "the activation is the logistic function"),
+        (
+            r"\delta_j^l = a_j^l (1 - a_j^l) \sum_k w_{kj}^{l+1} \delta_k^{l+1}",
+            "the activation is the logistic function",
+        ),
+        (r"\delta_j^L = (a_j^L - y_j) (1 - (a_j^L)^2)", "the activation is the tanh function"),
     ],
 )
 def test_a_reading_that_is_needed_is_named(latex, reading):
@@ -58,6 +66,8 @@ def test_a_reading_that_is_needed_is_named(latex, reading):
         r"L = C",
         r"a^{L-l} = a^{L-l}",
         r"\frac{\partial z_j^l}{\partial z_k^{l+1}} = 0",
+        r"\delta_j = \sigma'(z_j) \sum_k w_{kj} \delta_k",  # of two layers, which the indices alone tell apart
+        r"a_k = \sigma(\sum_j w_{kj} a_j + b_k)",
     ],
 )
 def test_what_has_no_clear_meaning_is_unread_never_proved(latex):
@@ -84,6 +94,10 @@ def test_what_has_no_clear_meaning_is_unread_never_proved(latex):
         r"\delta_1^l = \delta_2^l",
         r"\delta^L = y - a^L",
         r"\delta^L = 2 (a^L - y)",
+        r"\frac{\partial E}{\partial w_{jk}^l} = a_j^{l-1} \delta_k^l",
+        r"E = \sum_j (y_j - a_j^L)",
+        r"\delta_j^L = (y_j - a_j^L) a_j^L (1 - a_j^L)",
+        r"\delta_j^l = a_j^l (1 + a_j^l) \sum_k w_{kj}^{l+1} \delta_k^{l+1}",
     ],
 )
 def test_what_is_false_is_refuted_with_an_instance(latex):

@@ -10,7 +10,6 @@ import numpy as np
 from generated import Network
 
 
-
 @dataclass(frozen=True)
 class Setting:
     """What is trained: the sizes of the layers, the mini-batch, the learning rate."""

@@ -10,7 +10,13 @@ from derive.generate import generate, own_systems
 from derive.show import derivation_named
 
 LAYERS: list[str | tuple] = [("dense", 256), "relu", ("dense", 10), "softmax"]
-TRAINING: dict[str, Any] = {"epochs": 100, "batch_size": 32, "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 1e-3}
+TRAINING: dict[str, Any] = {
+    "epochs": 100,
+    "batch_size": 32,
+    "learning_rate": 0.1,
+    "momentum": 0.9,
+    "weight_decay": 1e-3,
+}
 
 
 def demo(output: Path, seed: int = 0) -> int:

@@ -105,7 +105,7 @@ def check_definition(s: System) -> None:
 
     declared = s.declared()
     for name in (*declared, *(setting.name for setting in s.settings)):
-        if not name.isidentifier() or keyword.iskeyword(name) or name in TAKEN | FUNCTIONS.keys():
+        if not name.isidentifier() or keyword.iskeyword(name) or name in TAKEN | set(FUNCTIONS):
             refuse(f"the name {name!r} cannot stand in a kernel; give it another")
     for setting, value in s.settings.items():
         if value is not None and not isinstance(value, int | float | sp.Number):
@@ -125,7 +125,7 @@ def check_definition(s: System) -> None:
                     f"{', '.join(sorted(map(str, loose)))} is no setting; add it to settings={{...}} with its default"
                 )
             names = {f.func.__name__ for f in term.body.atoms(AppliedUndef, sp.Function)}
-            unknown = names - FUNCTIONS.keys() - {"Abs", "Max", "Min", "Piecewise"}
+            unknown = names - set(FUNCTIONS) - {"Abs", "Max", "Min", "Piecewise"}
             if unknown:
                 known = ", ".join(["sqrt", "Abs", "Max", "Min", "cases", *("exp", "log", "tanh")])
                 refuse(f"there is no kernel for the function {', '.join(sorted(unknown))}; there are {known}")

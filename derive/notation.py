@@ -14,7 +14,7 @@ import sympy as sp
 from sympy import Eq, Max, Min, Rational, exp, log, sqrt, tanh
 
 from derive.calculus.equation import Maximum, size_of, tensor
-from derive.calculus.system import System
+from derive.calculus.system import DefinitionError, System
 
 __all__ = [
     "Abs",
@@ -97,21 +97,27 @@ def system(
     output has no equation.
     """
     caller = inspect.stack()[1]
-    doc = inspect.cleandoc(caller.frame.f_globals.get("__doc__") or "")
+    doc, source = inspect.cleandoc(caller.frame.f_globals.get("__doc__") or ""), f"{caller.filename}:{caller.lineno}"
     return System(
         name,
-        inputs=tuple(inputs),
-        parameters=tuple(parameters),
-        outputs=tuple(outputs),
-        targets=tuple(targets),
-        gradient=tuple(gradient),
-        states=tuple(states),
+        inputs=_components("inputs", inputs, source),
+        parameters=_components("parameters", parameters, source),
+        outputs=_components("outputs", outputs, source),
+        targets=_components("targets", targets, source),
+        gradient=_components("gradient", gradient, source),
+        states=_components("states", states, source),
         settings=dict(settings or {}),
         given=tuple(given),
         initial=dict(initial or {}),
         doc=doc,
-        source=f"{caller.filename}:{caller.lineno}",
+        source=source,
     )
+
+
+def _components(role: str, given: Any, source: str) -> tuple[sp.Indexed, ...]:
+    if not isinstance(given, list | tuple) or not all(isinstance(x, sp.Indexed) for x in given):
+        raise DefinitionError(f"{source}: {role} must be a list of components, as [z[n, j]], not {given}")
+    return tuple(given)
 
 
 def systems_in(namespace: dict[str, Any]) -> Iterator[System]:

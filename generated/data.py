@@ -23,7 +23,7 @@ def as_numbers(values: Any, dtype: np.dtype, name: str) -> np.ndarray:
         if array.dtype.kind not in "biufO":
             raise TypeError(f"these are {array.dtype}")
         with np.errstate(over="ignore"):
-            array = np.ascontiguousarray(array, dtype)
+            array = np.asarray(array, dtype, order="C")
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must be an array of numbers: {error}") from error
     if not np.isfinite(array).all():

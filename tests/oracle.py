@@ -40,7 +40,10 @@ def components(array: Any) -> dict[tuple[int, ...], Any]:
 
 
 def evaluate(
-    equations: Iterable[Equation], values: Values, sizes: Mapping[str, int], arithmetic: Arithmetic | None = None,
+    equations: Iterable[Equation],
+    values: Values,
+    sizes: Mapping[str, int],
+    arithmetic: Arithmetic | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Values:
     """All components of what the equations define, one equation after the other; a tensor is zero beyond its sizes."""
@@ -139,7 +142,11 @@ class _Evaluator:
         if name == "Abs":
             return abs(inside[0])
         if name == "sign":
-            return number(int(inside[0] > 0) - int(inside[0] < 0)) if not hasattr(inside[0], "detach") else inside[0].sign()
+            return (
+                number(int(inside[0] > 0) - int(inside[0] < 0))
+                if not hasattr(inside[0], "detach")
+                else inside[0].sign()
+            )
         if name == "Heaviside":
             return number(1) if inside[0] > 0 else number(0)
         if name == "weighed":
@@ -173,8 +180,12 @@ def evaluate_one(at: _Evaluator, e: sp.Expr, here: dict) -> list:
 
 
 def gradients(
-    equations: Sequence[Equation], values: Mapping[str, np.ndarray], sizes: Mapping[str, int],
-    seeds: Mapping[str, np.ndarray], wanted: Sequence[str], settings: Mapping[str, float] | None = None,
+    equations: Sequence[Equation],
+    values: Mapping[str, np.ndarray],
+    sizes: Mapping[str, int],
+    seeds: Mapping[str, np.ndarray],
+    wanted: Sequence[str],
+    settings: Mapping[str, float] | None = None,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """(outputs named in seeds, gradients of ``sum of seed * output`` by what is wanted), by PyTorch, in float64."""
     import torch
@@ -187,9 +198,7 @@ def gradients(
         if name in wanted:
             leaves[name].requires_grad_()
     found = evaluate(equations, {k: components(v) for k, v in leaves.items()}, sizes, arithmetic, settings)
-    total = sum(
-        found[name][at] * float(seed[at]) for name, seed in seeds.items() for at in np.ndindex(seed.shape)
-    )
+    total = sum(found[name][at] * float(seed[at]) for name, seed in seeds.items() for at in np.ndindex(seed.shape))
     slopes = torch.autograd.grad(total, [leaves[name] for name in wanted], allow_unused=True)
     outputs = {name: array_of(found[name], seed.shape) for name, seed in seeds.items()}
     return outputs, {
@@ -258,8 +267,11 @@ def functions_in(text: str) -> dict[str, Callable]:
 
 
 def run_kernels(
-    views: Sequence[dict], functions: Mapping[str, Callable], arrays: dict[str, np.ndarray],
-    settings: Mapping[str, float] | None = None, pieces: int = 2,
+    views: Sequence[dict],
+    functions: Mapping[str, Callable],
+    arrays: dict[str, np.ndarray],
+    settings: Mapping[str, float] | None = None,
+    pieces: int = 2,
 ) -> None:
     """Run kernels (as ``derive.generate`` describes them to templates) on arrays, each in several pieces."""
     for k in views:

@@ -109,15 +109,15 @@ with system("embedding", inputs=[label[n, p]], parameters=[table[v, k]], outputs
     embedding.y[n, p, k] = table[label[n, p], k]
 case(embedding, {"N": 2, "P": 3, "V": 4, "K": 2}, integers={"label": 4})
 
-with system("cell", inputs=[x[n, k], h_ := tensors("h")[n, j]], parameters=[w[j, k], f[j, i], b[j]], outputs=[y[n, j]]) as cell:
+with system(
+    "cell", inputs=[x[n, k], h_ := tensors("h")[n, j]], parameters=[w[j, k], f[j, i], b[j]], outputs=[y[n, j]]
+) as cell:
     cell.y[n, j] = tanh(Sum(w[j, k] * x[n, k], k) + Sum(f[j, i] * tensors("h")[n, i], i) + b[j])
 case(cell, {"N": 2, "K": 3, "J": 2, "I": 2})
 
 # Several contractions in one layer ------------------------------------------------------------------------------------
 
-with system(
-    "two_layers", inputs=[x[n, k]], parameters=[w[h, k], b[h], f[j, h], g[j]], outputs=[y[n, j]]
-) as two_layers:
+with system("two_layers", inputs=[x[n, k]], parameters=[w[h, k], b[h], f[j, h], g[j]], outputs=[y[n, j]]) as two_layers:
     two_layers.a[n, h] = tanh(Sum(w[h, k] * x[n, k], k) + b[h])
     two_layers.y[n, j] = Sum(f[j, h] * two_layers.a[n, h], h) + g[j]
 case(two_layers, {"N": 3, "K": 4, "H": 3, "J": 2})
@@ -270,7 +270,9 @@ cost("distance", lambda a, y: sqrt(Sum(error**2, j)))
 cost("root_mean_square", lambda a, y: sqrt(Sum(error**2, j) / size_of(j)))
 cost("log_cosh", lambda a, y: Sum(log((exp(error) + exp(-error)) / 2), j))
 cost("logit_cross_entropy", lambda a, y: Sum(log(1 + exp(a[n, j])) - y[n, j] * a[n, j], j), between={"y": (0, 1)})
-cost("focal", lambda a, y: Sum(-y[n, j] * (1 - a[n, j]) ** 2 * log(a[n, j]), j), between={"a": (0.1, 0.9)}, shares=("y",))
+cost(
+    "focal", lambda a, y: Sum(-y[n, j] * (1 - a[n, j]) ** 2 * log(a[n, j]), j), between={"a": (0.1, 0.9)}, shares=("y",)
+)
 cost("kullback_leibler", lambda a, y: Sum(y[n, j] * log(y[n, j] / a[n, j]), j), shares=("a", "y"))
 cost("negative_log_likelihood", lambda a, y: -Sum(y[n, j] * a[n, j], j), shares=("y",))
 cost("cosine", lambda a, y: 1 - Sum(a[n, j] * y[n, j], j)

@@ -81,7 +81,9 @@ def derivative(body: sp.Expr, x: sp.Indexed) -> sp.Expr:
     """The partial derivative of a body by one of its operands, all other operands held."""
     stand_in = sp.Dummy(real=True)
     slope = sp.diff(_choices(body).xreplace({x: stand_in}), stand_in).doit()
-    slope = slope.replace(sp.Derivative, _prime).replace(sp.Subs, lambda d, new, at: d.subs(dict(zip(new, at, strict=True))))
+    slope = slope.replace(sp.Derivative, _prime).replace(
+        sp.Subs, lambda d, new, at: d.subs(dict(zip(new, at, strict=True)))
+    )
     return slope.xreplace({stand_in: x})
 
 
@@ -166,12 +168,16 @@ def loop_bounds(
 
     ``indices`` are those known not to be negative, besides the summed ones.
     """
-    natural = {v: sp.Dummy(v.name, integer=True, nonnegative=True) for v in (*free, *indices) if isinstance(v, sp.Symbol)}
+    natural = {
+        v: sp.Dummy(v.name, integer=True, nonnegative=True) for v in (*free, *indices) if isinstance(v, sp.Symbol)
+    }
+    rest_of = sp.Dummy(integer=True, nonnegative=True)
+    facts = [natural, *(natural | {size_of(v): natural[v] + 1 + rest_of} for v in natural)]  # 0 <= v, and v < its size
     lows = {v: [low] for v, (low, _) in free.items()}
     highs = {v: [high] for v, (_, high) in free.items()}
     left = []
     for c in dict.fromkeys(conditions):
-        if c.xreplace(natural).is_nonnegative:
+        if any(c.xreplace(fact).is_nonnegative for fact in facts):
             continue
         inside = [v for v in free if c.has(v)]
         slope = c.coeff(inside[0]) if len(inside) == 1 else sp.Integer(0)
@@ -184,6 +190,7 @@ def loop_bounds(
             highs[inside[0]].append(sp.floor(rest / -slope))
         else:
             left.append(c)
+    left = [c for c in left if not any(c != d and sp.expand(c - d).is_nonnegative for d in left)]  # the others say more
     back = {d: v for v, d in natural.items()}
 
     def extreme(kind: type, bounds: list[sp.Expr]) -> sp.Expr:

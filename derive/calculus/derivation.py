@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 import sympy as sp
 
 from derive.calculus.adjoint import adjoint, bar_name
+from derive.calculus.check import check
 from derive.calculus.equation import Equation, Term, tensor, tensors_of
-from derive.calculus.simplify import closed_form, in_output
+from derive.calculus.simplify import closed_form, in_output, needed
 from derive.calculus.stable import stable
 from derive.calculus.system import System
 
@@ -32,8 +33,12 @@ def derive(system: System, objective: System | None = None) -> Derivation:
     """Derive the gradient of a system by its inputs and parameters; a cost's by way of the mean ``objective``.
 
     For a layer the sensitivities of its outputs are given. For a cost nothing is: the objective's own is one.
+    Raises DefinitionError for a system that cannot stand.
     """
-    whole = compose(system, objective) if objective else system
+    check(system)
+    decimals = {x: _named(x) for e in system.equations for t in e.terms for x in t.body.atoms(sp.Float)}
+    own = replace(system, equations=[e.map(decimals) for e in system.equations])
+    whole = compose(own, objective) if objective else own
     parameters = [p.base.name for p in system.parameters]
     ends = objective.outputs if objective else system.outputs
     adjoints = adjoint(
@@ -48,15 +53,21 @@ def derive(system: System, objective: System | None = None) -> Derivation:
     if objective:
         one = {tensor(bar_name(x.base.name))[x.indices]: sp.Integer(1) for x in ends}
         raw = [e.map(one) for e in raw]
-    closed = closed_form(system.equations, raw, system.given)
-    closed = needed(closed, {bar_name(name, parameters) for name in wanted})
+    closed = closed_form(own.equations, raw, {bar_name(name, parameters) for name in wanted}, system.given)
     weights = {x.base.name for x in system.targets}
-    both = stable([*(_logarithms_of_definitions(e, system) for e in system.equations), *closed], weights)
+    both = stable([*(_logarithms_of_definitions(e, own) for e in own.equations), *closed], weights)
     derived = {e.name for e in closed}
     backward = [e for e in both if e.name in derived]
     read = {name for e in backward for name in e.reads()} | {x.base.name for x in system.outputs}
     forward = needed([e for e in both if e.name not in derived], read)
-    return Derivation(system, list(system.equations), raw, closed, forward, backward)
+    back = {symbol.as_coeff_Mul()[1]: abs(x) for x, symbol in decimals.items()}
+    stages = ([e.map(back) for e in stage] for stage in (raw, closed, forward, backward))
+    return Derivation(system, list(system.equations), *stages)
+
+
+def _named(decimal: sp.Float) -> sp.Expr:
+    """A decimal as a constant of that name, which algebra leaves as it is written."""
+    return sp.sign(decimal) * sp.Symbol(str(abs(float(decimal))), positive=True)
 
 
 def _logarithms_of_definitions(equation: Equation, system: System) -> Equation:
@@ -84,23 +95,15 @@ def _is_one_value(equation: Equation) -> bool:
     return equation.kind == "sum" and len(equation.terms) == 1 and equation.terms[0] == Term(equation.terms[0].body)
 
 
-def needed(equations: Sequence[Equation], wanted: set[str]) -> list[Equation]:
-    """The equations that the wanted tensors depend on, in order."""
-    wanted, kept = set(wanted), []
-    for equation in reversed(equations):
-        if equation.name in wanted:
-            kept.append(equation)
-            wanted |= equation.reads()
-    return kept[::-1]
-
-
 def compose(first: System, second: System) -> System:
     """The system that feeds the last outputs of ``first`` to the inputs of ``second``, and has the outputs of both.
 
     Other names are kept apart.
     """
     if len(first.outputs) < len(second.inputs):
-        raise ValueError(f"{first.name!r} gives {len(first.outputs)} outputs, {second.name!r} takes {len(second.inputs)}")
+        raise ValueError(
+            f"{first.name!r} gives {len(first.outputs)} outputs, {second.name!r} takes {len(second.inputs)}"
+        )
     change: dict[sp.Basic, sp.Basic] = {}
     for x, y in zip(first.outputs[-len(second.inputs) :], second.inputs, strict=True):
         change[y.base] = x.base

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import sympy as sp
 from sympy.concrete.expr_with_limits import ExprWithLimits
 
+LONGEST = 1000  # the largest denominator of a decimal that is taken for a fraction
 Range = tuple[sp.Symbol, sp.Expr, sp.Expr]  # an index and its first and last value, both included
 
 
@@ -42,16 +43,18 @@ def tensors_of(expression: sp.Basic) -> list[sp.Indexed]:
     return sorted(operands - addresses, key=str)
 
 
-def holds(condition: sp.Expr) -> sp.Basic:
-    """A condition of a term as a relation: ``condition >= 0``, or ``e mod c = 0``."""
-    return sp.Eq(-condition, 0) if isinstance(-condition, sp.Mod) else condition >= 0
+def holds(condition: sp.Basic) -> sp.Basic:
+    """A condition of a term as a relation: ``condition >= 0``, ``e mod c = 0``, or the relation that it is."""
+    if not isinstance(condition, sp.Expr):
+        return condition
+    return sp.Eq(-condition, 0) if isinstance(-condition, sp.Mod) else sp.Ge(condition, 0, evaluate=False)
 
 
 @dataclass(frozen=True)
 class Term:
     """One addend of an equation: the sum of ``body`` over the indices in ``over`` where all ``conditions`` are >= 0.
 
-    That ``e`` is a multiple of ``c`` is the condition ``-Mod(e, c)``.
+    That ``e`` is a multiple of ``c`` is the condition ``-Mod(e, c)``; lowering has relations among the conditions besides.
     """
 
     body: sp.Expr
@@ -64,6 +67,11 @@ class Term:
         if self.conditions:
             body = sp.Piecewise((body, sp.And(*map(holds, self.conditions))), (0, True))
         return sp.Sum(body, *self.over) if self.over else body
+
+    def operands(self) -> set[sp.Indexed]:
+        """Every component that the term reads, as a value or as an address, in body, bounds and conditions."""
+        bounds = (bound for _, low, high in self.over for bound in (low, high))
+        return {x for e in (self.body, *bounds, *self.conditions) for x in e.atoms(sp.Indexed)}
 
     def map(self, change: dict[sp.Basic, sp.Basic]) -> "Term":
         """The term with expressions replaced, in body, bounds and conditions."""
@@ -108,7 +116,7 @@ class Equation:
 
     def reads(self) -> set[str]:
         """Names of the tensors on the right side."""
-        return {x.base.name for t in self.terms for x in t.body.atoms(sp.Indexed)}
+        return {x.base.name for t in self.terms for x in t.operands()}
 
     def __str__(self) -> str:
         return f"{self.target} = {self.expression()}"
@@ -121,7 +129,10 @@ def equations_for(target: sp.Indexed, right: sp.Expr) -> list[Equation]:
     of its own, named after the target.
     """
     own = [i for i in target.indices if isinstance(i, sp.Symbol)]
-    right = _distinct(sp.sympify(right), set(own))
+    right = sp.sympify(right)
+    written = {x: sp.Rational(repr(float(x))) for x in right.atoms(sp.Float)}
+    right = right.xreplace({x: exact for x, exact in written.items() if exact.q <= LONGEST})  # 0.5 is meant as 1/2
+    right = _distinct(right, set(own))
     helpers: list[Equation] = []
 
     def named(reduction: sp.Expr, scope: Sequence[sp.Symbol]) -> sp.Indexed:
@@ -136,7 +147,8 @@ def equations_for(target: sp.Indexed, right: sp.Expr) -> list[Equation]:
     if isinstance(right, Maximum):
         term = Term(_without_reductions(right.function, named, [*own, *right.variables]), _ranges(right))
         return [*helpers, Equation(target, (term,), "max")]
-    terms = []
+    plain: list[sp.Expr] = []
+    terms: list[Term] = []
     for addend in sp.Add.make_args(right):
         sums = [f for f in sp.Mul.make_args(addend) if isinstance(f, sp.Sum)]
         if len(sums) == 1 and all(sums[0].has(i) for i in own):
@@ -145,7 +157,9 @@ def equations_for(target: sp.Indexed, right: sp.Expr) -> list[Equation]:
             inside = _without_reductions(whole.function, named, [*own, *whole.variables])
             terms.append(Term(outside * inside, _ranges(whole)))
         else:
-            terms.append(Term(_without_reductions(addend, named, own)))
+            plain.append(_without_reductions(addend, named, own))
+    if plain or not terms:
+        terms.insert(0, Term(sp.Add(*plain)))
     return [*helpers, Equation(target, tuple(terms))]
 
 

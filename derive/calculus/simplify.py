@@ -3,13 +3,14 @@
 Nothing is looked up: each form is found by algebra on the definition and equal to what it replaces by construction.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import sympy as sp
 
 from derive.calculus.equation import Equation, Maximum, equations_for, tensors_of
 
 TRANSCENDENTAL = (sp.exp, sp.log, sp.tanh, sp.sinh, sp.cosh)
+Rights = dict[str, tuple[sp.Indexed, sp.Expr]]  # by name, a tensor and the right side of its equation
 DEGREE = 3  # the highest power of an output that a derivative is sought in
 
 
@@ -36,16 +37,22 @@ def simplified(e: sp.Expr, given: Sequence[sp.Eq] = ()) -> sp.Expr:
     candidates += [sp.factor_terms(c) for c in candidates]
     candidates = [c.subs(g, back[g]) if g in back else c for c in candidates]
     best = min(candidates, key=lambda c: (_cost(c), len(str(c)), str(c)))
-    return _signs_inside(best.xreplace(back))
+    return signs_inside(best.xreplace(back))
 
 
-def _signs_inside(e: sp.Expr) -> sp.Expr:
-    """``-(a - 1) a`` as books write it: ``(1 - a) a``."""
+def signs_inside(e: sp.Expr) -> sp.Expr:
+    """``-(a - 1) a`` as books write it, ``(1 - a) a``; so a pole at 1 is reached from the side where a is."""
     if isinstance(e, sp.Mul) and e.args[0] == -1:
         for f in e.args:
-            if isinstance(f, sp.Add) and len(f.args) == 2 and sum(x.could_extract_minus_sign() for x in f.args) == 1:
-                return sp.Mul(*(-g if g is f else g for g in e.args[1:]))
+            base, power = f.as_base_exp()
+            if base.is_Add and len(base.args) == 2 and power.is_odd and sum(map(_is_negative, base.args)) == 1:
+                if power > 0 or _is_negative(base.as_coeff_Add()[0]):
+                    return sp.Mul(*((-base) ** power if g is f else g for g in e.args[1:]))
     return e
+
+
+def _is_negative(e: sp.Expr) -> bool:
+    return e.could_extract_minus_sign()
 
 
 def _cost(e: sp.Expr) -> int:
@@ -70,7 +77,8 @@ def _sum(s: sp.Sum, given: Sequence[sp.Eq]) -> sp.Expr:
     summed = [k for k, *_ in s.limits]
     parts = []
     for addend in sp.Add.make_args(simplified(sp.expand(s.function), given)):
-        inside, outside = [], []
+        inside: list[sp.Expr] = []
+        outside: list[sp.Expr] = []
         for factor in sp.Mul.make_args(addend):
             (inside if factor.has(*summed) else outside).append(factor)
         if not inside:
@@ -140,7 +148,7 @@ def in_output(value: sp.Expr, slope: sp.Expr, y: sp.Indexed) -> sp.Expr:
     found = {c: solutions[0].get(c, c) for c in unknowns}
     found = {c: v.subs(dict.fromkeys(unknowns, 0)) for c, v in found.items()}
     polynomial = sp.Add(*(v * y**i for i, v in enumerate(found.values())))
-    return outside * _signs_inside(min((polynomial, sp.factor(polynomial)), key=_cost))
+    return outside * signs_inside(min((polynomial, sp.factor(polynomial)), key=_cost))
 
 
 def in_exponential(expressions: Sequence[sp.Expr], g: sp.Symbol) -> tuple[list[sp.Expr], sp.Expr] | None:
@@ -156,16 +164,16 @@ def in_exponential(expressions: Sequence[sp.Expr], g: sp.Symbol) -> tuple[list[s
     multiples = {p: sp.cancel(p / x) for p in exponents}
     if not all(m.is_Rational for m in multiples.values()):
         return None
-    x = x / sp.ilcm(1, 1, *(m.q for m in multiples.values()))
+    common = sp.ilcm(1, 1, *(m.q for m in multiples.values()))
     found = []
     for e in expressions:
-        e = e.xreplace({sp.exp(p): g ** sp.cancel(p / x) for p in exponents})
+        e = e.xreplace({sp.exp(p): g ** (m * common) for p, m in multiples.items()})
         held = {o: sp.Dummy(real=True) for o in tensors_of(e)}
         ratio = sp.cancel(sp.together(e.xreplace(held)))
         if not ratio.is_rational_function(g, *held.values()):
             return None
         found.append(ratio.xreplace({d: o for o, d in held.items()}))
-    return found, x
+    return found, x / common
 
 
 def solved_for_intermediates(equations: Sequence[Equation]) -> list[tuple[sp.Indexed, sp.Expr, sp.Expr]]:
@@ -179,7 +187,9 @@ def solved_for_intermediates(equations: Sequence[Equation]) -> list[tuple[sp.Ind
         if equation.kind != "sum" or len(equation.terms) != 1 or equation.terms[0].over:
             continue
         factors = sp.Mul.make_args(equation.terms[0].body)
-        whole = [f for f in factors if isinstance(f, sp.exp) or (isinstance(f, sp.Indexed) and f.base.name in exponentials)]
+        whole = [
+            f for f in factors if isinstance(f, sp.exp) or (isinstance(f, sp.Indexed) and f.base.name in exponentials)
+        ]
         rest = [f for f in factors if f not in whole]
         if len(whole) == 1 and rest and all(f.is_Pow and f.exp == -1 and isinstance(f.base, sp.Indexed) for f in rest):
             found.append((equation.target, whole[0], equation.target / sp.Mul(*rest)))
@@ -193,37 +203,90 @@ def replace_at_any_index(e: sp.Expr, target: sp.Indexed, pattern: sp.Expr, value
     return e.replace(pattern.xreplace(wild), value.xreplace(wild))
 
 
+def solved_for_inputs(equations: Sequence[Equation]) -> list[tuple[sp.Indexed, sp.Indexed, sp.Expr]]:
+    """Operands that an elementwise result determines: from ``z_hat = (z - mu) / sqrt(var)``, z is ``mu + z_hat sqrt(var)``.
+
+    Only where nothing is divided by, and all else is over tensors of fewer indices.
+    """
+    found = []
+    for equation in equations:
+        if equation.kind != "sum" or len(equation.terms) != 1 or equation.terms[0].over:
+            continue
+        body, y = equation.terms[0].body, equation.target
+        like = [x for x in tensors_of(body) if set(x.indices) >= set(y.indices)]
+        if len(like) != 1 or like[0].indices != y.indices or body.has(sp.Piecewise):
+            continue
+        slope = sp.simplify(sp.diff(body, like[0]))
+        if isinstance(slope, sp.Pow) and slope.exp.is_number and slope.exp.is_negative:
+            rest = sp.simplify((body - slope * like[0]) / slope)
+            found.append((y, like[0], y / slope - rest))
+    return found
+
+
 def closed_form(
-    forward: Sequence[Equation], backward: Sequence[Equation], given: Sequence[sp.Eq] = ()
+    forward: Sequence[Equation], backward: Sequence[Equation], wanted: set[str], given: Sequence[sp.Eq] = ()
 ) -> list[Equation]:
-    """The derived equations in terms of outputs, simplified, with intermediate sensitivities put in where it is no loss.
+    """The derived equations that ``wanted`` tensors need, in terms of outputs, with intermediate sensitivities put in.
 
     An elementwise equation takes in what it alone reads, and what is elementwise itself; a sum takes in what is
-    elementwise if that makes it simpler.
+    elementwise if that makes it simpler. What that leaves without a second reader is put in by another round.
     """
-    products = solved_for_intermediates(forward)
+    products, inputs = solved_for_intermediates(forward), solved_for_inputs(forward)
     given = [*given, *facts(forward)]
-    readers = {e.name: sum(e.name in other.reads() for other in backward) for e in backward}
 
     def short(e: sp.Expr) -> sp.Expr:
         for target, pattern, value in products:
             e = replace_at_any_index(e, target, pattern, value)
-        return simplified(e, given)
+        forms = [simplified(e, given)]
+        for target, pattern, value in inputs:
+            forms.append(simplified(replace_at_any_index(e, target, pattern, value), given))
+        return min(forms, key=_cost)
 
-    done: dict[str, tuple[sp.Indexed, sp.Expr]] = {}
-    for equation in backward:
-        right = equation.expression()
+    sums = {e.name for e in backward if any(t.over for t in e.terms)}
+    found = {e.name: (e.target, e.expression()) for e in needed(backward, wanted)}
+    before: Rights = {}
+    while found != before:
+        before, found = found, _only(_round(found, sums, short), wanted)
+    return [e for target, right in found.values() for e in equations_for(target, right)]
+
+
+def _round(rights: Rights, sums: set[str], short: Callable[[sp.Expr], sp.Expr]) -> Rights:
+    readers = {name: sum(name in _reads(right) for _, right in rights.values()) for name in rights}
+    done: Rights = {}
+    for name, (target, right) in rights.items():
         elementwise = {name: known for name, known in done.items() if not known[1].has(sp.Sum)}
         once = {name: known for name, known in done.items() if readers[name] == 1}
-        if any(t.over for t in equation.terms):
+        if name in sums:
             right = min((short(right), short(_inlined(right, elementwise))), key=_cost)
         else:
             right = short(_inlined(right, {**elementwise, **once}))
-        done[equation.name] = equation.target, right
-    return [e for target, right in done.values() for e in equations_for(target, right)]
+        done[name] = target, right
+    return done
 
 
-def _inlined(e: sp.Expr, done: dict[str, tuple[sp.Indexed, sp.Expr]]) -> sp.Expr:
+def _reads(right: sp.Expr) -> set[str]:
+    return {x.base.name for x in right.atoms(sp.Indexed)}
+
+
+def _only(rights: Rights, wanted: set[str]) -> Rights:
+    """What the wanted tensors depend on."""
+    kept = set(wanted)
+    for name, (_, right) in reversed(rights.items()):
+        kept |= _reads(right) if name in kept else set()
+    return {name: known for name, known in rights.items() if name in kept}
+
+
+def needed(equations: Sequence[Equation], wanted: set[str]) -> list[Equation]:
+    """The equations that the wanted tensors depend on, in order."""
+    wanted, kept = set(wanted), []
+    for equation in reversed(equations):
+        if equation.name in wanted:
+            kept.append(equation)
+            wanted |= equation.reads()
+    return kept[::-1]
+
+
+def _inlined(e: sp.Expr, done: Rights) -> sp.Expr:
     for x in tensors_of(e):
         if x.base.name in done:
             target, right = done[x.base.name]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import sympy as sp
 
 from derive.calculus.equation import Equation, Term, tensor, tensors_of
-from derive.calculus.simplify import in_exponential, replace_at_any_index
+from derive.calculus.simplify import in_exponential, replace_at_any_index, signs_inside
 
 
 class expm1(sp.Function):
@@ -46,7 +46,9 @@ class weighed(sp.Function):
 def stable(equations: Sequence[Equation], weights: set[str] = frozenset()) -> list[Equation]:  # type: ignore[assignment]
     """Equations equal to ``equations`` in numerically stable form; ``weights`` names tensors whose values may be zero."""
     return [
-        replace(e, terms=tuple(replace(t, body=_no_negated_minimum(stable_expression(t.body, weights))) for t in e.terms))
+        replace(
+            e, terms=tuple(replace(t, body=_no_negated_minimum(stable_expression(t.body, weights))) for t in e.terms)
+        )
         for e in relative_to_largest(list(equations))
     ]
 
@@ -92,7 +94,9 @@ def _in_decaying_exponential(e: sp.Expr) -> sp.Expr | None:
     (power_above, rest_above), (power_below, rest_below) = (_logarithm(branch, h) for branch in (above, below))
     rest_above, rest_below = rest_above.xreplace(decaying), rest_below.xreplace(decaying)
     if rest_above != rest_below:
-        return sp.Piecewise((rest_above - power_above * x, x >= 0), (rest_below + power_below * x, True), evaluate=False)
+        return sp.Piecewise(
+            (rest_above - power_above * x, x >= 0), (rest_below + power_below * x, True), evaluate=False
+        )
     if power_above == power_below:
         return rest_above - power_above * sp.Abs(x)
     extreme = sp.Max if -power_above > power_below else sp.Min
@@ -156,7 +160,7 @@ def _guarded(e: sp.Expr, weights: set[str]) -> sp.Expr:
         guarded = weight != 1 and infinite
         if guarded and weight.as_coeff_Add()[0].is_negative:
             weight, value = -weight, -value
-        addends.append(weighed(weight, stable_expression(value)) if guarded else weight * value)
+        addends.append(weighed(weight, signs_inside(stable_expression(value))) if guarded else weight * value)
     return sp.Add(*addends)
 
 
@@ -269,7 +273,12 @@ def _unfolded(e: sp.Expr, known: dict[str, Equation]) -> sp.Expr:
     if not isinstance(e, sp.Indexed) or e.base.name not in known:
         return e
     source = known[e.base.name]
-    if source.kind != "sum" or len(source.terms) != 1 or source.terms[0].over or not isinstance(source.terms[0].body, sp.exp):
+    if (
+        source.kind != "sum"
+        or len(source.terms) != 1
+        or source.terms[0].over
+        or not isinstance(source.terms[0].body, sp.exp)
+    ):
         return e
     return source.terms[0].body.xreplace(dict(zip(source.target.indices, e.indices, strict=True)))
 
@@ -277,7 +286,9 @@ def _unfolded(e: sp.Expr, known: dict[str, Equation]) -> sp.Expr:
 def _no_negated_minimum(e: sp.Expr) -> sp.Expr:
     return e.replace(
         lambda m: isinstance(m, sp.Mul) and any(isinstance(f, sp.Min) for f in m.args) and m.could_extract_minus_sign(),
-        lambda m: sp.Mul(*(sp.Max(*(-a for a in f.args)) if isinstance(f, sp.Min) else f for f in (-m).args))
-        if isinstance(-m, sp.Mul)
-        else sp.Max(*(-a for a in (-m).args)),
+        lambda m: (
+            sp.Mul(*(sp.Max(*(-a for a in f.args)) if isinstance(f, sp.Min) else f for f in (-m).args))
+            if isinstance(-m, sp.Mul)
+            else sp.Max(*(-a for a in (-m).args))
+        ),
     )

@@ -49,6 +49,15 @@ class TextPrinter(StrPrinter):
         weight, value = e.args
         return f"{self.parenthesize(weight, 50)}*{self.parenthesize(value, 51)}"
 
+    def _print_Float(self, e: sp.Float) -> str:
+        return repr(float(e))
+
+    def _print_KroneckerDelta(self, e: sp.KroneckerDelta) -> str:
+        return f"[{self._print(e.args[0])} = {self._print(e.args[1])}]"
+
+    def _print_Mod(self, e: sp.Mod) -> str:
+        return f"{self.parenthesize(e.args[0], 50)} mod {self.parenthesize(e.args[1], 50)}"
+
     def _print_Equality(self, e: sp.Eq) -> str:
         return f"{self._print(e.lhs)} = {self._print(e.rhs)}"
 

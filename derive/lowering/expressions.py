@@ -1,6 +1,6 @@
 """SymPy expressions as Numba text: values in the kernel's dtype T, indices and sizes as integers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 
 import sympy as sp
 from sympy.printing.pycode import PythonCodePrinter
@@ -8,7 +8,9 @@ from sympy.printing.pycode import PythonCodePrinter
 from derive.calculus.equation import tensors_of
 from derive.calculus.stable import weighed
 
-FUNCTIONS = {"exp": "exp", "log": "log", "tanh": "tanh", "expm1": "expm1", "log1p": "log1p"}
+FUNCTIONS = ("exp", "expm1", "log", "log1p", "tanh")  # what generated/functions.py has
+RELATIONS = {sp.Eq: "==", sp.Ne: "!=", sp.Gt: ">", sp.Ge: ">=", sp.Lt: "<", sp.Le: "<="}
+SUM, PRODUCT, POWER = 40, 50, 60  # precedences: what binds less stands in parentheses
 
 
 def _sum_text(printer: PythonCodePrinter, e: sp.Add) -> str:
@@ -16,13 +18,13 @@ def _sum_text(printer: PythonCodePrinter, e: sp.Add) -> str:
     text = ""
     for a in sorted(e.args, key=lambda a: (a.could_extract_minus_sign(), a.is_number)):
         negative = a.could_extract_minus_sign()
-        part = printer.parenthesize(-a if negative else a, 40)
+        part = printer.parenthesize(-a if negative else a, SUM)
         text += f" - {part}" if negative and text else f"-{part}" if negative else f" + {part}" if text else part
     return text
 
 
 class IndexPrinter(PythonCodePrinter):
-    """Affine integer expressions: loop bounds, sizes, addresses."""
+    """Integers: affine expressions of indices and sizes, and what divides them."""
 
     def __init__(self) -> None:
         super().__init__({"fully_qualified_modules": False})
@@ -30,202 +32,245 @@ class IndexPrinter(PythonCodePrinter):
     def _print_Add(self, e: sp.Add, order: object = None) -> str:
         return _sum_text(self, e)
 
-    def _print_floor(self, e: sp.Expr) -> str:
-        top, bottom = sp.fraction(sp.together(e.args[0]))
-        return f"({self._print(top)}) // {self._print(bottom)}"
+    def _print_Mul(self, e: sp.Mul) -> str:
+        return " * ".join(self.parenthesize(f, PRODUCT) for f in e.as_ordered_factors())
 
-    def _print_ceiling(self, e: sp.Expr) -> str:
+    def _print_floor(self, e: sp.floor) -> str:
         top, bottom = sp.fraction(sp.together(e.args[0]))
-        return f"-((-({self._print(top)})) // {self._print(bottom)})"
+        return f"{self.parenthesize(top, PRODUCT)} // {self.parenthesize(bottom, POWER)}"
+
+    def _print_ceiling(self, e: sp.ceiling) -> str:
+        top, bottom = sp.fraction(sp.together(e.args[0]))
+        return self._print_floor(sp.floor((top + bottom - 1) / bottom, evaluate=False))
+
+    def _print_Mod(self, e: sp.Mod) -> str:
+        return f"{self.parenthesize(e.args[0], PRODUCT)} % {self.parenthesize(e.args[1], POWER)}"
+
+    def parenthesize(self, item: sp.Expr, level: int, strict: bool = False) -> str:
+        text = self._print(item)
+        divided = isinstance(item, sp.floor | sp.ceiling | sp.Mod) and level >= PRODUCT
+        return f"({text})" if divided or (item.is_Add and level > SUM) or (item.is_Mul and level >= POWER) else text
 
 
 class ValuePrinter(PythonCodePrinter):
-    """Real arithmetic in the dtype T of a kernel; ``place`` says how a tensor component is read."""
+    """Real arithmetic in the dtype T of a kernel; ``place`` says how a tensor component is read, ``index`` an integer."""
 
-    def __init__(self, place: Callable[[sp.Indexed], str], *, typed: bool = True) -> None:
+    def __init__(
+        self, place: Callable[[sp.Indexed], str], index: Callable[[sp.Expr], str], *, typed: bool = True
+    ) -> None:
         super().__init__({"fully_qualified_modules": False})
-        self.place, self.typed = place, typed
+        self.place, self.index, self.typed = place, index, typed
         self.used: set[str] = set()
         self.scalars: set[str] = set()
-        self.sizes: set[str] = set()
         self.constants = False
 
-    def _number(self, text: str) -> str:
-        if not self.typed:
-            return text
-        self.constants = True
-        return f"T({text})"
+    def number(self, text: str) -> str:
+        """A number as the dtype has it."""
+        self.constants |= self.typed
+        return f"T({text})" if self.typed else text
 
     def _print_Integer(self, e: sp.Integer) -> str:
-        return self._number(str(int(e)))
+        return self.number(str(int(e)))
 
     _print_Zero = _print_One = _print_NegativeOne = _print_Integer
 
     def _print_Rational(self, e: sp.Rational) -> str:
-        return self._number(repr(float(e)) if self.typed else f"{e.p} / {e.q}")
+        return self.number(repr(float(e)) if self.typed else f"{e.p} / {e.q}")
 
     _print_Half = _print_Rational
 
     def _print_Float(self, e: sp.Float) -> str:
-        return self._number(repr(float(e)))
+        return self.number(repr(float(e)))
+
+    def _print_NumberSymbol(self, e: sp.NumberSymbol) -> str:
+        return self.number(repr(float(e)))
+
+    _print_Pi = _print_Exp1 = _print_NumberSymbol
 
     def _print_Indexed(self, e: sp.Indexed) -> str:
         return self.place(e)
 
     def _print_Symbol(self, e: sp.Symbol) -> str:
+        if e.name.startswith("."):  # a local variable
+            return e.name[1:]
         if e.is_integer:
-            if e.name[:1].isupper():
-                self.sizes.add(e.name)
-                return self._number(e.name) if self.typed else e.name
-            return e.name
-        if e.is_Dummy or e.name.startswith("."):  # a local variable
-            return e.name.lstrip(".")
+            return self.number(self.index(e))
         self.scalars.add(e.name)
-        return self._number(e.name) if self.typed else e.name
+        return self.number(e.name)
 
-    _print_Dummy = _print_Symbol
+    def _print_floor(self, e: sp.Expr) -> str:
+        if not e.args[0].atoms(sp.Indexed) and all(s.is_integer for s in e.free_symbols):
+            return self.number(self.index(e))
+        return self._print_Function(e)
+
+    _print_ceiling = _print_Mod = _print_floor
 
     def _print_Add(self, e: sp.Add, order: object = None) -> str:
         return _sum_text(self, e)
 
     def parenthesize(self, item: sp.Expr, level: int, strict: bool = False) -> str:
-        """A typed constant, ``T(0.1)``, needs no parentheses."""
-        if item.is_number and item.is_Rational and item.is_nonnegative and self.typed:
+        """What prints as a call, ``T(0.1)`` or ``sqrt(x)``, needs no parentheses."""
+        if self.typed and item.is_Rational and item.is_nonnegative:
+            return self._print(item)
+        if item.is_Pow and item.exp == sp.Rational(1, 2):
             return self._print(item)
         return super().parenthesize(item, level, strict)
 
     def _print_Mul(self, e: sp.Mul) -> str:
-        sign = ""
         if e.could_extract_minus_sign():
-            e, sign = -e, "-"
-            if not isinstance(e, sp.Mul):
-                return f"-{self.parenthesize(e, 60)}"
+            return f"-{self._print(-e) if isinstance(-e, sp.Mul) else self.parenthesize(-e, PRODUCT)}"
         above, below = [], []
         for f in e.as_ordered_factors():
             if f.is_Pow and f.exp.is_number and f.exp.is_negative:
                 below.append(f.base**-f.exp)
             else:
                 above.append(f)
-        top = " * ".join(self.parenthesize(f, 50) for f in above) or self._number("1")
+        top = " * ".join(self.parenthesize(f, PRODUCT) for f in above) or self.number("1")
         if not below:
-            return sign + top
+            return top
         if len(below) == 1:
-            return f"{sign}{top} / {self.parenthesize(below[0], 60)}"
-        return f"{sign}{top} / ({' * '.join(self.parenthesize(f, 50) for f in below)})"
+            return f"{top} / {self.parenthesize(below[0], POWER)}"
+        return f"{top} / ({' * '.join(self.parenthesize(f, PRODUCT) for f in below)})"
 
     def _print_Pow(self, e: sp.Pow, rational: bool = False) -> str:
         base, power = e.as_base_exp()
-        if power == -1:
-            return f"{self._number('1')} / {self.parenthesize(base, 60)}"
         if power.is_number and power.is_negative:
-            return f"{self._number('1')} / {self.parenthesize(base**-power, 60)}"
-        if power == sp.Rational(1, 2):
-            self.used.add("sqrt")
-            return f"sqrt({self._print(base)})"
-        if power.is_Integer and power <= 4:
-            return " * ".join([self.parenthesize(base, 51)] * int(power))
-        if (2 * power).is_Integer:
-            return f"{self._print(base ** (power - sp.Rational(1, 2)))} * {self._print(sp.sqrt(base))}"
-        return f"{self.parenthesize(base, 60)} ** {self.parenthesize(power, 60)}"
+            return f"{self.number('1')} / {self.parenthesize(base**-power, POWER)}"
+        root = (2 * power).is_Integer and not power.is_Integer
+        times = int(power) if power.is_Integer or root else 0
+        if power.is_number and 0 <= times <= 4 and (root or power.is_Integer):
+            self.used |= {"sqrt"} if root else set()
+            return " * ".join([self.parenthesize(base, PRODUCT + 1)] * times + [f"sqrt({self._print(base)})"] * root)
+        exponent = str(power) if power.is_Integer else self.parenthesize(power, POWER)
+        return f"{self.parenthesize(base, POWER)} ** {exponent}"
 
     def _print_Function(self, e: sp.Function) -> str:
         name = e.func.__name__
         if name not in FUNCTIONS:
-            raise NotImplementedError(f"no kernel function for {name}; there are {', '.join(sorted(FUNCTIONS))}")
-        self.used.add(FUNCTIONS[name])
+            raise NotImplementedError(f"there is no kernel function {name}; there are {', '.join(FUNCTIONS)}, sqrt")
+        self.used.add(name)
         inside = (a.args[0] if isinstance(a, sp.UnevaluatedExpr) else a for a in e.args)
-        return f"{FUNCTIONS[name]}({', '.join(map(self._print, inside))})"
+        return f"{name}({', '.join(map(self._print, inside))})"
 
     _print_exp = _print_log = _print_tanh = _print_expm1 = _print_log1p = _print_Function
+    _print_sin = _print_cos = _print_tan = _print_erf = _print_gamma = _print_Function
+
+    def _print_not_supported(self, e: sp.Basic) -> str:
+        raise NotImplementedError(f"there is no kernel code for {type(e).__name__} in {e}")
+
+    emptyPrinter = _print_not_supported
 
     def _print_Abs(self, e: sp.Abs) -> str:
         return f"abs({self._print(e.args[0])})"
 
-    def _print_sign(self, e: sp.Expr) -> str:
-        x, zero, one = self.parenthesize(e.args[0], 60), self._number("0"), self._number("1")
-        return f"({one} if {x} > {zero} else -{one} if {x} < {zero} else {zero})"
+    def _print_sign(self, e: sp.sign) -> str:
+        x = e.args[0]
+        return self._print(sp.Piecewise((1, x > 0), (-1, x < 0), (0, True), evaluate=False))
 
     def _print_UnevaluatedExpr(self, e: sp.Expr) -> str:
         return f"({self._print(e.args[0])})"
 
-    def _print_Max(self, e: sp.Max) -> str:
-        return f"max({', '.join(self._print(a) for a in sorted(e.args, key=lambda a: a.is_number))})"
+    def _print_Max(self, e: sp.Expr) -> str:
+        name = "max" if isinstance(e, sp.Max) else "min"
+        return f"{name}({', '.join(self._print(a) for a in sorted(e.args, key=lambda a: (a.is_number, str(a))))})"
 
-    def _print_Min(self, e: sp.Min) -> str:
-        return f"min({', '.join(self._print(a) for a in sorted(e.args, key=lambda a: a.is_number))})"
+    _print_Min = _print_Max
 
     def _print_weighed(self, e: weighed) -> str:
         weight, value = e.args
-        zero = self._number("0")
-        return f"({zero} if {self._print(weight)} == {zero} else {self._print(weight * value)})"
+        constant, rest = weight.as_coeff_Add()
+        absent = sp.Eq(-rest, constant) if rest.could_extract_minus_sign() else sp.Eq(rest, -constant)
+        return f"({self.number('0')} if {self.condition(absent)} else {self._print(weight * value)})"
+
+    def _print_KroneckerDelta(self, e: sp.KroneckerDelta) -> str:
+        return self._print(sp.Piecewise((1, sp.Eq(*e.args)), (0, True), evaluate=False))
 
     def _print_Piecewise(self, e: sp.Piecewise) -> str:
         text = ""
-        for value, condition in e.args[:-1]:
-            text += f"{self._print(value)} if {self._condition(condition)} else "
-        return f"({text}{self._print(e.args[-1][0])})"
+        for value, condition in e.args:
+            if condition == True:  # noqa: E712
+                return f"({text}{self._print(value)})"
+            text += f"{self._print(value)} if {self.condition(condition)} else "
+        raise NotImplementedError(f"the cases {e} leave some out; give a last one, (value, otherwise)")
 
-    def _condition(self, c: sp.Basic) -> str:
+    def condition(self, c: sp.Basic, *, of_places: bool = False) -> str:
+        """A relation between values or between indices; ``of_places``: tensors in it are addresses."""
         if isinstance(c, sp.And | sp.Or):
             word = " and " if isinstance(c, sp.And) else " or "
-            return word.join(f"({self._condition(a)})" for a in sorted(c.args, key=str))
+            parts = [self.condition(a) for a in sorted(c.args, key=str)]
+            return word.join(f"({p})" if isinstance(c, sp.Or) or " or " in p else p for p in parts)
         if isinstance(c, sp.Not):
-            return f"not ({self._condition(c.args[0])})"
-        sign = {sp.Eq: "==", sp.Ne: "!=", sp.Gt: ">", sp.Ge: ">=", sp.Lt: "<", sp.Le: "<="}[type(c)]
-        integers = c.lhs.is_integer and c.rhs.is_integer and not (tensors_of(c.lhs) or tensors_of(c.rhs)) or (
-            c.lhs.is_Symbol and c.lhs.is_integer
+            return f"not ({self.condition(c.args[0])})"
+        if type(c) not in RELATIONS:
+            raise NotImplementedError(f"the condition {c} is not a comparison")
+        left, right = c.lhs, c.rhs
+        if of_places or (left.is_integer and right.is_integer and not tensors_of(c)):
+            if isinstance(c, sp.Eq | sp.Ne):
+                return f"{self.index(left)} {RELATIONS[type(c)]} {self.index(right)}"
+            above, below = _balanced(c.gts - c.lts)
+            if isinstance(c, sp.Gt | sp.Lt):
+                return f"{self.index(below)} < {self.index(above)}"
+            if below.as_coeff_Add()[0] >= 1:
+                return f"{self.index(below - 1)} < {self.index(above)}"
+            return f"{self.index(below)} <= {self.index(above)}"
+        sides = (
+            self.index(s) if s.is_integer and not tensors_of(s) and s.free_symbols else self._print(s)
+            for s in (left, right)
         )
-        sides = [IndexPrinter()._print(s) if integers and not s.has(sp.Indexed) else self._print(s) for s in (c.lhs, c.rhs)]
-        return f"{sides[0]} {sign} {sides[1]}"
+        return f" {RELATIONS[type(c)]} ".join(sides)
 
 
-def with_locals(
-    bodies: list[sp.Expr], taken: set[str], *, lift_calls: bool = True
-) -> tuple[list[tuple[sp.Symbol, sp.Expr]], list[sp.Expr]]:
-    """Common subexpressions, and calls inside case distinctions, as local variables: straight lines vectorise."""
-    reads = {x: sp.Dummy(f"#{n}", real=True) for n, x in enumerate(sorted({x for b in bodies for x in tensors_of(b)}, key=str))}
+def _balanced(gap: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+    """``gap`` as a difference of two sums in which nothing is subtracted."""
+    addends = sp.Add.make_args(sp.expand(gap))
+    below = [-a for a in addends if a.could_extract_minus_sign()]
+    return sp.Add(*(a for a in addends if not a.could_extract_minus_sign())), sp.Add(*below)
+
+
+def with_locals(bodies: list[sp.Expr], taken: Collection[str]) -> tuple[list[tuple[sp.Symbol, sp.Expr]], list[sp.Expr]]:
+    """Local variables for common subexpressions, calls inside case distinctions (straight lines vectorise), and what is squared."""
+    operands = sorted({x for b in bodies for x in tensors_of(b)}, key=str)
+    reads = {x: sp.Dummy(f"#{n}", real=True) for n, x in enumerate(operands)}
     back = {d: x for x, d in reads.items()}
     bodies = [b.xreplace(reads) for b in bodies]
-    names = iter(_names(taken))
+    names = _local_names(taken)
+    calls = {
+        call
+        for body in bodies
+        for choice in body.atoms(sp.Piecewise, weighed)
+        for call in choice.atoms(sp.exp, sp.Function)
+        if call.func.__name__ in FUNCTIONS
+    }
+    calls |= {p.base for b in bodies for p in b.atoms(sp.Pow) if not p.base.is_Atom and p.exp.is_Integer and p.exp > 1}
     lifted: dict[sp.Expr, sp.Symbol] = {}
-    if lift_calls:
-        calls = [
-            call
-            for body in bodies
-            for choice in body.atoms(sp.Piecewise, weighed)
-            for call in choice.atoms(sp.exp, sp.log, sp.tanh, sp.Function)
-            if call.func.__name__ in FUNCTIONS
-        ]
-        for call in sorted(set(calls), key=lambda c: (sp.count_ops(c), str(c.xreplace(back)))):
-            lifted[call.xreplace(lifted)] = next(names)
-        bodies = [_replaced(b, lifted) for b in bodies]
+    for call in sorted(calls, key=lambda c: (sp.count_ops(c), str(c.xreplace(back)))):
+        lifted[call.xreplace(lifted)] = next(names)
+    for call, name in lifted.items():
+        bodies = [b.xreplace({call: name}) for b in bodies]
+    choices = {c for b in bodies for p in b.atoms(sp.Piecewise) for _, c in p.args if c != True}  # noqa: E712
+    held = {c: sp.Dummy() for c in sorted(choices, key=str)}
+    back |= {d: c.xreplace(back) for c, d in held.items()}
+    bodies = [
+        b.replace(sp.Piecewise, lambda *args: sp.Piecewise(*((v, held.get(c, c)) for v, c in args))) for b in bodies
+    ]
     found, bodies = sp.cse(bodies, symbols=names, order="canonical", list=True)
     found = [(name, call) for call, name in lifted.items()] + found
-    return _ordered([(name, e.xreplace(back)) for name, e in found]), [b.xreplace(back) for b in bodies]
+    return _in_order([(name, e.xreplace(back)) for name, e in found]), [b.xreplace(back) for b in bodies]
 
 
-def _replaced(e: sp.Expr, lifted: dict[sp.Expr, sp.Symbol]) -> sp.Expr:
-    for call, name in lifted.items():
-        e = e.xreplace({call: name})
-    return e
-
-
-def _ordered(found: list[tuple[sp.Symbol, sp.Expr]]) -> list[tuple[sp.Symbol, sp.Expr]]:
+def _in_order(found: list[tuple[sp.Symbol, sp.Expr]]) -> list[tuple[sp.Symbol, sp.Expr]]:
     """Each variable after those that it reads."""
-    order, names = [], {name for name, _ in found}
+    order: list[tuple[sp.Symbol, sp.Expr]] = []
     waiting = list(found)
     while waiting:
-        ready = [(n, e) for n, e in waiting if not (e.free_symbols & names - {m for m, _ in order})]
+        unknown = {name for name, _ in waiting}
+        ready = [(name, e) for name, e in waiting if not e.free_symbols & unknown]
         order += ready
         waiting = [pair for pair in waiting if pair not in ready]
     return order
 
 
-def _names(taken: set[str]):
-    count = 0
-    for letter in "epqrtuvh":
-        if letter not in taken:
-            yield sp.Symbol(f".{letter}", real=True)
-    while True:
-        count += 1
-        yield sp.Symbol(f".t{count}", real=True)
+def _local_names(taken: Collection[str]) -> Iterator[sp.Symbol]:
+    """Letters that nothing else has, then t1, t2, ..."""
+    names = (*"epqrtuvh", *(f"t{n}" for n in range(1, 1000)))
+    return (sp.Symbol(f".{name}", real=True) for name in names if name not in taken)

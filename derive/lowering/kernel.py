@@ -55,11 +55,11 @@ class Kernel:
     """
 
     name: str
-    equations: list[str]
     arguments: dict[str, tuple[str, ...]]
     writes: tuple[str, ...]
     split: str
     body: list
+    equations: list[str] = field(default_factory=list)
     scalars: tuple[str, ...] = ()
     functions: tuple[str, ...] = ()
     flat: bool = False

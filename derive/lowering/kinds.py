@@ -4,12 +4,15 @@ A contraction is a sum over a product of two operands, each indexed by plain ind
 both. Everything else is a nest of loops around its body.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import sympy as sp
 
-from derive.calculus.equation import Equation, Term, tensor, tensors_of
+from derive.calculus.equation import Equation, Term, size_of, tensor, tensors_of
+
+Declared = Mapping[str, Sequence[sp.Symbol]]  # each tensor's indices as its definition has them
+Order = Mapping[str, tuple[str, ...]]  # their names in the order of storage
 
 
 @dataclass(frozen=True)
@@ -31,55 +34,69 @@ class Contraction:
     rest: tuple[Term, ...]
 
 
-def with_plain_operands(equations: Sequence[Equation]) -> list[Equation]:
-    """Operands of contractions that are expressions (``w**2``) become elementwise equations of their own."""
+def as_stored(x: sp.Indexed, declared: Declared, order: Order) -> list[sp.Expr]:
+    """The indices of a component in the order in which its tensor is stored."""
+    at = dict(zip(map(str, declared[x.base.name]), x.indices, strict=True))
+    return [at[i] for i in order[x.base.name]]
+
+
+def with_plain_operands(equations: Sequence[Equation], declared: Declared, order: Order) -> list[Equation]:
+    """Operands of contractions that are expressions (``w**2``) become elementwise equations of their own.
+
+    They are stored as the first of their tensors that has all their indices.
+    """
     result: list[Equation] = []
+    made: dict[sp.Expr, sp.Indexed] = {}
     for equation in equations:
         terms = []
         for term in equation.terms:
-            groups = _operands(term) if equation.kind == "sum" else None
+            groups = _operands(term, declared) if equation.kind == "sum" else None
             if groups is None:
                 terms.append(term)
                 continue
             scale, products = groups
-            operands = []
             for product in products:
-                if isinstance(product, sp.Indexed):
-                    operands.append(product)
+                if isinstance(product, sp.Indexed) or product in made:
                     continue
-                indices = tuple(sorted(_indices(product), key=lambda i, e=equation: _order(i, e, term)))
-                operand = tensor(f"{equation.name}_of_{'_'.join(x.base.name for x in tensors_of(product))}")[indices]
-                result.append(Equation(operand, (Term(product),), note="an operand of the contraction that follows"))
-                operands.append(operand)
-            terms.append(replace(term, body=scale * sp.Mul(*operands)))
+                indices = next(
+                    (as_stored(x, declared, order) for x in tensors_of(product) if set(x.indices) == _indices(product)),
+                    sorted(_indices(product), key=lambda i: (i not in equation.target.indices, i.name)),
+                )
+                name = f"{equation.name}_of_{'_'.join(dict.fromkeys(x.base.name for x in tensors_of(product)))}"
+                made[product] = tensor(name)[tuple(indices)]
+                result.append(
+                    Equation(made[product], (Term(product),), note="an operand of the contraction that follows")
+                )
+            terms.append(replace(term, body=scale * sp.Mul(*(made.get(p, p) for p in products))))
         result.append(replace(equation, terms=tuple(terms)))
     return result
 
 
-def _order(index: sp.Symbol, equation: Equation, term: Term) -> tuple[bool, int, str]:
-    """Summed indices last but one, so that an operand is stored as it is read."""
-    targets = list(equation.target.indices)
-    return (index in targets, targets.index(index) if index in targets else 0, index.name)
-
-
 def _indices(e: sp.Expr) -> set[sp.Symbol]:
-    return {s for x in tensors_of(e) for i in x.indices for s in i.free_symbols if s.is_integer and not s.name[:1].isupper()}
+    return {i for x in tensors_of(e) for i in x.indices}
 
 
-def _operands(term: Term) -> tuple[sp.Expr, list[sp.Expr]] | None:
+def _positions(e: sp.Expr) -> set[sp.Symbol]:
+    """Indices whose own value counts, outside of any tensor's."""
+    values = e.xreplace({x: sp.Dummy(real=True) for x in tensors_of(e)})
+    return {s for s in values.free_symbols if s.is_integer and s.name[:1].islower()}
+
+
+def _operands(term: Term, declared: Declared) -> tuple[sp.Expr, list[sp.Expr]] | None:
     """(scale, two operands) of a sum over a product, factors with the same indices taken together; None if it is not so."""
     summed = {k for k, *_ in term.over}
-    if not summed or term.conditions or any(low != 0 for _, low, _ in term.over):
+    if not summed or term.conditions or any((low, high) != (0, size_of(k) - 1) for k, low, high in term.over):
         return None
-    scale, groups = sp.Integer(1), {}
+    scale: sp.Expr = sp.Integer(1)
+    groups: dict[frozenset, sp.Expr] = {}
     for factor in sp.Mul.make_args(term.body):
         if not factor.has(*summed):
             scale *= factor
             continue
-        if any(len(set(x.indices)) < len(x.indices) or not all(i.is_Symbol for i in x.indices) for x in tensors_of(factor)):
+        if not all(_is_plain(x, declared) for x in tensors_of(factor)):
             return None
         key = frozenset(_indices(factor))
-        if not key or (factor.free_symbols & summed) - key:
+        if not key or not _positions(factor) <= key:
             return None
         groups[key] = groups.get(key, sp.Integer(1)) * factor
     if len(groups) != 2 or any(not summed <= key for key in groups):
@@ -87,32 +104,70 @@ def _operands(term: Term) -> tuple[sp.Expr, list[sp.Expr]] | None:
     return scale, list(groups.values())
 
 
-def contraction(equation: Equation, lane_order: Sequence[sp.Symbol]) -> Contraction | None:
-    """The equation as a contraction, for a target stored with its indices in ``lane_order``; None if it is of another kind."""
+def _is_plain(x: sp.Indexed, declared: Declared) -> bool:
+    """Whether each component is an index of its own, which runs over the whole of its axis."""
+    if len(set(x.indices)) < len(x.indices) or not all(isinstance(i, sp.Symbol) for i in x.indices):
+        return False
+    own = declared.get(x.base.name, x.indices)
+    return all(isinstance(o, sp.Symbol) and size_of(i) == size_of(o) for i, o in zip(x.indices, own, strict=True))
+
+
+def contraction(equation: Equation, declared: Declared, order: Order) -> Contraction | None:
+    """The equation as a contraction into its target as that is stored; None if it is of another kind."""
     if equation.kind != "sum" or sum(bool(t.over) for t in equation.terms) != 1:
         return None
     (term,) = (t for t in equation.terms if t.over)
-    found = _operands(term)
-    if found is None or not lane_order or not all(isinstance(p, sp.Indexed) for p in found[1]):
+    found = _operands(term, declared)
+    if found is None or len(term.over) > 2 or not _is_plain(equation.target, declared):
         return None
     scale, operands = found
-    lane = lane_order[-1]
+    lanes = as_stored(equation.target, declared, order)
+    if not lanes or not all(isinstance(p, sp.Indexed) for p in operands):
+        return None
+    lane = lanes[-1]
     with_lane = [x for x in operands if lane in x.indices]
-    if len(with_lane) != 1 or len(term.over) > 2:
-        return None
-    b = with_lane[0]
-    (a,) = (x for x in operands if x is not b)
-    rows = [i for i in lane_order[:-1] if i in a.indices and i not in b.indices]
-    row = rows[-1] if rows else None
-    outer = tuple(i for i in lane_order[:-1] if i != row)
-    if not set(lane_order) <= set(a.indices) | set(b.indices):
-        return None
     rest = tuple(t for t in equation.terms if not t.over)
+    if len(with_lane) != 1 or any(
+        t.conditions or not all(_is_plain(x, declared) for x in tensors_of(t.body)) for t in rest
+    ):
+        return None
+    (b,) = with_lane
+    (a,) = (x for x in operands if x is not b)
+    if not set(lanes) <= set(a.indices) | set(b.indices):
+        return None
+    rows = [i for i in lanes[:-1] if i in a.indices and i not in b.indices]
+    row = rows[-1] if rows else None
+    outer = tuple(i for i in lanes[:-1] if i != row)
     return Contraction(equation, a, b, row, lane, outer, tuple(k for k, *_ in term.over), scale, rest)
 
 
-def is_flat(equations: Sequence[Equation]) -> bool:
-    """Whether every tensor of the equations is read and written at one and the same place: all elements alike."""
-    places = {x.indices for e in equations for t in e.terms for x in (e.target, *tensors_of(t.body))}
-    sizes = {s for e in equations for t in e.terms for s in t.body.atoms(sp.Symbol) if s.is_integer and s.name[:1].isupper()}
-    return len(places) == 1 and not sizes and all(e.kind == "sum" and not t.over for e in equations for t in e.terms)
+def storage_for(
+    equations: Sequence[Equation], parameters: Sequence[sp.Indexed], declared: Declared
+) -> dict[str, tuple[str, ...]]:
+    """The order in which each parameter's indices are stored: the forward contraction's lane last, so it reads in place."""
+    order = {p.base.name: tuple(map(str, p.indices)) for p in parameters}
+    for equation in equations:
+        lane = equation.target.indices[-1]
+        found = [_operands(t, declared) for t in equation.terms if equation.kind == "sum"]
+        for product in (product for groups in found if groups for product in groups[1]):
+            for x in tensors_of(product):
+                if x.base.name in order and lane in x.indices and set(x.indices) == _indices(product):
+                    own = dict(zip(x.indices, map(str, declared[x.base.name]), strict=True))
+                    order[x.base.name] = (*(own[i] for i in x.indices if i != lane), own[lane])
+    return order
+
+
+def is_flat(equation: Equation, order: Order) -> bool:
+    """Whether everything is read and written at one and the same place, stored alike: all elements are treated alike."""
+    if equation.kind != "sum" or any(t.over or t.conditions for t in equation.terms):
+        return False
+    operands = [equation.target, *(x for t in equation.terms for x in tensors_of(t.body))]
+    plain = all(x.indices == equation.target.indices and len(order[x.base.name]) == len(x.indices) for x in operands)
+    sizes = {s for t in equation.terms for s in t.body.atoms(sp.Symbol) if s.is_integer and s.name[:1].isupper()}
+    positions = {s for t in equation.terms for s in _positions(t.body)}
+    return (
+        plain
+        and not sizes | positions
+        and len({order[x.base.name] for x in operands}) == 1
+        and bool(operands[0].indices)
+    )

@@ -1,23 +1,26 @@
 """From a derivation to its kernels: the driver of this room, which reads as its table of contents.
 
 1. Operands of contractions that are expressions become equations of their own.
-2. Each equation is a contraction or a nest of loops.
+2. Each equation is a contraction, a sum added up in memory, or a nest of loops.
 3. Neighbouring nests over the same rows share a kernel; what only they read stays in local variables.
 4. What one kernel leaves for another is a buffer.
 """
 
-from collections.abc import Sequence
+import keyword
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 import sympy as sp
 
 from derive.calculus.derivation import Derivation
-from derive.calculus.equation import Equation, Term, tensors_of
+from derive.calculus.equation import Equation, Term, size_of, tensors_of
+from derive.calculus.system import DefinitionError, System
 from derive.calculus.text import equation_text
-from derive.lowering.contractions import contraction_body, storage_for
+from derive.lowering.contractions import contraction_body
+from derive.lowering.expressions import FUNCTIONS, ValuePrinter
 from derive.lowering.kernel import Assign, Kernel, Loop, Phase
-from derive.lowering.kinds import contraction, is_flat, with_plain_operands
-from derive.lowering.nests import Nest, accumulated, in_range, row_body
+from derive.lowering.kinds import Contraction, as_stored, contraction, is_flat, storage_for, with_plain_operands
+from derive.lowering.nests import RESERVED, Nest, accumulated, in_range, is_scatter, row_body
 
 
 @dataclass(frozen=True)
@@ -29,145 +32,203 @@ class Lowered:
     storage: dict[str, tuple[str, ...]]
 
 
-def lower(derivation: Derivation, names: dict[str, str]) -> Lowered:
-    """Kernels for the forward and backward equations; ``names`` gives a kernel's name for each tensor it computes."""
+def lower(derivation: Derivation, names: Mapping[str, str]) -> Lowered:
+    """Kernels for the forward and backward equations; ``names`` gives a kernel's name for each tensor it computes.
+
+    Raises DefinitionError, naming the equation, for one that no kernel can be made of.
+    """
     system = derivation.system
-    forward, backward = with_plain_operands(derivation.forward), with_plain_operands(derivation.backward)
-    storage = storage_for(forward, system.parameters)
-    declared = {name: x.indices for name, x in system.declared().items()}
-    for equation in (*forward, *backward):
-        declared.setdefault(equation.name, equation.target.indices)
-    for name in list(declared):
-        declared.setdefault(f"delta_{name}", declared[name])
+    _check_names(system)
+    both = (*derivation.forward, *derivation.backward)
+    declared = _declared(system, both)
+    storage = storage_for(derivation.forward, system.parameters, declared)
     order = {name: tuple(str(i) for i in at if isinstance(i, sp.Symbol)) for name, at in declared.items()}
-    declared |= {f"{e.name}_at": e.target.indices for e in (*forward, *backward) if e.kind == "max"}
     order |= storage | {f"nabla_{name}": at for name, at in storage.items()}
-    outputs = {x.base.name for x in system.outputs}
-    wanted = {e.name for e in backward if e.name.removeprefix("nabla_").removeprefix("delta_") in _given(system)}
-    later = {name for e in backward for name in e.reads()}
+    forward, backward = (
+        with_plain_operands(equations, declared, order) for equations in (derivation.forward, derivation.backward)
+    )
+    for e in (*forward, *backward):
+        declared.setdefault(e.name, e.target.indices)
+        order.setdefault(e.name, tuple(str(i) for i in e.target.indices if isinstance(i, sp.Symbol)))
+    given = {x.base.name for x in (*system.inputs, *system.parameters)}
+    wanted = {e.name for e in backward if e.name.removeprefix("nabla_").removeprefix("delta_") in given}
+    room = _Room(system, declared, order, names)
     return Lowered(
-        _phase(forward, outputs, later, declared, order, names),
-        _phase(backward, wanted, set(), declared, order, names),
+        room.phase(forward, {x.base.name for x in system.outputs}, {n for e in backward for n in e.reads()}),
+        room.phase(backward, wanted, set()),
         storage,
     )
 
 
-def lower_update(equations: Sequence[Equation], name: str, states: Sequence[str], parameter: str) -> Kernel:
-    """An update rule as one loop: all that is new is computed from what was, then stored in its place."""
-    declared = {x.base.name: x.indices for e in equations for t in e.terms for x in tensors_of(t.body)}
-    order = {tensor_name: ("i",) for tensor_name in declared}
-    nest = Nest(order, "i")
-    nest.declared = {k: tuple(map(str, v)) for k, v in declared.items()}
-    lines: list = []
-    for e in equations:
-        lines += nest.statements({e.name: sp.Add(*(t.body for t in e.terms))})
-        nest.locals[e.name] = e.name
-    changed = [parameter, *states]
-    lines += [Assign(f"{t}[i]", f"{t}_new") for t in changed]
-    arrays = {t: ("i",) for t in [*changed, *sorted(set(declared) - set(changed) - set(nest.locals))]}
-    return _kernel(nest, name, equations, arrays, tuple(changed), _hoisted(nest) + [Loop("i", "first", "last", lines, plain=True)], flat=True)
+def _check_names(system: System) -> None:
+    """Names that a kernel gives a meaning of its own, or that Python does, are refused."""
+    names = {"tensor": set(system.declared()), "setting": {s.name for s in system.settings}}
+    names["index"] = {i.name for x in system.declared().values() for i in x.indices if isinstance(i, sp.Symbol)}
+    for what, found in names.items():
+        for name in sorted(found):
+            if not name.isidentifier() or keyword.iskeyword(name) or name in RESERVED:
+                raise DefinitionError(
+                    f"{system.source}: system {system.name!r}: the name {name!r} of a {what} means something else in a kernel; "
+                    "give it another"
+                )
 
 
-def _given(system) -> set[str]:
-    return {x.base.name for x in (*system.inputs, *system.parameters)}
-
-
-def _phase(
-    equations: list[Equation],
-    outputs: set[str],
-    later: set[str],
-    declared: dict[str, tuple],
-    order: dict[str, tuple[str, ...]],
-    names: dict[str, str],
-) -> Phase:
-    groups: list[list[Equation]] = []
+def _declared(system: System, equations: Sequence[Equation]) -> dict[str, tuple[sp.Expr, ...]]:
+    """The indices of every tensor, sensitivities and the places of maxima among them."""
+    declared = {name: x.indices for name, x in system.declared().items()}
     for equation in equations:
-        target = _storage_indices(equation, declared, order)
-        alone = contraction(equation, target) is not None or _adds_rows(equation, declared, order)
-        if groups and not alone and _joins(groups[-1], equation, declared, order):
-            groups[-1].append(equation)
+        declared.setdefault(equation.name, equation.target.indices)
+        if equation.kind == "max":
+            declared |= {at.base.name: equation.target.indices for at in equation.winners().values()}
+    return {f"delta_{name}": at for name, at in declared.items()} | declared
+
+
+@dataclass(frozen=True)
+class _Room:
+    """What every step of lowering a system needs to know."""
+
+    system: System
+    declared: dict[str, tuple[sp.Expr, ...]]
+    order: dict[str, tuple[str, ...]]
+    names: Mapping[str, str]
+
+    def phase(self, equations: Sequence[Equation], outputs: set[str], later: set[str]) -> Phase:
+        """The kernels of one pass. ``outputs`` are what it is for, ``later`` what another pass reads."""
+        shown = {e.name: e for e in equations}
+        groups: list[list[Equation]] = []
+        for equation in (in_range(e, self.declared) for e in equations):
+            if groups and self._joins(groups[-1], equation):
+                groups[-1].append(equation)
+            else:
+                groups.append([equation])
+        kernels = []
+        for number, group in enumerate(groups):
+            elsewhere = outputs | later | {n for g in groups[number + 1 :] for e in g for n in e.reads()}
+            text = [equation_text(shown[e.name]) for e in group]
+            try:
+                kernels.append(replace(self._kernel(group, elsewhere), equations=text))
+            except NotImplementedError as error:
+                said = "; ".join(text)
+                raise DefinitionError(f"{self.system.source}: system {self.system.name!r}, {said}: {error}") from error
+        made = {name: at for k in kernels for name, at in k.arguments.items() if name in k.writes}
+        return Phase(kernels, {name: at for name, at in sorted(made.items()) if name not in outputs})
+
+    def _contraction(self, equation: Equation) -> Contraction | None:
+        return contraction(equation, self.declared, self.order)
+
+    def _is_accumulated(self, equation: Equation) -> bool:
+        """Whether the sum runs over a slow index of its operand, the target along the fast one: rows are added up."""
+        if is_scatter(equation):
+            return True
+        target = equation.target.indices
+        if equation.kind != "sum" or not isinstance(target[-1], sp.Symbol):
+            return False
+        for term in equation.terms:
+            summed = {k for k, *_ in term.over}
+            for x in tensors_of(term.body):
+                stored = as_stored(x, self.declared, self.order)
+                if summed & set(stored) and stored[-1] == target[-1] and target[0] not in stored[:1]:
+                    return True
+        return False
+
+    def _stands_alone(self, equation: Equation) -> bool:
+        return self._contraction(equation) is not None or self._is_accumulated(equation)
+
+    def _joins(self, group: Sequence[Equation], equation: Equation) -> bool:
+        """Whether an equation can share the group's loops over rows: what it reads of the group is of its own row."""
+        if self._stands_alone(group[0]) or self._stands_alone(equation):
+            return False
+        rows = _rows([*group, equation])
+        if not rows:
+            return False
+        made = {n for e in group for n in (e.name, *(_winners(e)))}
+        reads = [x for t in equation.terms for x in t.operands() if x.base.name in made]
+        return all(x.indices[: len(rows)] == rows for x in reads)
+
+    def _kernel(self, group: list[Equation], elsewhere: set[str]) -> Kernel:
+        name = next(self.names[e.name] for e in reversed(group) if e.name in self.names)
+        if len(group) == 1 and is_flat(group[0], self.order):
+            return self._flat(group[0], name)
+        rows = _rows(group)
+        whole, stored = list(group), {n for e in group for n in (e.name, *_winners(e)) if n in elsewhere}
+        alone = self._stands_alone(group[0])
+        if alone or not rows:
+            stored |= {e.name for e in group}
         else:
-            groups.append([equation])
-    kernels = []
-    for number, group in enumerate(groups):
-        read_elsewhere = outputs | later | {n for g in groups[number + 1 :] for e in g for n in e.reads()}
-        kernels.append(_lowered_group(group, read_elsewhere, declared, order, names))
-    made = {name for k in kernels for name in k.writes}
-    known = {name: at for k in kernels for name, at in k.arguments.items()}
-    buffers = {name: known[name] for name in made if name not in outputs}
-    return Phase(kernels, dict(sorted(buffers.items())))
+            group, stored = _without_row_tensors(group, rows, stored)
+        made = {n for e in whole for n in (e.name, *_winners(e))}
+        read = [n for e in group for n in sorted(e.reads()) if n not in made]
+        arrays = {n: self.order[n] for n in read} | {n: self.order[n] for n in _in_order_made(group, stored)}
+        first = rows[0].name if rows else ""
+        split = self.order[group[0].name][0] if alone and self.order[group[0].name] else first
+        nest = Nest(arrays, self.declared, split)
+        nest.reserve(group)
+        found = self._contraction(group[0]) if len(group) == 1 else None
+        if found is not None:
+            body = contraction_body(found, nest)
+        elif alone:
+            body = accumulated(nest, group[0])
+        else:
+            body = row_body(nest, group, rows, stored)
+            body = nest.loops([(i, sp.Integer(0), size_of(i) - 1) for i in rows[1:]], body)
+            body = [Loop(first, "first", "last", body)] if rows else body
+        kernel = self._finished(nest, name, tuple(sorted(stored)), body)
+        return replace(kernel, contracts=found is not None, local=self._is_local(group, split))
+
+    def _is_local(self, group: Sequence[Equation], split: str) -> bool:
+        """Whether everything that has the split index is read and written at exactly that index."""
+        for e in group:
+            for x in (e.target, *(x for t in e.terms for x in t.operands())):
+                own = dict(zip(map(str, self.declared[x.base.name]), x.indices, strict=True))
+                if str(own.get(split, split)) != split:
+                    return False
+        return True
+
+    def _flat(self, equation: Equation, name: str) -> Kernel:
+        """All elements alike: one loop over them, whatever the rank."""
+        i = sp.Symbol("i", integer=True)
+        operands = {equation.target, *(x for t in equation.terms for x in tensors_of(t.body))}
+        read = sorted({x.base.name for x in operands} - {equation.name})
+        nest = Nest({n: ("i",) for n in (*read, equation.name)}, {n: (i,) for n in (*read, equation.name)}, "i")
+        moved = equation.map({x: x.base[i] for x in operands})
+        lines = nest.statements({f"{equation.name}[i]": sp.Add(*(t.body for t in moved.terms))})
+        kernel = self._finished(nest, name, (equation.name,), [Loop("i", "first", "last", lines, plain=True)])
+        at = {n: self.order[n] for n in kernel.arguments}
+        return replace(kernel, flat=True, arguments=at, split=self.order[equation.name][0])
+
+    def _finished(self, nest: Nest, name: str, writes: tuple[str, ...], body: list) -> Kernel:
+        return _kernel(nest, name, writes, body, {s.name for s in self.system.settings if s.is_integer})
 
 
-def _storage_indices(equation: Equation, declared: dict, order: dict) -> list[sp.Symbol]:
-    names = dict(zip(map(str, declared[equation.name]), equation.target.indices, strict=True))
-    return [names[i] for i in order[equation.name]]
+def _rows(group: Sequence[Equation]) -> tuple[sp.Symbol, ...]:
+    """The indices with which all targets begin."""
+    rows = []
+    for at in zip(*(e.target.indices for e in group), strict=False):
+        if len(set(at)) > 1 or not isinstance(at[0], sp.Symbol):
+            break
+        rows.append(at[0])
+    return tuple(rows)
 
 
-def _adds_rows(equation: Equation, declared: dict, order: dict) -> bool:
-    """Whether the sum runs over a slow index of its operand, the target along the fast one: rows are added up."""
-    target = equation.target.indices
-    if equation.kind != "sum" or not isinstance(target[-1], sp.Symbol):
-        return False
-    for term in equation.terms:
-        summed = {k for k, *_ in term.over}
-        for x in tensors_of(term.body):
-            if x.base.name not in order:  # the place of a maximum, which the row itself keeps
-                continue
-            names = dict(zip(map(str, declared[x.base.name]), x.indices, strict=True))
-            stored = [names[i] for i in order[x.base.name]]
-            if summed & set(x.indices) and stored and stored[-1] == target[-1] and target[0] not in stored[:1]:
-                return True
-    return False
+def _winners(equation: Equation) -> list[str]:
+    return [at.base.name for at in equation.winners().values()] if equation.kind == "max" else []
 
 
-def _joins(group: Sequence[Equation], equation: Equation, declared: dict, order: dict) -> bool:
-    """Whether an equation can share the group's loop over rows: the same first index, and what it reads is of its row."""
-    first = group[0].target.indices[0]
-    alone = any(
-        contraction(e, _storage_indices(e, declared, order)) or _adds_rows(e, declared, order) for e in group
-    )
-    if alone or not isinstance(first, sp.Symbol) or equation.target.indices[0] != first:
-        return False
-    made = {e.name for e in group} | {f"{e.name}_at" for e in group}
-    reads = [x for t in equation.terms for x in t.body.atoms(sp.Indexed) if x.base.name in made]
-    return all(x.indices[0] == first for x in reads)
+def _in_order_made(group: Sequence[Equation], stored: set[str]) -> list[str]:
+    return [n for e in group for n in (e.name, *_winners(e)) if n in stored]
 
 
-def _lowered_group(
-    group: list[Equation], read_elsewhere: set[str], declared: dict, order: dict, names: dict[str, str]
-) -> Kernel:
-    stored = {e.name for e in group if e.name in read_elsewhere}
-    name = next(names[e.name] for e in reversed(group) if e.name in names)
-    at = _storage_indices(group[-1], declared, order)
-    split = str(at[0]) if at else ""
-    arrays = {n: order[n] for e in group for n in sorted(e.reads() | {e.name}) if n in order}
-    nest = Nest({**arrays}, split)
-    nest.declared = {n: tuple(map(str, indices)) for n, indices in declared.items()}
-    found = contraction(group[-1], at) if len(group) == 1 else None
-    equations = list(group)
-    if found is not None:
-        body, _ = contraction_body(found, nest)
-    elif len(group) == 1 and _adds_rows(group[0], declared, order):
-        body = accumulated(nest, group[0])
-    elif is_flat(group) and len(group) == 1:
-        return _flat(group[0], name, nest)
-    else:
-        group = _without_row_tensors(group, stored)
-        bounded = [replace(e, terms=tuple(in_range(t, e.target.indices, declared) for t in e.terms)) for e in group]
-        body = row_body(nest, bounded, stored)
-        if split:
-            body = [Loop(split, "first", "last", body)]
-    kept = {n: at for n, at in arrays.items() if n in stored or any(n in e.reads() for e in group) and n not in nest.locals}
-    kept = {n: at for n, at in kept.items() if n not in {e.name for e in equations} or n in stored}
-    return _kernel(nest, name, equations, _signature(kept, stored), tuple(sorted(stored)), _hoisted(nest) + body,
-                   contracts=found is not None)  # fmt: skip
+def _without_row_tensors(
+    group: Sequence[Equation], rows: Sequence[sp.Symbol], stored: set[str]
+) -> tuple[list[Equation], set[str]]:
+    """(equations, what must be stored): what only its own row reads is put in where it is read, if that repeats no call.
 
-
-def _without_row_tensors(group: Sequence[Equation], stored: set[str]) -> list[Equation]:
-    """Elementwise equations that only their own row reads are put in where they are read."""
-    rows = len(group[0].target.indices[:1])
+    A value for a whole row stays in a local variable; any other is stored.
+    """
+    readers = {e.name: sum(e.name in other.reads() for other in group) for e in group}
     known: dict[str, Equation] = {}
-    kept = []
+    kept: list[Equation] = []
+    stored = set(stored)
     for equation in group:
         terms = []
         for t in equation.terms:
@@ -177,76 +238,89 @@ def _without_row_tensors(group: Sequence[Equation], stored: set[str]) -> list[Eq
                     source = known[x.base.name]
                     place = dict(zip(source.target.indices, x.indices, strict=True))
                     value = source.terms[0].body.xreplace(place)
-                    grouped = sp.UnevaluatedExpr(value) if value.is_Add else value  # z - max first: it is exact
-                    body = body.xreplace({x: grouped})
+                    body = body.xreplace({x: sp.UnevaluatedExpr(value) if value.is_Add else value})  # z - max first
             terms.append(replace(t, body=body))
         equation = replace(equation, terms=tuple(terms))
-        elementwise = equation.kind == "sum" and len(terms) == 1 and not terms[0].over and not terms[0].conditions
-        if elementwise and equation.name not in stored and len(equation.target.indices) > rows:
+        (term, *more) = equation.terms
+        calls = any(f.func.__name__ in FUNCTIONS for f in term.body.atoms(sp.Function, sp.exp))
+        elementwise = equation.kind == "sum" and not more and not term.over and not term.conditions
+        whole_row = equation.target.indices == tuple(rows)
+        if elementwise and not whole_row and equation.name not in stored and (readers[equation.name] < 2 or not calls):
             known[equation.name] = equation
-        else:
-            kept.append(equation)
-    return kept
+            continue
+        kept.append(equation)
+        if not whole_row:
+            stored |= {n for n in (equation.name, *_winners(equation)) if n in {m for e in group for m in e.reads()}}
+            stored.add(equation.name)
+    return kept, stored
 
 
-def _flat(equation: Equation, name: str, nest: Nest) -> Kernel:
-    """All elements alike: one loop over them, whatever the rank."""
-    i = sp.Symbol("i", integer=True)
-    arrays = {n: ("i",) for n in nest.arrays}
-    flat = Nest(arrays, "i")
-    flat.declared = {n: ("i",) for n in nest.arrays}
-    change = {x: x.base[i] for t in equation.terms for x in (*tensors_of(t.body), equation.target)}
-    moved = Equation(equation.target.base[i], tuple(Term(t.body.xreplace(change)) for t in equation.terms))
-    (place, whole) = f"{equation.name}[i]", sp.Add(*(t.body for t in moved.terms))
-    body = [Loop("i", "first", "last", list(flat.statements({place: whole})), plain=True)]
-    kernel = _kernel(flat, name, [equation], _signature(nest.arrays, {equation.name}), (equation.name,), _hoisted(flat) + body, flat=True)
-    kernel.split = nest.split
-    return kernel
+def lower_update(equations: Sequence[Equation], name: str, states: Sequence[str], parameter: str) -> Kernel:
+    """An update rule as one loop: all that is new is computed from what was, then stored in its place.
+
+    Raises DefinitionError for a rule that is not elementwise, or that leaves something without its new value.
+    """
+    index = equations[0].target.indices
+    changed = [parameter, *states]
+    made = {e.name for e in equations}
+    for e in equations:
+        places = {x.indices for t in e.terms for x in (e.target, *tensors_of(t.body))}
+        if places != {index} or len(index) != 1 or e.kind != "sum" or any(t.over or t.conditions for t in e.terms):
+            said = f"an update rule treats each element by itself, as w_new[i] = ...; {equation_text(e)} does not"
+            raise DefinitionError(f"{name.removesuffix('_update')}: {said}")
+    for missing in (t for t in changed if f"{t}_new" not in made):
+        raise DefinitionError(f"{name.removesuffix('_update')}: no equation defines {missing}_new{list(index)}")
+    read = {n for e in equations for n in e.reads()} - made
+    i = str(index[0])
+    arrays = {n: (i,) for n in [*changed, *sorted(read - set(changed))]}
+    nest = Nest(arrays, {n: index for n in [*arrays, *made]}, i)
+    nest.reserve(equations)
+    lines: list = []
+    for e in equations:
+        lines += nest.statements({e.name: sp.Add(*(t.body for t in e.terms))})
+        nest.locals.add(e.name)
+    lines += [Assign(f"{t}[{i}]", f"{t}_new") for t in changed]
+    kernel = _kernel(nest, name, tuple(changed), [Loop(i, "first", "last", lines, plain=True)])
+    return replace(kernel, flat=True, equations=list(map(equation_text, equations)))
+
+
+def _kernel(nest: Nest, name: str, writes: tuple[str, ...], body: list, integers: Set[str] = frozenset()) -> Kernel:
+    """The kernel around a body; ``integers`` are settings that count, and so stand in addresses."""
+    hoisted = _hoisted(nest)
+    scalars = nest.printer.scalars | nest.integers
+    whole_numbers = [Assign(s, f"int({s})") for s in sorted(scalars & integers)]
+    return Kernel(
+        name=name,
+        arguments=dict(nest.arrays),
+        writes=writes,
+        split=nest.split,
+        body=_sizes(nest) + whole_numbers + hoisted + body,
+        scalars=tuple(sorted(scalars)),
+        functions=tuple(sorted(nest.printer.used)),
+        typed=list(nest.arrays)[-1] if nest.printer.constants else "",
+    )
 
 
 def _hoisted(nest: Nest) -> list:
     """What no index changes, computed once in double precision."""
     lines: list = []
     for e, name in nest.constants.items():
-        plain = type(nest.printer)(nest.place, typed=False)
-        lines.append(Assign(name, f"T({plain.doprint(e)})"))
-        nest.printer.constants = True
+        plain = ValuePrinter(nest.place, nest.index, typed=False)
+        lines.append(Assign(name, nest.printer.number(plain.doprint(e))))
         nest.printer.scalars |= plain.scalars
-        nest.printer.sizes |= plain.sizes
         nest.printer.used |= plain.used
     return lines
 
 
-def _signature(arrays: dict[str, tuple[str, ...]], written: set[str]) -> dict[str, tuple[str, ...]]:
-    """What is read, then what is written."""
-    return {n: at for n, at in arrays.items() if n not in written} | {n: at for n, at in arrays.items() if n in written}
-
-
-def _kernel(nest, name, equations, arguments, writes, body, *, flat=False, contracts=False) -> Kernel:
-    return Kernel(
-        name=name,
-        equations=[equation_text(e) for e in equations],
-        arguments=dict(arguments),
-        writes=writes,
-        split=nest.split,
-        body=_sizes(nest, arguments) + body,
-        scalars=tuple(sorted(nest.printer.scalars)),
-        functions=tuple(sorted(nest.printer.used)),
-        flat=flat,
-        contracts=contracts,
-        typed=(list(arguments)[-1] if nest.printer.constants else ""),
-    )
-
-
-def _sizes(nest: Nest, arguments: dict[str, tuple[str, ...]]) -> list:
+def _sizes(nest: Nest) -> list:
     """The sizes that the kernel names, from the shapes of its arrays."""
     lines: list = []
-    for size in sorted(nest.index_sizes | nest.printer.sizes):
-        for array, at in reversed(arguments.items()):
-            position = next((p for p, i in enumerate(at) if i.rstrip("0123456789").capitalize() == size), None)
+    for size in sorted(nest.sizes, key=str):
+        for array, at in reversed(list(nest.arrays.items())):
+            position = next((p for p, i in enumerate(at) if size_of(sp.Symbol(i)) == size), None)
             if position is not None:
-                lines.append(Assign(size, f"{array}.shape[{position}]"))
+                lines.append(Assign(nest.size(size), f"{array}.shape[{position}]"))
                 break
         else:
-            raise NotImplementedError(f"no array of the kernel has the size {size}")
+            raise NotImplementedError(f"no array that the kernel reads or writes has the size {size}")
     return lines

@@ -6,11 +6,12 @@ import sympy as sp
 
 from derive.calculus.adjoint import loop_bounds
 from derive.calculus.equation import Equation, Term, holds, index_of, size_of, tensors_of
-from derive.lowering.expressions import IndexPrinter, ValuePrinter, with_locals
+from derive.lowering.expressions import FUNCTIONS, IndexPrinter, ValuePrinter, with_locals
 from derive.lowering.kernel import Assign, If, Loop
 
 FIRST, LAST = sp.symbols("first last", integer=True)
-RESERVED = {"T", "first", "last", "scratch", "range", "span", "int", "abs", "max", "min", "contract", "contract_bias"}
+CALLED = {*FUNCTIONS, "sqrt", "range", "span", "int", "abs", "max", "min", "contract", "contract_bias"}
+RESERVED = {"T", "first", "last", "scratch", *CALLED}  # what names mean in every kernel
 
 
 class Nest:
@@ -33,7 +34,10 @@ class Nest:
     def reserve(self, equations: Iterable[Equation]) -> None:
         """Keep the indices and settings of these equations from being taken for local variables."""
         for equation in equations:
-            for part in (equation.target, *(t.expression() for t in equation.terms)):
+            for part in (
+                equation.target,
+                *(e for t in equation.terms for e in (t.body, *t.conditions, *sum(t.over, ()))),
+            ):
                 self.names |= {s.name for s in part.atoms(sp.Symbol)}
 
     def fresh(self, name: str) -> str:
@@ -75,11 +79,8 @@ class Nest:
         change: dict[sp.Expr, sp.Symbol] = {}
 
         def visit(part: sp.Expr) -> None:
-            if isinstance(part, sp.Indexed | sp.Piecewise) and not part.args:
-                return
             symbols = part.atoms(sp.Symbol)
-            fixed = not part.has(sp.Indexed) and not any(s.name.startswith(".") for s in symbols)
-            if fixed and part.args and not all(s.is_integer for s in symbols):
+            if part.args and not part.has(sp.Indexed) and _worth_hoisting(part, symbols):
                 if part not in self.constants:
                     self.constants[part] = self.fresh(f"c{len(self.constants) + 1}")
                 change[part] = sp.Symbol(f".{self.constants[part]}", real=True)
@@ -107,15 +108,18 @@ class Nest:
         """``body`` where all conditions hold."""
         if not conditions:
             return body
-        return [If(" and ".join(self.printer.condition(_relation(c)) for c in conditions), body)]
+        return [If(" and ".join(self.printer.condition(holds(c), of_places=True) for c in conditions), body)]
 
     def zero(self) -> str:
         """Zero in the kernel's dtype."""
         return self.printer.number("0")
 
 
-def _relation(condition: sp.Basic) -> sp.Basic:
-    return holds(condition) if isinstance(condition, sp.Expr) else condition
+def _worth_hoisting(part: sp.Expr, symbols: set[sp.Symbol]) -> bool:
+    """Whether no index and no variable changes the part, and it is more than arithmetic on sizes, which reads best in place."""
+    if any(s.name.startswith(".") or (s.is_integer and s.name[:1].islower()) for s in symbols):
+        return False
+    return not all(s.is_integer for s in symbols) or (bool(symbols) and not part.is_rational_function(*symbols))
 
 
 def whole(i: sp.Symbol) -> tuple[sp.Symbol, sp.Expr, sp.Expr]:
@@ -157,7 +161,10 @@ def _bounds(x: sp.Indexed, own: Sequence[sp.Symbol]) -> list[sp.Expr]:
     found: list[sp.Expr] = []
     for component, i in zip(x.indices, own, strict=True):
         plain = isinstance(component, sp.Symbol) and size_of(component) == size_of(i)
-        if isinstance(i, sp.Symbol) and not plain:
+        if isinstance(component, sp.floor):
+            top, bottom = sp.fraction(sp.together(component.args[0]))
+            found += [sp.expand(top), sp.expand(bottom * size_of(i) - 1 - top)]
+        elif isinstance(i, sp.Symbol) and not plain:
             found += [sp.expand(component), sp.expand(size_of(i) - 1 - component)]
     return found
 
@@ -186,9 +193,7 @@ def _parts(condition: sp.Basic) -> list[sp.Basic]:
 
 def _of_places(condition: sp.Basic) -> bool:
     parts = condition.args if isinstance(condition, sp.And) else (condition,)
-    return all(
-        isinstance(c, sp.Rel) and c.lhs.is_integer and c.rhs.is_integer and not tensors_of(c) for c in parts
-    )
+    return all(isinstance(c, sp.Rel) and c.lhs.is_integer and c.rhs.is_integer and not tensors_of(c) for c in parts)
 
 
 def row_body(nest: Nest, equations: Sequence[Equation], rows: Sequence[sp.Symbol], stored: set[str]) -> list:
@@ -224,9 +229,10 @@ def _value(nest: Nest, equation: Equation, stored: set[str]) -> list:
 
 
 def _outside(term: Term) -> sp.Expr:
-    """The factors of a sum's body that are the same for all its addends."""
+    """The factors of a sum's body that are the same for all its addends; numbers below one stay, lest squares overflow."""
     summed = [k for k, *_ in term.over]
-    return sp.Mul(*(f for f in sp.Mul.make_args(term.body) if not f.has(*summed)))
+    shared = [f for f in sp.Mul.make_args(term.body) if not f.has(*summed)]
+    return sp.Mul(*(f for f in shared if not (f.is_number and abs(f) < 1)))
 
 
 def _sum(nest: Nest, term: Term, name: str) -> list:
@@ -240,12 +246,14 @@ def _maximum(nest: Nest, equation: Equation, stored: set[str]) -> list:
     winners = {k: at.base.name for k, at in equation.winners().items()}
     first = {k: low for k, low, _ in term.over}
     kept = [name for name in (equation.name, *winners.values()) if name in stored]
-    best = {name: nest.fresh(f"{name}_best" if name in stored else f".{name}").lstrip(".") for name in (equation.name, *winners.values())}
-    value = nest.value(term.body)
+    best = {name: nest.fresh(f"{name}_so_far") if name in kept else name for name in (equation.name, *winners.values())}
+    plain = isinstance(term.body, sp.Indexed)
+    value = nest.place(term.body) if plain else nest.fresh("value")
     take = [Assign(best[equation.name], value), *(Assign(best[at], k.name) for k, at in winners.items())]
-    lines: list = [Assign(best[equation.name], nest.value(term.body.xreplace(first)))]
+    lines: list = nest.statements({best[equation.name]: term.body.xreplace(first)})
     lines += [Assign(best[at], nest.index(first[k])) for k, at in winners.items()]
-    lines += nest.loops(term.over, [If(f"{value} > {best[equation.name]}", take)])
+    each = [] if plain else nest.statements({value: term.body})
+    lines += nest.loops(term.over, [*each, If(f"{value} > {best[equation.name]}", take)])
     nest.locals |= set(best) - stored
     return lines + [Assign(nest.place(tensor_at(name, equation)), best[name]) for name in kept]
 

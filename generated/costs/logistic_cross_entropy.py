@@ -29,14 +29,12 @@ def logistic_cross_entropy_cost(a, t, C, first, last):
         for j in range(J):
             e = log(a[n, j])
             p = log1p(-a[n, j])
-            total += (T(0) if T(1) - t[n, j] == T(0) else -p * (T(1) - t[n, j])) + (
-                T(0) if t[n, j] == T(0) else -e * t[n, j]
-            )
+            total += (T(0) if t[n, j] == T(1) else -p * (T(1) - t[n, j])) + (T(0) if t[n, j] == T(0) else -e * t[n, j])
         C[n] = total
 
 
 def logistic_cross_entropy_output_sensitivity(a, t, delta_a, first, last):
-    r"""delta_a[n, j] = (1 - t[n, j])*(-1/(N*(a[n, j] - 1))) + t[n, j]*(-1/(N*a[n, j]))
+    r"""delta_a[n, j] = (1 - t[n, j])*(1/(N*(1 - a[n, j]))) + t[n, j]*(-1/(N*a[n, j]))
 
     From C[n] = sum_j (-(1 - t[n, j])*log(1 - a[n, j]) - log(a[n, j])*t[n, j]).
     Shapes: a (N, J), t (N, J), delta_a (N, J); float32 or float64, C-contiguous.
@@ -47,7 +45,7 @@ def logistic_cross_entropy_output_sensitivity(a, t, delta_a, first, last):
     for n in range(first, last):
         for j in range(J):
             e = T(1) / T(N)
-            delta_a[n, j] = (T(0) if T(1) - t[n, j] == T(0) else -e * (T(1) - t[n, j]) / (a[n, j] - T(1))) + (
+            delta_a[n, j] = (T(0) if t[n, j] == T(1) else e * (T(1) - t[n, j]) / (T(1) - a[n, j])) + (
                 T(0) if t[n, j] == T(0) else -e * t[n, j] / a[n, j]
             )
 

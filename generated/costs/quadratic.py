@@ -25,8 +25,9 @@ def quadratic_cost(a, y, C, first, last):
     for n in range(first, last):
         total = T(0)
         for j in range(J):
-            total += (y[n, j] - a[n, j]) * (y[n, j] - a[n, j])
-        C[n] = T(0.5) * total
+            e = y[n, j] - a[n, j]
+            total += T(0.5) * e * e
+        C[n] = total
 
 
 def quadratic_output_sensitivity(a, y, delta_a, first, last):

@@ -25,7 +25,8 @@ def squared_error_cost(a, y, C, first, last):
     for n in range(first, last):
         total = T(0)
         for j in range(J):
-            total += (a[n, j] - y[n, j]) * (a[n, j] - y[n, j])
+            e = a[n, j] - y[n, j]
+            total += e * e
         C[n] = total
 
 

@@ -38,7 +38,7 @@ def logistic_with_logistic_cross_entropy_cost(z, t, a, C, first, last):
         for j in range(J):
             e = exp(-abs(z[n, j]))
             p = log1p(e)
-            total += (T(0) if T(1) - t[n, j] == T(0) else (T(1) - t[n, j]) * (p + max(z[n, j], T(0)))) + (
+            total += (T(0) if t[n, j] == T(1) else (T(1) - t[n, j]) * (p + max(z[n, j], T(0)))) + (
                 T(0) if t[n, j] == T(0) else (p + max(-z[n, j], T(0))) * t[n, j]
             )
         C[n] = total

@@ -22,8 +22,8 @@ from ..program import Kernel
 def softmax_forward(z, a, first, last):
     r"""z_max[n] = max_j z[n, j]
     z_relative[n, j] = z[n, j] - z_max[n]
-    s[n] = sum_j exp(z_relative[n, j])
-    a[n, j] = exp(z_relative[n, j])/s[n]
+    s_relative[n] = sum_j exp(z_relative[n, j])
+    a[n, j] = exp(z_relative[n, j])/s_relative[n]
 
     Stable form of a[n, j] = e[n, j]/s[n].
     Shapes: z (N, J), a (N, J); float32 or float64, C-contiguous.
@@ -37,11 +37,11 @@ def softmax_forward(z, a, first, last):
             if z[n, j] > z_max:
                 z_max = z[n, j]
                 z_max_at = j
-        s = T(0)
+        s_relative = T(0)
         for j in range(J):
-            s += exp(z[n, j] - z_max)
+            s_relative += exp(z[n, j] - z_max)
         for j in range(J):
-            a[n, j] = exp(z[n, j] - z_max) / s
+            a[n, j] = exp(z[n, j] - z_max) / s_relative
 
 
 def softmax_input_sensitivity(a, delta_a, delta_z, first, last):

@@ -24,8 +24,8 @@ def softmax_with_softmax_cross_entropy_cost(z, t, a, C, first, last):
     r"""z_max[n] = max_j z[n, j]
     z_relative[n, j] = z[n, j] - z_max[n]
     s_rest[n] = sum_j {0 if j = z_max_at[n]; exp(z_relative[n, j]) otherwise}
-    s[n] = 1 + s_rest[n]
-    a[n, j] = exp(z_relative[n, j])/s[n]
+    s_relative[n] = 1 + s_rest[n]
+    a[n, j] = exp(z_relative[n, j])/s_relative[n]
     C[n] = sum_j t[n, j]*(log1p(s_rest[n]) - z_relative[n, j])
 
     Stable form of a[n, j] = e[n, j]/s[n]; C[n] = sum_j (-log(a[n, j])*t[n, j]).
@@ -44,9 +44,9 @@ def softmax_with_softmax_cross_entropy_cost(z, t, a, C, first, last):
         for j in range(J):
             p = exp(z[n, j] - z_max)
             s_rest += T(0) if j == z_max_at else p
-        s = s_rest + T(1)
+        s_relative = s_rest + T(1)
         for j in range(J):
-            a[n, j] = exp(z[n, j] - z_max) / s
+            a[n, j] = exp(z[n, j] - z_max) / s_relative
         total = T(0)
         for j in range(J):
             p = log1p(s_rest)

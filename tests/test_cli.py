@@ -1,0 +1,147 @@
+"""The commands: exit code 0, 1 or 2, one line for bad input, nothing but JSON where JSON was asked for."""
+
+import json
+import os
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pytest
+
+from derive.cli import main, parser
+
+COMMANDS = ("audit", "show", "generate", "demo")
+RIGHT = "Words.\n\n$$z^l_j = \\sum_k w^l_{jk} a^{l-1}_k + b^l_j \\tag{Z}$$\n"
+WRONG = RIGHT.replace("+ b^l_j", "- b^l_j")
+
+
+def run(capsys, *arguments: str) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of a command; anything but an exit code is a failure."""
+    try:
+        code = main(arguments)
+    except SystemExit as left:
+        code = left.code
+    return code, *capsys.readouterr()
+
+
+def test_every_command_has_help_with_an_example(capsys):
+    code, out, _ = run(capsys, "--help")
+    assert code == 0 and all(name in out for name in COMMANDS)
+    for name in COMMANDS:
+        code, out, err = run(capsys, name, "--help")
+        assert (code, err) == (0, "")
+        example = out.split("example:")[1].split()
+        assert example[:2] == ["derive", name]
+        parser().parse_args(example[1:])  # a command line that stands
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [], ["show"], ["shoe"], ["audit", "--format", "pdf"], ["show", "dense", "relu"], ["generate", "--chek"],
+        ["demo", "--seed", "x"], ["audit", "--output"], ["--version-of-nothing"],
+    ],
+)  # fmt: skip
+def test_bad_usage_is_one_line_and_exit_code_2(capsys, arguments):
+    code, out, err = run(capsys, *arguments)
+    assert code == 2 and out == "" and err.count("\n") == 1 and err.startswith("derive") and "--help" in err
+
+
+def bad(tmp_path, capsys, message: str, *arguments: str) -> None:
+    code, out, err = run(capsys, *arguments)
+    assert code == 2 and out == "" and err.count("\n") == 1, (code, out, err)
+    assert err.startswith(f"derive {arguments[0]}: ") and message in err, err
+
+
+def test_bad_input_is_one_line_and_exit_code_2(tmp_path, capsys):
+    right, empty, binary = tmp_path / "right.md", tmp_path / "empty.md", tmp_path / "binary.md"
+    right.write_text(RIGHT)
+    empty.write_text("")
+    binary.write_bytes(bytes(range(256)))
+    nowhere = right / "report.html"
+    cases = [
+        ("missing.md", "audit", str(tmp_path / "missing.md")),
+        (str(tmp_path), "audit", str(tmp_path)),
+        ("empty.md", "audit", str(empty)),
+        ("binary.md", "audit", str(binary)),
+        ("right.md", "audit", str(right), "--output", str(nowhere)),
+        (str(tmp_path), "audit", str(right), "--output", str(tmp_path)),
+        ("no definition named 'sigmoid'; there are adam, ", "show", "sigmoid"),
+        ("no definition named ''", "show", ""),
+        ("no definition named 'mse'", "show", "softmax+mse"),
+        ("no definition named ''", "show", "softmax+"),
+        ("", "show", "quadratic+softmax"),
+        ("", "show", "dense+adam"),
+        (str(right), "generate", "--output", str(right)),
+        (str(right), "demo", "--output", str(right)),
+    ]
+    for message, *arguments in cases:
+        bad(tmp_path, capsys, message, *arguments)
+
+
+def test_an_audit_says_no_by_exit_code_1(tmp_path, capsys):
+    right, wrong = tmp_path / "right.md", tmp_path / "wrong.md"
+    right.write_text(RIGHT)
+    wrong.write_text(WRONG)
+    assert run(capsys, "audit", str(right))[0] == 0
+    assert run(capsys, "audit", str(wrong))[0] == 1
+    assert run(capsys, "audit", str(right), str(wrong))[0] == 1
+
+
+def test_json_is_all_there_is_on_standard_output(tmp_path, capsys):
+    (tmp_path / "wrong.md").write_text(WRONG)
+    code, out, err = run(capsys, "audit", str(tmp_path / "wrong.md"), "--format", "json")
+    (verdict,) = json.loads(out)
+    assert (code, err) == (1, "") and out.startswith("[") and out.endswith("]\n")
+    keys = ["id", "line", "latex", "system", "verdict", "scope", "reading", "counterexample", "correction"]
+    assert set(keys) <= set(verdict)
+    assert (verdict["id"], verdict["verdict"], verdict["system"]) == ("Z", "refuted", "dense")
+    report = tmp_path / "report.json"
+    code, out, err = run(capsys, "audit", str(tmp_path / "wrong.md"), "--format", "json", "--output", str(report))
+    assert code == 1 and json.loads(report.read_text()) == [verdict]
+
+
+@pytest.mark.parametrize("form", ["text", "latex", "html"])
+@pytest.mark.parametrize(
+    "name", ["dense", "softmax", "adam", "weight_decay", "objective", "logistic+logistic_cross_entropy"]
+)
+def test_every_kind_of_definition_is_shown_in_every_format(capsys, name, form):
+    code, out, err = run(capsys, "show", name, "--format", form)
+    assert (code, err) == (0, "") and out.endswith("\n")
+    if form == "html":
+        HTMLParser().feed(out)
+        assert out.startswith("<!doctype html>") and "<math" in out
+    if form == "latex":
+        assert out.count("\\begin{align*}") == out.count("\\end{align*}") > 0
+
+
+def test_show_prints_the_derivation_to_its_end(capsys):
+    _, out, _ = run(capsys, "show", "dense")
+    for line in (
+        "z[n, j] = b[j] + sum_k a[n, k]*w[j, k]",
+        "delta_a[n, k] = sum_j delta_z[n, j]*w[j, k]",
+        "nabla_w[j, k] = sum_n a[n, k]*delta_z[n, j]",
+        "nabla_b[j] = sum_n delta_z[n, j]",
+    ):
+        assert line in out
+    _, out, _ = run(capsys, "show", "softmax+softmax_cross_entropy")
+    assert "delta_z[n, j] = (a[n, j] - t[n, j])/N" in out
+
+
+def command(*arguments: str, **options) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "derive", *arguments], capture_output=True, text=True, **options)
+
+
+def test_python_m_derive_is_the_same_command():
+    run = command("show", "linear")
+    assert run.returncode == 0 and "a[n, j] = z[n, j]" in run.stdout and run.stderr == ""
+    run = command("show", "nothing")
+    assert run.returncode == 2 and run.stdout == "" and run.stderr.count("\n") == 1
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as closed:
+        run = subprocess.run([sys.executable, "-m", "derive", "show", "softmax"], stdout=closed, stderr=subprocess.PIPE)
+    assert run.stderr == b"" and run.returncode == 0

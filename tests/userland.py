@@ -5,7 +5,23 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from derive.notation import (
-    Abs, Max, MaxOver, Min, Sum, System, cases, exp, indices, log, otherwise, scalars, size_of, sqrt, system, tanh, tensors,
+    Abs,
+    Max,
+    MaxOver,
+    Min,
+    Sum,
+    System,
+    cases,
+    exp,
+    indices,
+    log,
+    otherwise,
+    scalars,
+    size_of,
+    sqrt,
+    system,
+    tanh,
+    tensors,
 )  # fmt: skip
 
 n, m, i, j, k, q, r, c, d, h, o, p, u, v = indices("n m i j k q r c d h o p u v")

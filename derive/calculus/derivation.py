@@ -1,6 +1,5 @@
 """From a definition to what is generated: stable forward equations, and backward equations in closed form."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import sympy as sp

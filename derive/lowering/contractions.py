@@ -1,10 +1,8 @@
 """Contractions as calls of the engine: offsets and strides of both operands and of the target."""
 
-from collections.abc import Sequence
-
 import sympy as sp
 
-from derive.calculus.equation import Equation, Term, size_of
+from derive.calculus.equation import Term, size_of
 from derive.lowering.kernel import Assign, Contract
 from derive.lowering.kinds import Contraction, as_stored
 from derive.lowering.nests import FIRST, LAST, Nest, whole

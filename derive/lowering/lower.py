@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import sympy as sp
 
 from derive.calculus.derivation import Derivation
-from derive.calculus.equation import Equation, Term, size_of, tensors_of
+from derive.calculus.equation import Equation, size_of, tensors_of
 from derive.calculus.system import DefinitionError, System
 from derive.calculus.text import equation_text
 from derive.lowering.contractions import contraction_body
@@ -189,7 +189,7 @@ class _Room:
         i = sp.Symbol("i", integer=True)
         operands = {equation.target, *(x for t in equation.terms for x in tensors_of(t.body))}
         read = sorted({x.base.name for x in operands} - {equation.name})
-        nest = Nest({n: ("i",) for n in (*read, equation.name)}, {n: (i,) for n in (*read, equation.name)}, "i")
+        nest = Nest(dict.fromkeys((*read, equation.name), ("i",)), dict.fromkeys((*read, equation.name), (i,)), "i")
         moved = equation.map({x: x.base[i] for x in operands})
         lines = nest.statements({f"{equation.name}[i]": sp.Add(*(t.body for t in moved.terms))})
         kernel = self._finished(nest, name, (equation.name,), [Loop("i", "first", "last", lines, plain=True)])
@@ -272,8 +272,8 @@ def lower_update(equations: Sequence[Equation], name: str, states: Sequence[str]
         raise DefinitionError(f"{name.removesuffix('_update')}: no equation defines {missing}_new{list(index)}")
     read = {n for e in equations for n in e.reads()} - made
     i = str(index[0])
-    arrays = {n: (i,) for n in [*changed, *sorted(read - set(changed))]}
-    nest = Nest(arrays, {n: index for n in [*arrays, *made]}, i)
+    arrays = dict.fromkeys([*changed, *sorted(read - set(changed))], (i,))
+    nest = Nest(arrays, dict.fromkeys([*arrays, *made], index), i)
     nest.reserve(equations)
     lines: list = []
     for e in equations:

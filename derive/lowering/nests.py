@@ -201,8 +201,12 @@ def row_body(nest: Nest, equations: Sequence[Equation], rows: Sequence[sp.Symbol
     lines: list = []
     for equation in equations:
         inner = [i for i in equation.target.indices[len(rows) :] if isinstance(i, sp.Symbol)]
-        make = _maximum if equation.kind == "max" else _value
-        lines += nest.loops(list(map(whole, inner)), make(nest, equation, stored))
+        if equation.kind == "max":
+            wanted = stored.union(*(e.reads() for e in equations))
+            row = _maximum(nest, equation, stored, wanted)
+        else:
+            row = _value(nest, equation, stored)
+        lines += nest.loops(list(map(whole, inner)), row)
     return lines
 
 
@@ -240,10 +244,10 @@ def _sum(nest: Nest, term: Term, name: str) -> list:
     return [Assign(name, nest.zero()), *nest.loops(term.over, nest.conditional(term.conditions, added))]
 
 
-def _maximum(nest: Nest, equation: Equation, stored: set[str]) -> list:
-    """The largest value and where it first stands."""
+def _maximum(nest: Nest, equation: Equation, stored: set[str], wanted: set[str]) -> list:
+    """The largest value and, where that is wanted, the place it first stands at."""
     (term,) = equation.terms
-    winners = {k: at.base.name for k, at in equation.winners().items()}
+    winners = {k: at.base.name for k, at in equation.winners().items() if at.base.name in wanted}
     first = {k: low for k, low, _ in term.over}
     kept = [name for name in (equation.name, *winners.values()) if name in stored]
     best = {name: nest.fresh(f"{name}_so_far") if name in kept else name for name in (equation.name, *winners.values())}

@@ -32,11 +32,9 @@ def softmax_forward(z, a, first, last):
     J = a.shape[1]
     for n in range(first, last):
         z_max = z[n, 0]
-        z_max_at = 0
         for j in range(J):
             if z[n, j] > z_max:
                 z_max = z[n, j]
-                z_max_at = j
         s_relative = T(0)
         for j in range(J):
             s_relative += exp(z[n, j] - z_max)

@@ -11,7 +11,7 @@ from .program import Kernel
 
 def tensor(text: str) -> tuple[str, tuple[str, ...]]:
     """The name and the indices of ``name[index, ...]``."""
-    name, inside = re.fullmatch(r"(\w+)\[(.*)\]", text).groups()
+    name, _, inside = text.partition("[")
     return name, tuple(re.findall(r"\w+", inside))
 
 

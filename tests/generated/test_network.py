@@ -73,7 +73,10 @@ BAD_FITS = {
     "labels of several kinds": ({"y": [None] * 203}, r"labels \(integers or strings\) or numbers"),
     "targets of another width": ({"y": np.ones((203, 4)) / 4}, r"shape \(203, 3\).*\(203, 4\)"),
     "targets with nan": ({"y": np.full((203, 3), np.nan)}, r"y has the value nan at \[0, 0\]"),
-    "targets that do not add up": ({"y": SHARES}, r"must add up to 1 for softmax_cross_entropy.*sample 0 add up to 0.75"),
+    "targets that do not add up": (
+        {"y": SHARES},
+        r"must add up to 1 for softmax_cross_entropy.*sample 0 add up to 0.75",
+    ),
     "ragged targets": ({"y": [[1.0]] + [[1.0, 2.0]] * 202}, r"y must be labels \(N,\) or numbers \(N, 3\)"),
     "no batch": ({"batch_size": 0}, r"batch_size must be an integer, 1 or more, not 0"),
     "half a batch": ({"batch_size": 2.5}, r"batch_size must be an integer, 1 or more, not 2.5"),
@@ -193,7 +196,9 @@ def test_labels_may_be_strings_bools_or_integers():
     np.testing.assert_array_equal(by_name.predict(X), by_name.classes_[by_number.predict(X)])
     assert by_name.score(X, list(strings)) == by_number.score(X, Y.astype(np.uint8))
     assert bits(classifier().fit(X, strings.astype(object), epochs=5)) == bits(by_number)
-    with pytest.raises(ValueError, match="label 'oak' of sample 0 is out of range: the labels are 'ash', 'birch', 'cedar'"):
+    with pytest.raises(
+        ValueError, match="label 'oak' of sample 0 is out of range: the labels are 'ash', 'birch', 'cedar'"
+    ):
         by_name.score(X, ["oak"] * 203)
     with pytest.raises(ValueError, match="label 1 of sample 0 is out of range"):
         by_name.partial_fit(X, np.ones(203, int))
@@ -272,7 +277,13 @@ def test_samples_of_several_axes_are_rows_to_a_dense_layer():
 def test_data_of_any_layout_and_type_gives_the_same():
     network, whole = fitted(), np.round(X * 4)
     expected = network.outputs(whole)
-    for same in (whole.astype(int), whole.tolist(), np.asfortranarray(whole), whole.astype(np.float32), whole.astype(object)):
+    for same in (
+        whole.astype(int),
+        whole.tolist(),
+        np.asfortranarray(whole),
+        whole.astype(np.float32),
+        whole.astype(object),
+    ):
         np.testing.assert_array_equal(network.outputs(same), expected)
     np.testing.assert_array_equal(network.outputs(np.repeat(whole, 2, axis=0)[::2]), expected)
     np.testing.assert_array_equal(network.outputs(np.tile(whole, (3, 1)))[203:406], expected)

@@ -128,7 +128,7 @@ def test_a_changed_definition_changes_kernels_docstrings_and_verdicts(tmp_path):
     for equation in (
         "z[n, j] = b[j] + sum_k a[n, k]*w[j, k]**2",
         "delta_a[n, k] = sum_j delta_z[n, j]*w[j, k]**2",
-        "nabla_w[j, k] = 2*sum_n a[n, k]*delta_z[n, j]*w[j, k]",
+        "nabla_w[j, k] = sum_n 2*a[n, k]*delta_z[n, j]*w[j, k]",
     ):
         left = equation.split("=")[0]
         assert equation in kernels, [line for line in kernels.splitlines() if left in line]

@@ -69,7 +69,7 @@ def wheel(tmp_path_factory) -> Path:
     """Our wheel, built from a copy of what a checkout holds."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
-    ignored = shutil.ignore_patterns("__pycache__", ".*", "demo*", "dist", "build")
+    ignored = shutil.ignore_patterns("__pycache__", ".*", "derive-demo", "dist", "build")
     shutil.copytree(ROOT, source, ignore=ignored)
     done = run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", folder, source, cwd=folder)
     if done.returncode and "hatchling" in done.stderr and not os.environ.get("BACKDERIVE_CI"):

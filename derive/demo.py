@@ -6,7 +6,7 @@ from typing import Any
 
 from derive.audit.audit import audit, our_documents
 from derive.audit.report import run
-from derive.generate import generate, own_systems
+from derive.generate import generate, systems_with_kernels
 from derive.show import derivation_named
 
 LAYERS: list[str | tuple] = [("dense", 256), "relu", ("dense", 10), "softmax"]
@@ -46,7 +46,7 @@ def demo(output: Path, seed: int = 0) -> int:
 
     print("2. Generate: every kernel anew from the forward definitions")
     began = time.perf_counter()
-    systems = own_systems()
+    systems = systems_with_kernels()
     stale, _ = generate(check=True)
     if stale:
         generate()

@@ -41,6 +41,9 @@ ROOT = Path(__file__).resolve().parent.parent
 TAKEN = {"first", "last", "scratch", "span", "range", "i", "T", "abs", "max", "min", "contract", "contract_bias"}
 MARK = "Written by ``derive generate``"  # in what is written from definitions, and so may be written over
 RUNTIME = ("__init__", "data", "definition", "engine", "native", "network", "plan", "program", "progress")
+# Defined and derived, but without kernels as yet: Network connects rows of units [n, j], one input and one output a layer,
+# the same in training and in use. These have planes of units, statistics of the batch, or many inputs and outputs.
+WITHOUT_KERNELS = ("convolution", "max_pooling", "average_pooling", "batch_norm", "yolo", "yolo_cost")
 FOLDERS = {"Layer": "layers", "Pair": "layers", "Cost": "costs", "Rule": "rules"}
 
 
@@ -63,6 +66,11 @@ def own_systems() -> dict[str, System]:
         namespace = vars(importlib.import_module(f"derive.forward.{module.name}"))
         found |= {s.name: s for s in systems_in(namespace)}
     return found
+
+
+def systems_with_kernels() -> dict[str, System]:
+    """Those of our definitions that have kernels, by name."""
+    return {name: s for name, s in own_systems().items() if name not in WITHOUT_KERNELS}
 
 
 def systems_of_file(path: Path) -> dict[str, System]:
@@ -110,6 +118,8 @@ def check_definition(s: System) -> None:
     for setting, value in s.settings.items():
         if value is not None and not isinstance(value, int | float | sp.Number):
             refuse(f"the default of {setting} must be a number, not {value!r}")
+    if s.constants:
+        refuse(f"{s.constants[0]} is a constant, which no kernel takes as yet; make it an input")
     sizes = {size_of(i) for x in declared.values() for i in x.indices if i.is_Symbol}
     for equation in s.equations:
         for x in {equation.target, *(x for t in equation.terms for x in t.body.atoms(sp.Indexed))}:
@@ -117,6 +127,8 @@ def check_definition(s: System) -> None:
             if len(x.indices) != rank:
                 refuse(f"{x} has {len(x.indices)} indices, {declared[x.base.name]} has {rank}")
         for term in equation.terms:
+            if equation.kind == "max" and term.conditions:
+                refuse(f"{equation.target} is a maximum with `where`, which there is no kernel for as yet")
             bound = {k for k, *_ in term.over} | sizes | {size_of(k) for k, *_ in term.over} | set(s.settings)
             loose = {f for f in term.body.free_symbols if f.is_Symbol and not f.is_integer} - bound
             loose -= {tensor(name).label for name in declared}
@@ -461,7 +473,7 @@ def generate(files: Sequence[Path] = (), output: Path | None = None, *, check: b
     Returns what was written (with ``check``: what is stale, and the diff; then nothing is written). Raises
     DefinitionError for definitions that cannot stand, and for a user's files without an output folder.
     """
-    ours = own_systems()
+    ours = systems_with_kernels()
     if files:
         if output is None:
             raise DefinitionError("definitions of your own need a folder to go to: add --output DIR")

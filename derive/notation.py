@@ -26,6 +26,7 @@ __all__ = [
     "Sum",
     "System",
     "cases",
+    "counts",
     "exp",
     "indices",
     "log",
@@ -58,14 +59,21 @@ def scalars(names: str) -> Any:
     return sp.symbols(names, real=True)
 
 
+def counts(names: str, *, least: int = 0) -> Any:
+    """Integer settings (a stride, a padding) from a string of names, none below ``least``, which is 0 or 1."""
+    return sp.symbols(names, integer=True, **{"positive" if least else "nonnegative": True})
+
+
 def Sum(body: Any, *over: Any) -> sp.Expr:
     """The sum of ``body`` over indices, each given as ``k`` (to its own size) or ``(k, size)``."""
     return sp.Sum(body, *_limits(over))
 
 
-def MaxOver(body: Any, *over: Any) -> sp.Expr:
-    """The maximum of ``body`` over indices, given as in :func:`Sum`."""
-    return Maximum(body, *_limits(over))
+def MaxOver(body: Any, *over: Any, where: Iterable[Any] = ()) -> sp.Expr:
+    """The maximum of ``body`` over indices, given as in :func:`Sum`, and there only where all relations ``where`` hold."""
+    condition = sp.And(*where)
+    chosen = body if condition == True else cases((body, condition), (-sp.oo, otherwise))  # noqa: E712
+    return Maximum(chosen, *_limits(over))
 
 
 def _limits(over: Iterable[Any]) -> list[tuple[sp.Symbol, int, sp.Expr]]:
@@ -85,6 +93,7 @@ def system(
     parameters: Iterable[sp.Indexed] = (),
     outputs: Iterable[sp.Indexed] = (),
     targets: Iterable[sp.Indexed] = (),
+    constants: Iterable[sp.Indexed] = (),
     gradient: Iterable[sp.Indexed] = (),
     states: Iterable[sp.Indexed] = (),
     settings: dict[sp.Symbol, Any] | None = None,
@@ -104,6 +113,7 @@ def system(
         parameters=_components("parameters", parameters, source),
         outputs=_components("outputs", outputs, source),
         targets=_components("targets", targets, source),
+        constants=_components("constants", constants, source),
         gradient=_components("gradient", gradient, source),
         states=_components("states", states, source),
         settings=dict(settings or {}),

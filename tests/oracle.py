@@ -68,11 +68,8 @@ class _Evaluator:
                 choices = [(self.value(term.body, inside), inside) for inside in self.places(term, here)]
                 best = max(choices, key=lambda c: plain(c[0]))  # the first of equals
                 found[place] = best[0]
-                self.values.setdefault(f"{equation.name}_at", {})
-                for p, (k, *_) in enumerate(term.over):
-                    self.values[f"{equation.name}_at"][(*place, p)] = best[1][k]
-                if len(term.over) == 1:
-                    self.values[f"{equation.name}_at"][place] = best[1][term.over[0][0]]
+                for k, at in equation.winners().items():
+                    self.values.setdefault(at.base.name, {})[place] = best[1][k]
             else:
                 total = self.arithmetic.number(0)
                 for term in equation.terms:

@@ -1,17 +1,23 @@
 """A verdict for every formula of a document."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import cache
 from importlib.resources import as_file, files
+from itertools import groupby
+from multiprocessing import get_context
 from pathlib import Path
 
 import sympy as sp
 
+from derive.audit import formula as f
+from derive.audit.agreement import agreement, worlds
 from derive.audit.document import DocumentError, Formula, formulas_in, read_document
 from derive.audit.evaluation import Counterexample
-from derive.audit.formula import Ellipsis, Range, Relation
-from derive.audit.judge import A_COUNTEREXAMPLE, ALL_SIZES, Context, Outcome, chain, judge
+from derive.audit.excerpt import Claim, judge_excerpt
+from derive.audit.formula import Clause, Ellipsis, Range, Relation
+from derive.audit.judge import A_COUNTEREXAMPLE, ALL_SIZES, Context, Outcome, chain, corrected_by, judge
 from derive.audit.network import last, layer
 from derive.audit.reader import Unreadable, read
 from derive.audit.scripts import layer_expression
@@ -21,14 +27,18 @@ from derive.audit.verdict import WORST_FIRST, Verdict
 __all__ = ["DocumentError", "Verdict", "audit", "audit_text", "citations", "our_documents", "verdicts_by_tag"]
 
 LOWEST = {"a": 1, "delta_a": 1}  # the first layer that has such a quantity; all others begin at layer 2
+Part = tuple[Relation | Range | str | None, Outcome]  # what of a formula is judged: a piece of C is its text
+Found = tuple[Formula, Relation | Range | str | None, Outcome]
+Pair = tuple[Verdict, Outcome]
 
 
-def audit(path: str | Path) -> list[Verdict]:
+def audit(path: str | Path, jobs: int = 1) -> list[Verdict]:
     """A verdict for every formula of the document, in order; of a formula of several relations, one for each as well.
 
-    Raises DocumentError for a document that cannot be read, is empty, has no formula, or leaves a `$$` open.
+    `jobs` is the number of processes. Raises DocumentError for a document that cannot be read, is empty, has no formula,
+    or leaves a `$$` open.
     """
-    return [verdict for verdict, _ in judged(read_document(path))]
+    return [verdict for verdict, _ in judged(read_document(path), jobs)]
 
 
 def audit_text(text: str, name: str = "document") -> list[Verdict]:
@@ -36,39 +46,146 @@ def audit_text(text: str, name: str = "document") -> list[Verdict]:
     return [verdict for verdict, _ in judged(formulas_in(text, name))]
 
 
-def judged(formulas: Iterable[Formula]) -> list[tuple[Verdict, Outcome]]:
-    """Verdicts with the outcomes behind them. What a document defines, it means from there on: its cost."""
+def judged(formulas: Sequence[Formula], jobs: int = 1) -> list[Pair]:
+    """Verdicts with the outcomes behind them, in the document's order."""
+    batches = in_batches(formulas)
+    if jobs > 1 and len(batches) > 1:
+        with ProcessPoolExecutor(min(jobs, len(batches)), mp_context=get_context("spawn")) as pool:
+            parts = list(pool.map(judged_together, sorted(batches, key=weight, reverse=True)))
+    else:
+        parts = [judged_together(batch) for batch in batches]
+    by_formula = {found[0][0]: pairs for part in parts for found, pairs in part}
+    return [pair for formula in formulas for pair in by_formula[formula]]
+
+
+def weight(batch: list[Formula]) -> int:
+    return sum(len(formula.source) for formula in batch)
+
+
+def in_batches(formulas: Sequence[Formula]) -> list[list[Formula]]:
+    """Formulas that say something of one another: those of one section; all of networks, for what a cost is they share."""
+    batches: dict[object, list[Formula]] = {}
+    for formula in formulas:
+        section = formula.section
+        batches.setdefault(section.number if section.system not in (None, "dense") else "dense", []).append(formula)
+    return list(batches.values())
+
+
+def judged_together(batch: Sequence[Formula]) -> list[tuple[list[Found], list[Pair]]]:
+    """Section by section, each formula with its parts and verdicts. What a document defines, it means from there on."""
+    results = []
     context = Context()
-    found: list[tuple[Formula, Relation | Range | None, Outcome]] = []
+    for _, group in groupby(batch, key=lambda formula: formula.section.number):
+        found, context = in_section(list(group), context)
+        found = [
+            (formula, part, range_outcome(part, formula, found) if isinstance(part, Range) else outcome)
+            for formula, part, outcome in found
+        ]
+        for formula in dict.fromkeys(formula for formula, *_ in found):
+            own = [each for each in found if each[0] is formula]
+            pairs = with_whole(formula, [(part, outcome) for _, part, outcome in own])
+            plain = [(verdict, replace(outcome, places=frozenset())) for verdict, outcome in pairs]
+            results.append(([(formula, None, own[0][2])], plain))
+    return [([(f_, None, replace(o, places=frozenset())) for f_, _, o in found], pairs) for found, pairs in results]
+
+
+Statements = list[tuple[Formula, "tuple[Clause | Range, ...] | Outcome"]]
+
+
+def in_section(formulas: list[Formula], context: Context) -> tuple[list[Found], Context]:
+    """What a section's formulas are worth under the readings that it agrees on."""
+    statements: Statements = []
     for formula in formulas:
         try:
-            statements = read(formula.source)
+            statements.append((formula, read(formula.source) if formula.kind == "formula" else Outcome("")))
         except Unreadable as error:
-            found.append((formula, None, Outcome("unread", reason=error.reason, at=error.at)))
+            statements.append((formula, Outcome("unread", reason=error.reason, at=error.at)))
+    relations = [r for _, found in statements if isinstance(found, tuple) for c in found if isinstance(c, Clause) for r in c.relations]
+    best: tuple[int, list[Found], Context] | None = None
+    for world in worlds(formulas[0].section.system, relations):
+        inside = replace(context, world=world)
+
+        def outcomes(agreed: tuple[tuple[str, str], ...], refute: bool, inside: Context = inside) -> list[Outcome]:
+            return [o for *_, o in statement_outcomes(statements, replace(inside, agreed=agreed, refute=refute))[0]]
+
+        agreed = agreement(outcomes)
+        found, after = statement_outcomes(statements, replace(inside, agreed=agreed))
+        holding = sum(o.holds for *_, o in found)
+        if best is None or holding > best[0]:
+            best = holding, found, replace(after, world=context.world, agreed=())
+    assert best is not None
+    return best[1], best[2]
+
+
+def statement_outcomes(statements: Statements, context: Context) -> tuple[list[Found], Context]:
+    """Each statement of a section judged in turn; what a document defines, it means from there on: its cost, a case."""
+    found: list[Found] = []
+    for formula, clauses in statements:
+        if isinstance(clauses, Outcome):
+            if formula.kind == "code":
+                found += [(formula, claim.source, of_claim(claim)) for claim in judge_excerpt(formula.source)]
+            else:
+                found.append((formula, None, clauses))
             continue
-        given = context
-        for statement in statements:
+        given, head, broken = context, None, False
+        for statement in clauses:
             if isinstance(statement, Range):
                 found.append((formula, statement, Outcome("unread")))
                 continue
             for relation in statement.relations:
+                if head is None or relation.left is not head[1]:
+                    head, broken = (relation.left, relation.right, relation.written[0]), False
+                case = target_of(relation, context)
+                if case is not None:
+                    given = replace(given, world=replace(given.world, target=case))
+                    found.append((formula, relation, a_case(given)))
+                    continue
                 outcome = judge(relation, replace(given, premise=statement.follows and given is not context))
+                whole = replace(relation, left=head[0], written=(head[2], relation.written[1]))
+                if outcome.verdict == "refuted" and context.refute:
+                    outcome = seen_whole(outcome, whole, given, broken)
+                broken = broken or outcome.verdict == "refuted"
+                head = head[0], relation.right, head[2]
                 found.append((formula, relation, outcome))
                 if outcome.cost and outcome.verdict == "proved":
-                    given = Context(outcome.cost, f" of line {formula.line}")
+                    given = replace(given, cost=outcome.cost, where=f" of line {formula.line}")
         context = given
-    found = [
-        (formula, part, range_outcome(part, formula, found) if isinstance(part, Range) else outcome)
-        for formula, part, outcome in found
-    ]
-    verdicts: list[tuple[Verdict, Outcome]] = []
-    for formula in dict.fromkeys(formula for formula, *_ in found):
-        parts = [(part, outcome) for owner, part, outcome in found if owner is formula]
-        verdicts += with_whole(formula, parts)
-    return verdicts
+    return found, context
 
 
-def with_whole(formula: Formula, parts: list[tuple[Relation | Range | None, Outcome]]) -> list[tuple[Verdict, Outcome]]:
+def of_claim(claim: Claim) -> Outcome:
+    """What a statement of C is worth, as any other outcome."""
+    return Outcome(
+        claim.verdict, claim.system, claim.scope, claim.reading, claim.counterexample, claim.correction, claim.reason,
+        claim.at, steps=claim.steps,
+    )  # fmt: skip
+
+
+def target_of(relation: Relation, context: Context) -> int | None:
+    """`t = 1` or `t = 0`, where that is a case."""
+    if context.world.system not in ("logistic_cross_entropy", "yolo") or relation.left != f.Name("t"):
+        return None
+    if isinstance(relation.right, f.Number) and relation.right.value in (0, 1):
+        return int(relation.right.value)
+    return None
+
+
+def a_case(context: Context) -> Outcome:
+    words = "a case: what follows it is meant where this holds"
+    return Outcome("conditional", "logistic_cross_entropy", ALL_SIZES, reading=words)
+
+
+def seen_whole(outcome: Outcome, whole: Relation, context: Context, broken: bool) -> Outcome:
+    """A wrong line of a derivation: what the first side of the derivation is instead, and whether only the line before
+    is to blame."""
+    correction = outcome.correction or corrected_by(whole, context)
+    outcome = replace(outcome, correction=correction)
+    if broken and judge(whole, replace(context, refute=False)).holds:
+        return replace(outcome, reason=f"the line before is wrong; what stands here is right: {whole.source}", right=True)
+    return outcome
+
+
+def with_whole(formula: Formula, parts: list[Part]) -> list[Pair]:
     """The formula's verdict, the worst of its parts'; where there are several, theirs follow as `ID/1`, `ID/2`, ..."""
     part, worst = min(parts, key=lambda each: WORST_FIRST.index(each[1].verdict))
     whole = verdict(formula, formula.id, formula.latex, worst)
@@ -76,14 +193,16 @@ def with_whole(formula: Formula, parts: list[tuple[Relation | Range | None, Outc
         return [(whole, worst)]
     if whole.verdict == "conditional":
         readings = dict.fromkeys(o.reading for _, o in parts if o.reading)
-        whole = replace(whole, reading="; ".join(readings) or None)
+        whole = replace(whole, reading="; ".join(dict.fromkeys(w for r in readings if r for w in r.split("; "))) or None)
+    if whole.verdict == "refuted" and parts[-1][1].right:
+        whole = replace(whole, reason="a line before is wrong, but its last line is right")
     several = len({tag for _, tag in formula.tags}) > 1
     found = [(whole, replace(worst, about=frozenset()))]
     for n, (part, outcome) in enumerate(parts, 1):
         name = f"{formula.id}/{n}"
         if several and isinstance(part, Relation):
             name = next((tag for at, tag in formula.tags if at >= part.at), name)
-        latex = part.source if isinstance(part, Relation) else formula.latex
+        latex = part.source if isinstance(part, Relation) else part if isinstance(part, str) else formula.latex
         found.append((verdict(formula, name, latex, outcome), outcome))
     return found
 
@@ -100,7 +219,7 @@ def verdict(formula: Formula, name: str, latex: str, outcome: Outcome) -> Verdic
 
 
 def range_outcome(
-    part: Range, owner: Formula, found: list[tuple[Formula, Relation | Range | None, Outcome]]
+    part: Range, owner: Formula, found: list[Found]
 ) -> Outcome:
     """`l = 2, ..., L` claims that what follows in its step, up to the next range, has its layers for each such l."""
     governed: list[tuple[Relation, Outcome]] = []

@@ -1,23 +1,39 @@
 """Are two expressions over indexed tensors equal, for every size? Exact: each is brought to a normal form.
 
 An expression is expanded to a sum of terms: a coefficient (a rational function of scalars and sizes) times operands,
-summed over indices. Kronecker deltas are eliminated, a sum of what does not depend on its index is its size, and summed
-indices are named so that the term reads smallest among all namings. The arguments of functions have normal forms of
-their own. Equal normal forms are a proof; unlike ones prove nothing, and go to the search for a counterexample.
+summed over indices. A tensor is zero outside its sizes, so a sum may run over all integers once its bounds stand as
+factors (`nonnegative`), and a bound that an operand implies says nothing and is left out. Then equality is a change of
+summed indices: Kronecker deltas are eliminated, a sum of what does not depend on its index is its size, components are
+made plain indices where they have one with coefficient one, and summed indices are named so that the term reads
+smallest among all namings. The arguments of functions have normal forms of their own. Equal normal forms are a proof;
+unlike ones prove nothing, and go to the search for a counterexample.
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import sympy as sp
 from sympy.core.function import AppliedUndef
+from sympy.printing.str import StrPrinter
 
-from derive.audit.network import sigma, slope
+from derive.audit.values import nonnegative
 
 MOST_TERMS = 400
 MOST_NAMINGS = 200
 UNROLLED = 12  # sums of a given number of terms, up to this many, are written out
+Sizes = Callable[[sp.Indexed], tuple[sp.Expr | None, ...]]
+Ranges = Mapping[sp.Symbol, sp.Expr | None]  # indices and their sizes; None where nothing is known of them
+
+
+class Named(StrPrinter):
+    """Text in which two indices of one name that are not the same do not look the same."""
+
+    def _print_Dummy(self, e: sp.Dummy) -> str:
+        return f"{e.name}~{e.dummy_index}"
+
+
+text = Named().doprint
 
 
 class TooLarge(ValueError):
@@ -28,26 +44,64 @@ class TooLarge(ValueError):
 class Addend:
     coefficient: sp.Expr
     operands: tuple[sp.Expr, ...] = ()
-    summed: tuple[tuple[sp.Symbol, sp.Expr], ...] = ()  # (index, size)
+    summed: tuple[tuple[sp.Symbol, sp.Expr], ...] = ()  # (index, the size that it was written with)
+    straight: bool = False  # whether summed indices were changed: the sizes are then no longer theirs
 
 
-def equal(left: sp.Expr, right: sp.Expr, ranges: Mapping[sp.Symbol, sp.Expr]) -> bool:
-    """Whether left = right for all sizes; `ranges` are the free indices and their sizes. Raises TooLarge."""
-    return not normal(left - right, ranges)
+def no_sizes(x: sp.Indexed) -> tuple[None, ...]:
+    return (None,) * len(x.indices)
 
 
-def normal(e: sp.Expr, ranges: Mapping[sp.Symbol, sp.Expr]) -> tuple[tuple[str, sp.Expr], ...]:
+def equal(left: sp.Expr, right: sp.Expr, ranges: Ranges, sizes: Sizes = no_sizes) -> bool:
+    """Whether left = right for all sizes; `ranges` are the free indices and their sizes. Raises TooLarge.
+
+    `sizes` says beyond which sizes a tensor is zero.
+    """
+    difference = left - right
+    return difference == 0 or (not difference.has(sp.Sum) and is_rational_zero(difference)) or not normal(difference, ranges, sizes)
+
+
+def is_rational_zero(e: sp.Expr) -> bool:
+    """Whether an expression without sums is zero as a rational function of its operands, with exp(x) and log(x) such."""
+    e = e.replace(sp.log, lambda a: sp.expand_log(sp.log(sp.factor(a)), force=True))
+    exponents = {x.exp for x in e.atoms(sp.exp)}
+    held: dict[sp.Expr, sp.Expr] = {}
+    for x in exponents:  # exp(2 z) and exp(-z) are powers of exp(z)
+        multiple, rest = x.as_coeff_Mul()
+        if multiple.is_Integer:
+            held[sp.exp(x)] = held.setdefault(rest, sp.Dummy(positive=True)) ** multiple
+    held = {x: d for x, d in held.items() if isinstance(x, sp.exp)}
+    e = e.xreplace(held)
+    for kind in (sp.log, sp.Function, sp.Indexed):
+        e = e.xreplace({x: sp.Dummy(real=True) for x in sorted(e.atoms(kind), key=str)})
+    return not e.has(sp.Piecewise, sp.KroneckerDelta) and sp.cancel(sp.together(e)) == 0
+
+
+def normal(e: sp.Expr, ranges: Ranges, sizes: Sizes = no_sizes) -> tuple[tuple[str, sp.Expr], ...]:
     """The normal form: its terms and their coefficients, none of them zero."""
     found: dict[str, sp.Expr] = {}
     for count, addend in enumerate(addends(e)):
         if count > MOST_TERMS:
             raise TooLarge(f"more than {MOST_TERMS} terms")
-        addend = contracted(addend, ranges)
+        addend = contracted(merged(addend, ranges, sizes), ranges, sizes)
         if addend.coefficient != 0:
-            key = name(addend, ranges)
+            key = name(addend, ranges, sizes)
             found[key] = found.get(key, sp.Integer(0)) + addend.coefficient
     reduced = {key: sp.cancel(c) for key, c in found.items()}
     return tuple(sorted((key, c) for key, c in reduced.items() if c != 0))
+
+
+def tidied(e: sp.Expr, ranges: Ranges, sizes: Sizes) -> sp.Expr:
+    """An equal expression without the deltas and bounds that say nothing; as it is where that takes too long."""
+    total = sp.Integer(0)
+    try:
+        for addend in addends(e):
+            addend = contracted(addend, ranges, sizes)
+            body = addend.coefficient * sp.Mul(*addend.operands)
+            total += sp.Sum(body, *((k, 0, size - 1) for k, size in addend.summed)) if addend.summed else body
+    except TooLarge:
+        return e
+    return total
 
 
 def addends(e: sp.Expr) -> Iterator[Addend]:
@@ -100,64 +154,198 @@ def product_of(factors: list[sp.Expr]) -> Iterator[Addend]:
 
 
 def is_scalar(e: sp.Expr) -> bool:
-    return not e.has(sp.Indexed, sp.KroneckerDelta, sp.Sum, sigma, slope)
+    return not e.has(sp.Indexed, sp.KroneckerDelta, sp.Sum, nonnegative) and not any(
+        f.args and not f.is_integer for f in e.atoms(AppliedUndef, sp.Function)
+    )
 
 
-def contracted(addend: Addend, ranges: Mapping[sp.Symbol, sp.Expr]) -> Addend:
-    """Without the deltas that fix a summed index to another index of the same range, and without empty sums."""
-    sizes = dict(ranges) | dict(addend.summed)
+def merged(addend: Addend, ranges: Ranges, sizes: Sizes) -> Addend:
+    """Powers of the same base, however that is written, as one: sqrt(v + e) times (v + e)**(-3/2) is 1/(v + e)."""
+    bases: dict[object, tuple[sp.Expr, sp.Expr]] = {}
+    rest = []
+    for o in addend.operands:
+        if isinstance(o, sp.Pow) and o.exp.is_Rational and not o.exp.is_Integer or is_reciprocal(o):
+            known = ranges | dict(addend.summed)
+            key = normal(o.base, known, sizes)
+            base, power = bases.get(key, (o.base, sp.Integer(0)))
+            bases[key] = base, power + o.exp
+        else:
+            rest.append(o)
+    return replace(addend, operands=(*rest, *(b**p for b, p in bases.values() if p != 0)))
+
+
+def is_reciprocal(o: sp.Expr) -> bool:
+    return isinstance(o, sp.Pow) and o.exp.is_Integer and o.exp < 0 and isinstance(o.base, sp.Add)
+
+
+def contracted(addend: Addend, ranges: Ranges, sizes: Sizes) -> Addend:
+    """Without the deltas that fix a summed index, without bounds that say nothing, without empty sums."""
+    summed = dict(addend.summed)
     for delta in addend.operands:
         if not isinstance(delta, sp.KroneckerDelta):
             continue
-        for k, i in (delta.args, delta.args[::-1]):
-            fixed = (k, sizes.get(k)) in addend.summed and (sizes.get(i) == sizes[k] or in_range(i, sizes[k]))
-            if fixed:
-                rest = tuple(o.xreplace({k: i}) for o in addend.operands if o is not delta)
-                return contracted(
-                    Addend(addend.coefficient, rest, tuple(s for s in addend.summed if s[0] != k)), ranges
-                )
-    coefficient, summed = addend.coefficient, []
-    for k, size in addend.summed:
-        if any(o.has(k) for o in addend.operands) or coefficient.has(k):
-            summed.append((k, size))
-        else:
-            coefficient *= size
-    operands = []
-    for o in addend.operands:  # a delta of two numbers has become one, or the whole term zero
+        gap = sp.expand(delta.args[0] - delta.args[1])
+        k = next((k for k in summed if gap.coeff(k) in (1, -1) and not k_inside(gap, k)), None)
+        if k is not None:
+            value = sp.expand(k - gap / gap.coeff(k))
+            bounds = (nonnegative(value), nonnegative(summed[k] - 1 - value))
+            rest = tuple(at_place(o, {k: value}) for o in addend.operands if o is not delta)
+            left = tuple(s for s in addend.summed if s[0] is not k)
+            return contracted(Addend(addend.coefficient.xreplace({k: value}), (*rest, *bounds), left), ranges, sizes)
+    coefficient, operands = addend.coefficient, []
+    for o in addend.operands:  # a delta or bound of two numbers has become one, or the whole term zero
         if is_scalar(o):
             coefficient *= o
         else:
             operands.append(o)
-    return Addend(coefficient, tuple(operands), tuple(summed))
-
-
-def in_range(i: sp.Expr, size: sp.Expr) -> bool:
-    return bool(i.is_Integer and size.is_Integer and 0 <= i < size)
-
-
-def name(addend: Addend, ranges: Mapping[sp.Symbol, sp.Expr]) -> str:
-    """The smallest reading of a term among all namings of its summed indices that could matter."""
-    groups: dict[str, list[sp.Symbol]] = {}
+    if coefficient == 0:
+        return Addend(sp.Integer(0))
+    bounds = [nonnegative(k) for k in summed] + [nonnegative(size - 1 - k) for k, size in addend.summed]
+    fixed = quotients({*bounds, *(o for o in operands if isinstance(o, nonnegative))}, summed, ranges)
+    if fixed:
+        rest = tuple(at_place(o, fixed) for o in (*operands, *bounds))
+        left = tuple(s for s in addend.summed if s[0] not in fixed)
+        return contracted(Addend(coefficient, rest, left), ranges, sizes)
+    operands, kept = without_bounds([*operands, *bounds], ranges, sizes), []
     for k, size in addend.summed:
-        groups.setdefault(f"{size} {occurrences(k, addend)}", []).append(k)
+        inside = [o for o in operands if o.has(k)]
+        bare = all(isinstance(o, nonnegative) for o in inside) and not coefficient.has(k)
+        if bare and {o.args[0] for o in inside} == {k, sp.expand(size - 1 - k)}:  # a constant, as often as there are terms
+            operands = [o for o in operands if not o.has(k)]
+            coefficient *= size
+            continue
+        kept.append((k, size))
+    return Addend(coefficient, tuple(operands), tuple(kept))
+
+
+def k_inside(gap: sp.Expr, k: sp.Symbol) -> bool:
+    """Whether an index stands inside the address that a tensor holds, where no equation can be solved for it."""
+    return any(x.has(k) for x in gap.atoms(sp.Indexed))
+
+
+def at_place(o: sp.Expr, change: dict[sp.Symbol, sp.Expr]) -> sp.Expr:
+    """An operand at other indices, its components expanded."""
+    moved = o.xreplace(change)
+    return moved.replace(lambda x: isinstance(x, sp.Indexed), lambda x: x.base[tuple(sp.expand(i) for i in x.indices)])
+
+
+def quotients(bounds: set[sp.Expr], summed: Mapping[sp.Symbol, sp.Expr], ranges: Ranges) -> dict[sp.Symbol, sp.Expr]:
+    """Summed k with 0 <= s i + u - s k < s and 0 <= u < s, which is i: division by s has one quotient and remainder."""
+    arguments = {b.args[0] for b in bounds if isinstance(b, nonnegative)}
+    for e in arguments:
+        for k in summed:
+            s = -e.coeff(k)
+            if not s.is_Symbol or sp.expand(s - 1 - e) not in arguments:
+                continue
+            rest = sp.expand(e + s * k)
+            i = rest.coeff(s)
+            u = sp.expand(rest - s * i)
+            if u in ranges and ranges[u] == s and not i.has(k):
+                return {k: i}
+    return {}
+
+
+def without_bounds(operands: list[sp.Expr], ranges: Ranges, sizes: Sizes) -> list[sp.Expr]:
+    """Bounds said once, and not at all where an operand is zero beyond them or the range of a free index implies them."""
+    implied: set[sp.Expr] = set()
+    for i, size in ranges.items():
+        if size is not None:
+            implied |= {i, sp.expand(size - 1 - i)}
+    for o in operands:
+        x = o.base if isinstance(o, sp.Pow) and o.exp.is_positive and isinstance(o.base, sp.Indexed) else o
+        if isinstance(x, sp.Indexed):
+            for i, end in zip(x.indices, sizes(x), strict=True):
+                if end is not None:
+                    implied |= {sp.expand(i), sp.expand(end - 1 - i)}
+    kept, said = [], set(implied)
+    for o in operands:
+        if isinstance(o, nonnegative):
+            if o.args[0] in said or is_natural(o.args[0], ranges):
+                continue
+            said.add(o.args[0])
+        kept.append(o)
+    return kept
+
+
+def is_natural(e: sp.Expr, ranges: Ranges) -> bool:
+    """Whether an expression is at least zero for all values of the free indices, by their ranges alone."""
+    change: dict[sp.Basic, sp.Basic] = {}
+    for i, size in ranges.items():
+        if size is not None and e.has(i):
+            change[i] = sp.Dummy(integer=True, nonnegative=True)
+            if not size.args or isinstance(size, AppliedUndef):  # i < size, where the size is a symbol
+                change[size] = change[i] + 1 + sp.Dummy(integer=True, nonnegative=True)
+    return bool(sp.expand(e.xreplace(change)).is_nonnegative)
+
+
+def name(addend: Addend, ranges: Ranges, sizes: Sizes) -> str:
+    """The smallest reading of a term among all namings of its summed indices that could matter."""
+    best = None
+    for form in plain_forms(addend):
+        whole = name_of(form, ranges, sizes)
+        best = whole if best is None else min(best, whole)
+    return best or ""
+
+
+def plain_forms(addend: Addend) -> Iterator[Addend]:
+    """The term with components made plain summed indices, in every order of its operands that could matter."""
+    summed = {k for k, _ in addend.summed}
+    crooked = [
+        x
+        for o in addend.operands
+        for x in o.atoms(sp.Indexed)
+        if any(not c.is_Symbol and c.free_symbols & summed for c in x.indices)
+    ]
+    if not crooked:
+        yield addend
+        return
+    tensors = sorted(
+        (o for o in addend.operands if isinstance(o, sp.Indexed)), key=lambda o: (o.base.name, text(o.indices[0]))
+    )
+    groups = [list(g) for _, g in itertools.groupby(tensors, key=lambda o: (o.base.name, text(o.indices[0])))]
+    for count, order in enumerate(itertools.product(*(itertools.permutations(g) for g in groups))):
+        if count > MOST_NAMINGS:
+            raise TooLarge("too many operands that look alike")
+        yield straightened(addend, [o for group in order for o in group])
+
+
+def straightened(addend: Addend, order: list[sp.Expr]) -> Addend:
+    free, change = [k for k, _ in addend.summed], {}
+    for operand in order:
+        for component in operand.indices:
+            c = sp.expand(component.xreplace(change))
+            ready = [k for k in free if c.coeff(k) in (1, -1) and not k_inside(c, k)]
+            if ready:
+                k = ready[0]
+                value = sp.expand((k - (c - c.coeff(k) * k)) / c.coeff(k))  # the new k is the whole component
+                change = {j: sp.expand(v.xreplace({k: value})) for j, v in change.items()} | {k: value}
+                free.remove(k)
+    operands = tuple(at_place(o, change) for o in addend.operands)
+    return replace(addend, coefficient=addend.coefficient.xreplace(change), operands=operands, straight=True)
+
+
+def name_of(addend: Addend, ranges: Ranges, sizes: Sizes) -> str:
+    ends: dict[sp.Symbol, sp.Expr | None] = {k: None if addend.straight else size for k, size in addend.summed}
+    groups: dict[str, list[sp.Symbol]] = {}
+    for k, size in ends.items():
+        groups.setdefault(f"{text(size)} {occurrences(k, addend)}", []).append(k)
     orders = [itertools.permutations(groups[key]) for key in sorted(groups)]
-    sizes = dict(addend.summed)
     best = None
     for count, order in enumerate(itertools.product(*orders)):
         if count > MOST_NAMINGS:
             raise TooLarge("too many summed indices that look alike")
         named = [k for group in order for k in group]
         naming = {k: sp.Symbol(f"@{depth(ranges)}.{n}", integer=True) for n, k in enumerate(named)}
-        inner = dict(ranges) | {naming[k]: sizes[k] for k in named}
-        read = sorted(reading(o.xreplace(naming), inner) for o in addend.operands)
-        whole = f"{[str(sizes[k]) for k in named]} {' '.join(read)}"
+        inner = dict(ranges) | {naming[k]: ends[k] for k in named}
+        read = sorted(reading(o.xreplace(naming), inner, sizes) for o in addend.operands)
+        whole = f"{[text(ends[k]) for k in named]} {' '.join(read)}"
         if addend.coefficient.has(*naming):  # an index as a number: part of the term's name
             raise TooLarge("an index used as a number")
         best = whole if best is None else min(best, whole)
     return best or ""
 
 
-def depth(ranges: Mapping[sp.Symbol, sp.Expr]) -> int:
+def depth(ranges: Ranges) -> int:
     """How many namings are in force: inner ones must not be mistaken for outer ones."""
     return sum(s.name.startswith("@") for s in ranges)
 
@@ -168,19 +356,27 @@ def occurrences(k: sp.Symbol, addend: Addend) -> list[str]:
     for o in addend.operands:
         outer = type(o).__name__
         for x in o.atoms(sp.Indexed):
-            found += [f"{outer} {x.base.name} {x.indices[0]} {p}" for p, i in enumerate(x.indices) if i.has(k)]
+            found += [f"{outer} {x.base.name} {text(x.indices[0])} {p}" for p, i in enumerate(x.indices) if i.has(k)]
         found += [f"{outer} delta" for d in o.atoms(sp.KroneckerDelta) if d.has(k)]
+        found += [f"{outer} bound" for d in o.atoms(nonnegative) if d.has(k)]
     return sorted(found)
 
 
-def reading(o: sp.Expr, ranges: Mapping[sp.Symbol, sp.Expr]) -> str:
+def shown(e: sp.Expr, ranges: Ranges, sizes: Sizes) -> str:
+    """A normal form as text."""
+    return " + ".join(f"{text(c)} {key}" for key, c in normal(e, ranges, sizes))
+
+
+def reading(o: sp.Expr, ranges: Ranges, sizes: Sizes) -> str:
     """An operand as text; functions and powers hold the normal form of what is inside."""
     if isinstance(o, sp.Indexed):
-        return f"{o.base.name}[{','.join(str(sp.expand(i)) for i in o.indices)}]"
+        return f"{o.base.name}[{','.join(text(sp.expand(i)) for i in o.indices)}]"
     if isinstance(o, sp.KroneckerDelta):
-        return f"delta[{','.join(sorted(str(sp.expand(i)) for i in o.args))}]"
+        return f"delta[{','.join(sorted(text(sp.expand(i)) for i in o.args))}]"
+    if isinstance(o, nonnegative):
+        return f"bound[{text(sp.expand(o.args[0]))}]"
     if isinstance(o, sp.Pow):
-        return f"({normal(o.base, ranges)})**({normal(o.exp, ranges)})"
+        return f"({shown(o.base, ranges, sizes)})**({shown(o.exp, ranges, sizes)})"
     if isinstance(o, AppliedUndef | sp.Function):
-        return f"{type(o).__name__}({'; '.join(str(normal(a, ranges)) for a in o.args)})"
+        return f"{type(o).__name__}({'; '.join(shown(a, ranges, sizes) for a in o.args)})"
     raise TooLarge(f"{type(o).__name__} has no normal form here")

@@ -3,18 +3,40 @@
 An instance is a depth, sizes and rational values, an activation that is a polynomial with rational coefficients, and a
 cost with a given gradient at the last layer. Both sides are evaluated component by component from the definitions alone
 (the proofs' rewriting and normal forms play no part), in rational arithmetic: what differs here is a counterexample.
+Roots stay rational because epsilon is chosen so that they are; exponentials, because logarithms are drawn.
 """
 
 import itertools
+import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cache
 
 import sympy as sp
 
-from derive.audit.binding import Bound
-from derive.audit.network import Network, last, layer, rate, samples, sigma, slope, units, width
+from derive.audit.network import (
+    Definition,
+    Definitions,
+    breadth,
+    channels,
+    columns,
+    epsilon,
+    height,
+    last,
+    layer,
+    rows,
+    samples,
+    sigma,
+    slope,
+    stem,
+    units,
+    width,
+    window,
+)
+from derive.audit.values import Bound, nonnegative, size_name
+from derive.calculus.equation import Maximum, tensor
 
 Polynomial = tuple[int, ...]  # coefficients, constant first
 ACTIVATIONS: tuple[Polynomial, ...] = ((0, 0, 1), (1, -1, 1), (0, 1, 0, 1))
@@ -22,8 +44,10 @@ NETWORKS = 3  # choices of the depth and the layer l
 WIDEST = 2  # units of a layer
 ATTEMPTS = 3  # sets of values for each choice of sizes
 MOST_INSTANCES = 300
+MOST_PLANES = 60  # instances of networks of planes, which take longer
 MOST_STEPS = 100_000  # of one instance's evaluation
 LARGEST = 4000  # bits of a number that is worked with
+Sizes = dict[tuple[str, int], int]  # by the name of the size and the layer
 
 
 class Undefined(ValueError):
@@ -47,23 +71,94 @@ class Counterexample:
         return {"sizes": self.sizes, "values": self.values, "left": self.left, "right": self.right}
 
 
+@dataclass(frozen=True)
+class Logarithms:
+    """A rational number plus rational multiples of logarithms of primes, which are independent of one another."""
+
+    rational: Fraction
+    of: tuple[tuple[int, Fraction], ...] = ()  # by prime, none of them zero
+
+    @staticmethod
+    def of_number(x: Fraction) -> "Logarithms":
+        if x <= 0:
+            raise Undefined("the logarithm of a number that is not positive")
+        if max(x.numerator, x.denominator) > 10**9:
+            raise Inexact("a number too large to take its logarithm")
+        factors = sp.factorint(x.numerator) | {p: -k for p, k in sp.factorint(x.denominator).items()}
+        return Logarithms(Fraction(0), tuple(sorted((int(p), Fraction(int(k))) for p, k in factors.items())))
+
+    def combined(self, other: "Logarithms", times: Fraction) -> "Logarithms":
+        total = dict(self.of)
+        for prime, k in other.of:
+            total[prime] = total.get(prime, Fraction(0)) + times * k
+        return Logarithms(
+            self.rational + times * other.rational, tuple(sorted((p, k) for p, k in total.items() if k != 0))
+        )
+
+    def __str__(self) -> str:
+        terms = [str(self.rational)] if self.rational else []
+        terms += [f"{k} log {p}" if k not in (1, -1) else f"{'-' if k < 0 else ''}log {p}" for p, k in self.of]
+        return " + ".join(terms).replace("+ -", "- ") or "0"
+
+
+Number = Fraction | Logarithms
+
+
+def plus(one: Number, other: Number) -> Number:
+    if isinstance(one, Fraction) and isinstance(other, Fraction):
+        return one + other
+    return plain(as_logarithms(one).combined(as_logarithms(other), Fraction(1)))
+
+
+def times(one: Number, other: Number) -> Number:
+    if isinstance(one, Fraction) and isinstance(other, Fraction):
+        return one * other
+    if isinstance(one, Logarithms) and isinstance(other, Logarithms):
+        raise Inexact("a product of logarithms")
+    scalar, logs = (one, other) if isinstance(one, Fraction) else (other, one)
+    assert isinstance(scalar, Fraction)
+    return plain(Logarithms(Fraction(0)).combined(as_logarithms(logs), scalar))
+
+
+def as_logarithms(x: Number) -> Logarithms:
+    return x if isinstance(x, Logarithms) else Logarithms(x)
+
+
+def plain(x: Logarithms) -> Number:
+    return x if x.of else x.rational
+
+
 @dataclass
 class Instance:
     """One network in numbers, in which components are worked out as they are asked for."""
 
-    network: Network
+    network: Definitions
     depth: int
     layer: int | None
-    units: dict[int, int]
+    extents: Sizes
     samples: int
     activation: Polynomial
     seed: int
-    values: dict[tuple, Fraction] = field(default_factory=dict)  # what was asked for, drawn when asked
-    known: dict[tuple, Fraction] = field(default_factory=dict)
+    window: int = 1
+    values: dict[tuple, Number] = field(default_factory=dict)  # what was asked for, drawn when asked
+    known: dict[tuple, Number] = field(default_factory=dict)
     touched: set[tuple] = field(default_factory=set)
     steps: Iterator[int] = field(default_factory=itertools.count)
 
-    def evaluate(self, e: sp.Expr, at: dict[sp.Symbol, int]) -> Fraction:
+    def value(self, e: sp.Expr, at: dict[sp.Symbol, int] | None = None) -> Fraction:
+        """The value of an expression that is rational; raises Inexact where it is not."""
+        found = self.evaluate(e, at or {})
+        if isinstance(found, Logarithms):
+            raise Inexact("a logarithm")
+        return found
+
+    def whole(self, e: sp.Expr, at: dict[sp.Symbol, int] | None = None) -> int:
+        found = self.value(e, at)
+        if found.denominator != 1:
+            raise Undefined(f"{e} is no whole number")
+        return int(found)
+
+    def evaluate(self, e: sp.Expr, at: dict[sp.Symbol, int]) -> Number:
         """The value of an expression; raises Undefined where it reads what does not exist."""
         if next(self.steps) > MOST_STEPS:
             raise Inexact("too much to work out")
@@ -72,124 +167,228 @@ class Instance:
         if isinstance(e, sp.Symbol):
             return self.symbol(e, at)
         if isinstance(e, sp.Add):
-            return sum((self.evaluate(a, at) for a in e.args), Fraction(0))
+            total: Number = Fraction(0)
+            for a in e.args:
+                total = plus(total, self.evaluate(a, at))
+            return total
         if isinstance(e, sp.Mul):
-            product = Fraction(1)
-            for a in sorted(e.args, key=lambda a: not isinstance(a, sp.KroneckerDelta)):
-                product *= self.evaluate(a, at)
-                if product == 0 and isinstance(a, sp.KroneckerDelta):
+            product: Number = Fraction(1)
+            for a in sorted(e.args, key=lambda a: not isinstance(a, sp.KroneckerDelta | nonnegative)):
+                product = times(product, self.evaluate(a, at))
+                if product == 0 and isinstance(a, sp.KroneckerDelta | nonnegative):
                     return product
             return product
         if isinstance(e, sp.Pow):
-            base, power = self.evaluate(e.base, at), self.evaluate(e.exp, at)
-            if power.denominator != 1 or abs(power) * base.numerator.bit_length() > LARGEST:
-                raise Inexact("a root, or a number too large to work with")
-            if base == 0 and power < 0:
-                raise Undefined("a division by zero")
-            return base ** int(power)
+            return self.power(self.value(e.base, at), self.value(e.exp, at))
         if isinstance(e, sp.Sum):
             (k, low, high), *others = e.limits
             body = sp.Sum(e.function, *others) if others else e.function
-            first, end = int(self.evaluate(low, at)), int(self.evaluate(high, at))
-            return sum((self.evaluate(body, at | {k: i}) for i in range(first, end + 1)), Fraction(0))
+            total = Fraction(0)
+            for i in range(self.whole(low, at), self.whole(high, at) + 1):
+                total = plus(total, self.evaluate(body, at | {k: i}))
+            return total
+        if isinstance(e, Maximum):
+            return max(v for v, _ in self.candidates(e, at))
+        if isinstance(e, sp.Piecewise):
+            for value, condition in e.args:
+                if condition == True or self.holds(condition, at):  # noqa: E712
+                    return self.evaluate(value, at)
+            raise Undefined("no case applies")
         if isinstance(e, sp.KroneckerDelta):
-            one, other = (self.evaluate(i, at) for i in e.args)
+            one, other = (self.value(i, at) for i in e.args)
             return Fraction(one == other)
-        if isinstance(e, units):
-            return Fraction(self.width_of(int(self.evaluate(e.args[0], at))))
+        if isinstance(e, nonnegative):
+            return Fraction(self.value(e.args[0], at) >= 0)
+        if isinstance(e, units | channels | rows | columns | height | breadth):
+            return Fraction(self.extent(type(e).__name__, self.whole(e.args[0], at)))
         if isinstance(e, sigma):
-            return self.polynomial(self.activation, self.evaluate(e.args[0], at))
+            return self.polynomial(self.activation, self.value(e.args[0], at))
         if isinstance(e, slope):
             derived = tuple(power * c for power, c in enumerate(self.activation))[1:]
-            return self.polynomial(derived, self.evaluate(e.args[0], at))
+            return self.polynomial(derived, self.value(e.args[0], at))
+        if isinstance(e, sp.exp):
+            return self.exponential(self.evaluate(e.exp, at))
+        if isinstance(e, sp.log):
+            return plain(Logarithms.of_number(self.value(e.args[0], at)))
+        if isinstance(e, sp.tanh):
+            return self.evaluate(e.rewrite(sp.exp), at)
         if isinstance(e, sp.Indexed):
-            return self.component(e.base.name, tuple(int(self.evaluate(i, at)) for i in e.indices))
+            return self.component(e.base.name, tuple(self.whole(i, at) for i in e.indices))
         raise Inexact(type(e).__name__)
+
+    def power(self, base: Fraction, power: Fraction) -> Fraction:
+        if power.denominator == 2:
+            roots = [math.isqrt(abs(n)) for n in (base.numerator, base.denominator)]
+            if base < 0 or [r * r for r in roots] != [base.numerator, base.denominator]:
+                raise Inexact("a root that is not rational")
+            base, power = Fraction(*roots), power * 2
+        if power.denominator != 1 or abs(power) * base.numerator.bit_length() > LARGEST:
+            raise Inexact("a root, or a number too large to work with")
+        if base == 0 and power < 0:
+            raise Undefined("a division by zero")
+        return base ** int(power)
+
+    def exponential(self, x: Number) -> Fraction:
+        logs = as_logarithms(x)
+        if logs.rational or any(k.denominator != 1 or abs(k) > 20 for _, k in logs.of):
+            raise Inexact("an exponential that is not rational")
+        return math.prod((Fraction(p) ** int(k) for p, k in logs.of), start=Fraction(1))
+
+    def holds(self, condition: sp.Basic, at: dict[sp.Symbol, int]) -> bool:
+        if isinstance(condition, sp.And | sp.Or):
+            return (all if isinstance(condition, sp.And) else any)(self.holds(c, at) for c in condition.args)
+        if not isinstance(condition, sp.core.relational.Relational):
+            raise Inexact(type(condition).__name__)
+        gap = self.value(condition.lhs - condition.rhs, at)
+        return bool(condition.func(sp.Rational(gap.numerator, gap.denominator), 0))
+
+    def candidates(self, e: Maximum, at: dict[sp.Symbol, int]) -> list[tuple[Fraction, dict[sp.Symbol, int]]]:
+        """What the maximum is taken of, in order, each with its place."""
+        letters = [k for k, *_ in e.limits]
+        ranges = [range(self.whole(low, at), self.whole(high, at) + 1) for _, low, high in e.limits]
+        places = [dict(zip(letters, place, strict=True)) for place in itertools.product(*ranges)]
+        body, condition = e.function, sp.true
+        if isinstance(body, sp.Piecewise):  # what lies outside of the plane is not among them
+            body, condition = body.args[0]
+        inside = [p for p in places if condition == True or self.holds(condition, at | p)]  # noqa: E712
+        return [(self.value(body, at | place), place) for place in inside]
 
     def polynomial(self, coefficients: Polynomial, x: Fraction) -> Fraction:
         if x.numerator.bit_length() > LARGEST:
             raise Inexact("a number too large to work with")
         return sum((c * x**power for power, c in enumerate(coefficients)), Fraction(0))
 
-    def symbol(self, s: sp.Symbol, at: dict[sp.Symbol, int]) -> Fraction:
+    def symbol(self, s: sp.Symbol, at: dict[sp.Symbol, int]) -> Number:
         if s in at:
             return Fraction(at[s])
         if s == layer and self.layer is not None:
             return Fraction(self.layer)
-        if s == last:
-            return Fraction(self.depth)
-        if s == samples:
-            return Fraction(self.samples)
+        given = {last: self.depth, samples: self.samples, window: self.window}
+        if s in given:
+            return Fraction(given[s])
         if s == width:
-            return Fraction(self.units[1])
-        if s == rate:
-            return self.drawn(("eta",))
-        raise Undefined(f"{s} has no value")
+            return Fraction(self.extent("units", 1))
+        if s == epsilon and self.network.kind.coupled:
+            return self.epsilon()
+        if s.is_integer:
+            raise Undefined(f"{s} has no value")
+        return self.drawn((s.name,))
 
-    def width_of(self, at: int) -> int:
+    def extent(self, name: str, at: int) -> int:
         if not 1 <= at <= self.depth:
             raise Undefined(f"there is no layer {at}")
-        return self.units[at]
+        return self.extents.get((name, at), 1)
 
-    def component(self, name: str, at: tuple[int, ...]) -> Fraction:
+    def epsilon(self) -> Fraction:
+        """Such a number that the deviation of each feature, the root of its variance and this, is rational."""
+        key = ("epsilon",)
+        if key not in self.values:
+            at = self.layer or 2
+            variances = sorted({self.value(tensor("var")[at, c]) for c in range(self.extent("units", at))})
+            if len(variances) > 2:
+                raise Inexact("a root that is not rational")
+            low, high = variances[0], variances[-1]
+            root = Fraction(math.isqrt(int(low)) + 1) if low == high else None
+            for step in range(1, 100):  # s^2 - t^2 = high - low, with s - t small enough that s^2 exceeds high
+                s = root or ((high - low) * step + Fraction(1, step)) / 2
+                if s * s > high:
+                    self.values[key] = s * s - high
+                    break
+        self.touched.add(key)
+        found = self.values[key]
+        assert isinstance(found, Fraction)
+        return found
+
+    def component(self, name: str, at: tuple[int, ...]) -> Number:
         """A tensor's component: by its definition, or drawn if it has none."""
         key = (name, *at)
         if key not in self.known:
-            self.check(name, at)
+            if not self.check(name, at):
+                return Fraction(0)
             definition = None if self.given(name, at) else self.network.definitions.get(name)
             if name in self.network.at_last and at[0] == self.depth:
                 definition = self.network.at_last[name]
-            if definition is None:
+            if "_at_" in name:
+                self.known[key] = self.winner(name, at)
+            elif definition is None:
                 self.known[key] = self.drawn(key)
             else:
-                place = dict(zip(definition.at, at, strict=True))
-                inner = replace(self, layer=place.pop(layer, self.layer))  # it shares the values and what is known
-                self.known[key] = inner.evaluate(definition.body, place)
+                self.known[key] = self.of(definition, at).evaluate(definition.body, self.place(definition, at))
         return self.known[key]
 
+    def of(self, definition: Definition, at: tuple[int, ...]) -> "Instance":
+        """The same instance where layer l is the one that a definition speaks of."""
+        place = dict(zip(definition.at, at, strict=True))
+        return replace(self, layer=place.get(layer, self.layer)) if not self.network.kind.coupled else self
+
+    def place(self, definition: Definition, at: tuple[int, ...]) -> dict[sp.Symbol, int]:
+        place = dict(zip(definition.at, at, strict=True))
+        return place if self.network.kind.coupled else {s: i for s, i in place.items() if s != layer}
+
+    def winner(self, name: str, at: tuple[int, ...]) -> Fraction:
+        """Where the largest stands first, along one of the indices that it is sought over."""
+        of, _, letter = name.partition("_at_")
+        definition = self.network.definitions[of]
+        found = self.of(definition, at).candidates(definition.body, self.place(definition, at))
+        best = max(v for v, _ in found)
+        place = next(place for v, place in found if v == best)
+        return Fraction(next(i for k, i in place.items() if k.name == letter))
+
     def given(self, name: str, at: tuple[int, ...]) -> bool:
+        if self.network.kind.coupled and name.startswith("delta_") and self.layer is not None and at[0] > self.layer:
+            return True
         return (name == "a" and at[0] == 1) or (name == "delta_a" and at[0] == self.depth)
 
-    def check(self, name: str, at: tuple[int, ...]) -> None:
-        """Raise Undefined for a layer, a sample or a unit that does not exist."""
-        kind = name.split(":")[-1].removesuffix("_new").removeprefix("delta_")
-        if kind in ("w", "b"):
-            if at[0] < 2:
-                raise Undefined(f"layer {at[0]} has no {kind}")
-            sizes = [self.width_of(at[0]), self.width_of(at[0] - 1)][: 2 if kind == "w" else 1]
-            if name.startswith("C:"):
-                sizes.insert(0, self.samples)
-            inside = at[1:]
-        elif kind in ("a", "z"):
-            if at[0] < (2 if kind == "z" or name == "delta_z" else 1):
-                raise Undefined(f"layer {at[0]} has no {kind}")
-            sizes, inside = [self.samples, self.width_of(at[0])], at[1:]
-        elif kind == "y":
-            sizes, inside = [self.samples, self.width_of(self.depth)], at
-        elif kind == "C":
-            sizes, inside = [self.samples], at
-        elif not name.startswith("any "):
-            return
-        else:  # as wide as the first layer
-            sizes, inside = [self.units[1]] * len(at), at
-        if any(not 0 <= i < size for i, size in zip(inside, sizes, strict=True)):
-            raise Undefined(f"{name} has no component {tuple(i + 1 for i in inside)}")
+    def check(self, name: str, at: tuple[int, ...]) -> bool:
+        """Raise Undefined for a layer, a sample or a unit that does not exist; False beyond the border of a plane."""
+        own = stem(name.partition("_at_")[0])
+        if own in self.network.features and own != "E":
+            if at[0] < (1 if name in ("a", "delta_a") else 2):
+                raise Undefined(f"layer {at[0]} has no {own}")
+            inside = self.of_layer(self.network.features[own], at[0])
+            others = len(at) - 1 - len(inside)
+            sizes = [self.samples] * others + inside
+            if self.network.kind.planes and len(inside) > 2:
+                if any(not 0 <= i < size for i, size in zip(at[-2:], sizes[-2:], strict=True)):
+                    return False
+            at = at[1:]
+        elif own == "y":
+            sizes = [self.samples, self.extent("units", self.depth)]
+        elif own == "C":
+            sizes = [self.samples]
+        elif name.startswith("any "):
+            sizes = [self.extent("units", 1)] * len(at)
+        else:
+            return True
+        if any(not 0 <= i < size for i, size in zip(at, sizes, strict=True)):
+            raise Undefined(f"{name} has no component {tuple(i + 1 for i in at)}")
+        return True
 
-    def drawn(self, key: tuple) -> Fraction:
-        """A small number for what nothing defines; the same for the same key and seed."""
+    def of_layer(self, sizes: tuple[sp.Expr, ...], at: int) -> list[int]:
+        inside = replace(self, layer=at)
+        return [inside.whole(size) for size in sizes]
+
+    def drawn(self, key: tuple) -> Number:
+        """A small number for what nothing defines, not zero; the same for the same key and seed.
+
+        What an exponential is taken of is the logarithm of such a number.
+        """
         self.touched.add(key)
         if key not in self.values:
             source = random.Random(f"{key} {self.seed}")
-            self.values[key] = Fraction(source.choice((1, 2, 3) if self.seed == 0 else (-2, -1, 1, 2, 3)))
+            small = Fraction(source.choice((1, 2, 3) if self.seed == 0 else (-2, -1, 1, 2, 3)))
+            logarithm = key[0] in self.network.logarithms
+            self.values[key] = plain(Logarithms.of_number(abs(small) + 1)) if logarithm else small
         return self.values[key]
 
 
-def search(bound: Bound, network: Network) -> tuple[Counterexample | None, int]:
+def search(bound: Bound, network: Definitions) -> tuple[Counterexample | None, int]:
     """The smallest instance found at which the sides differ, or None; and how many instances were compared."""
     compared = 0
-    for instance in itertools.islice(instances(bound, network), MOST_INSTANCES):
+    most = MOST_PLANES if network.kind.planes else MOST_INSTANCES
+    for instance in itertools.islice(instances(bound, network), most):
         try:
-            sizes = [int(instance.evaluate(size, {})) for size in bound.free.values()]
+            sizes = [instance.whole(size) for size in bound.free.values()]
         except Undefined:
             continue
         told = False
@@ -208,49 +407,85 @@ def search(bound: Bound, network: Network) -> tuple[Counterexample | None, int]:
     return None, compared
 
 
-def has_instance(bound: Bound) -> bool:
+def has_instance(bound: Bound, network: Definitions) -> bool:
     """Whether some network has every layer that is named."""
-    return bool(networks(bound))
+    return bool(networks(bound, network))
 
 
-def networks(bound: Bound) -> list[tuple[int, int | None]]:
+def everything(bound: Bound) -> sp.Tuple:
+    return sp.Tuple(bound.left, bound.right, *bound.free.values(), *(size for pair in bound.mismatches for size in pair))
+
+
+def networks(bound: Bound, network: Definitions) -> list[tuple[int, int | None]]:
     """Depths, and layers l in them, at which everything named exists."""
-    both = sp.Tuple(bound.left, bound.right, *bound.free.values())
-    named = [x.indices[0] for x in both.atoms(sp.Indexed) if is_layered(x)]
+    both = everything(bound)
+    named = [x.indices[0] for x in both.atoms(sp.Indexed) if is_layered(x, network)]
     least = max([2, *(int(i) for i in named if i.is_Integer)])
     shifts = [0, *(int(i - s) for i in named for s in (layer, last) if i.has(s))]
     return [
         (depth, at)
         for depth in range(least, least + max(shifts) - min(shifts) + 3)
         for at in (range(1, depth + 1) if both.has(layer) else [None])
-        if exists(both, depth, at)
+        if exists(both, depth, at, network)
     ]
 
 
-def is_layered(x: sp.Indexed) -> bool:
-    return x.base.name not in ("y", "C", "E") and not x.base.name.startswith("any ")
+def is_layered(x: sp.Indexed, network: Definitions) -> bool:
+    return stem(x.base.name.partition("_at_")[0]) in network.features
 
 
-def instances(bound: Bound, network: Network) -> Iterator[Instance]:
+def instances(bound: Bound, network: Definitions) -> Iterator[Instance]:
     """Networks from the smallest up. Sizes that the formula takes for equal are made equal."""
-    both = sp.Tuple(bound.left, bound.right, *bound.free.values())
+    both = everything(bound)
+    coupled = network.kind.coupled
     speaks_of_all = both.has(samples) or any(
         x.base.name.startswith("E") or "_new" in x.base.name for x in both.atoms(sp.Indexed)
     )
-    batches = (bound.batch,) if bound.batch else (1, 2) if speaks_of_all else (1,)
+    batches = (bound.batch,) if bound.batch else (1, 2) if speaks_of_all or coupled else (1,)
     found = []
-    for depth, at in networks(bound)[:NETWORKS]:
-        used = sorted(layers_read(both, depth, at))
-        for widths in itertools.product(range(1, WIDEST + 1), repeat=len(used)):
-            units_ = dict.fromkeys(range(1, depth + 1), 1) | dict(zip(used, widths, strict=True))
+    for depth, at in networks(bound, network)[:NETWORKS]:
+        for extents, side in shapes(layers_read(both, depth, at, network), depth, network):
             for batch in batches:
-                instance = Instance(network, depth, at, units_, batch, ACTIVATIONS[0], 0)
-                if all(tied(instance, one, other) for one, other in bound.mismatches):
+                instance = Instance(network, depth, at, extents, batch, ACTIVATIONS[0], 0, side)
+                if all(tied(instance, one, other) for one, other in [*bound.mismatches, *bound.fixed.items()]):
                     found.append(instance)
-    for i in sorted(found, key=lambda i: (i.depth + sum(i.units.values()) + i.samples, i.depth)):
+    for i in sorted(found, key=lambda i: (i.depth + sum(i.extents.values()) + i.samples + i.window, i.depth)):
         for attempt in range(ATTEMPTS):
             activation = ACTIVATIONS[attempt % len(ACTIVATIONS)]
-            yield Instance(network, i.depth, i.layer, i.units, i.samples, activation, attempt)
+            yield Instance(network, i.depth, i.layer, i.extents, i.samples, activation, attempt, i.window)
+
+
+def shapes(used: set[int], depth: int, network: Definitions) -> Iterator[tuple[Sizes, int]]:
+    """Sizes of every layer, of which only those of the `used` matter, and the side of a pooling window."""
+    every = range(1, depth + 1)
+    if not network.kind.planes:
+        for widths in itertools.product(range(1, WIDEST + 1), repeat=len(used)):
+            chosen = dict(zip(sorted(used), widths, strict=True))
+            yield {("units", i): chosen.get(i, 1) for i in every}, 1
+        return
+    pools = network.name != "convolution"
+    filters = [] if pools else [(name, i) for i in sorted(used) if i > 1 for name in ("height", "breadth")]
+    free = [("rows", max(used, default=depth)), ("columns", max(used, default=depth)), *filters]
+    free += [("channels", i) for i in sorted(used)][: 1 if pools else None]
+    for chosen in itertools.product(range(1, WIDEST + 1), repeat=len(free)):
+        sizes = dict(zip(free, chosen, strict=True))
+        for side in range(1, WIDEST + 1) if pools else [1]:
+            yield planes(sizes, max(used, default=depth), depth, side, pools), side
+
+
+def planes(sizes: Sizes, top: int, depth: int, side: int, pools: bool) -> Sizes:
+    """The planes of all layers, from those of the layer `top` and the filters or windows between them."""
+    found = dict(sizes)
+    for name, taps in (("rows", "height"), ("columns", "breadth")):
+        for i in range(top + 1, depth + 1):
+            found[name, i] = found[name, top]
+        for i in range(top - 1, 0, -1):
+            above = found[name, i + 1]
+            found[name, i] = side * above if pools else above + found.get((taps, i + 1), 1) - 1
+    if pools:
+        of_all = next((n for (name, _), n in sizes.items() if name == "channels"), 1)
+        found |= {("channels", i): of_all for i in range(1, depth + 1)}
+    return found
 
 
 def tied(instance: Instance, one: sp.Expr, other: sp.Expr) -> bool:
@@ -260,37 +495,40 @@ def tied(instance: Instance, one: sp.Expr, other: sp.Expr) -> bool:
         return False
 
 
-def exists(both: sp.Tuple, depth: int, at: int | None) -> bool:
+def at_depth(depth: int, at: int | None) -> dict[sp.Basic, sp.Basic]:
+    return {last: sp.Integer(depth)} | ({layer: sp.Integer(at)} if at is not None else {})
+
+
+def exists(both: sp.Tuple, depth: int, at: int | None, network: Definitions) -> bool:
     """Whether a network of that depth has every layer that is named."""
-    change = {last: sp.Integer(depth)} | ({layer: sp.Integer(at)} if at is not None else {})
+    change = at_depth(depth, at)
     lowest = {"a": 1, "delta_a": 1}
     for x in both.atoms(sp.Indexed):
-        if not is_layered(x):
+        if not is_layered(x, network):
             continue
         i = x.indices[0].xreplace(change)
         if not lowest.get(x.base.name, 2) <= i <= depth:
             return False
-    return all(1 <= u.args[0].xreplace(change) <= depth for u in both.atoms(units))
+    return all(1 <= u.args[0].xreplace(change) <= depth for u in both.atoms(units, channels, rows, columns))
 
 
-def layers_read(both: sp.Tuple, depth: int, at: int | None) -> set[int]:
-    """The layers whose widths matter: those named, and the one before each."""
-    change = {last: sp.Integer(depth)} | ({layer: sp.Integer(at)} if at is not None else {})
-    found = {int(u.args[0].xreplace(change)) for u in both.atoms(units)}
+def layers_read(both: sp.Tuple, depth: int, at: int | None, network: Definitions) -> set[int]:
+    """The layers whose sizes matter: those named, and the one before each."""
+    change = at_depth(depth, at)
+    found = {int(u.args[0].xreplace(change)) for u in both.atoms(units, channels, rows, columns, height, breadth)}
     for x in both.atoms(sp.Indexed):
-        if x.base.name == "y" or x.base.name == "C":
-            found |= {depth}
-        elif x.base.name.startswith("any "):
-            found |= {1}
-        elif x.base.name != "E":
+        name = x.base.name
+        if is_layered(x, network):
             i = int(x.indices[0].xreplace(change))
-            found |= {i} | ({i - 1} if x.base.name.split(":")[-1][:1] == "w" else set())
+            found |= {i} | ({i - 1} if stem(name)[:1] == "w" or network.kind.planes else set())
+        elif name in ("y", "C"):
+            found |= {depth}
+        elif name.startswith("any "):
+            found |= {1}
     return {i for i in found if 1 <= i <= depth}
 
 
-def describe(
-    instance: Instance, bound: Bound, at: dict[sp.Symbol, int], one: Fraction, other: Fraction
-) -> Counterexample:
+def describe(instance: Instance, bound: Bound, at: dict[sp.Symbol, int], one: Number, other: Number) -> Counterexample:
     """The instance as text: every size, and every value that either side reads."""
     instance.known, instance.touched, instance.steps = {}, set(), itertools.count()
     instance.evaluate(bound.left, at)
@@ -299,44 +537,63 @@ def describe(
     read = instance.touched
     both = sp.Tuple(bound.left, bound.right, *at)
     names = {x.base.name for x in both.atoms(sp.Indexed)}
+    layered = any(is_layered(x, instance.network) or x.base.name in ("y", "C", "E") for x in both.atoms(sp.Indexed))
     sizes: dict[str, str] = {}
     if both.has(width) or any(name.startswith("any ") for name in names):
-        sizes["n"] = str(instance.units[1])
-    elif names:
+        sizes["n"] = str(instance.extent("units", 1))
+    elif names and instance.network.features:
         sizes["L"] = str(instance.depth)
         if instance.layer is not None:
             sizes["l"] = str(instance.layer)
-        sizes |= {f"n_{i}": str(width) for i, width in sorted(instance.units.items())}
+        for (name, i), extent in sorted(instance.extents.items()):
+            sizes[size_name(sp.Function(name)(sp.Integer(i))).replace("{", "").replace("}", "")] = str(extent)
+        if instance.network.kind.planes and instance.network.name != "convolution":
+            sizes["s"] = str(instance.window)
         sizes["m"] = str(instance.samples)
     values = {k.name.removesuffix(" of the weight"): str(i + 1) for k, i in at.items() if k.name != "sample"}
     for key in sorted(read, key=str):
-        values[label(key, instance.samples)] = str(instance.values[key])
-    if names and "n" not in sizes:
+        values[label(key, instance, bound)] = str(instance.values[key])
+    if layered and instance.network.features and "n" not in sizes:
         values["sigma(z)"] = polynomial_text(instance.activation)
     return Counterexample(sizes, values, str(one), str(other))
 
 
-def label(key: tuple, batch: int) -> str:
-    r"""`a_2^{1}`, `w_{12}^{2}`, `y_1`, and with several samples `a_2^{x,1}`."""
+GREEK = ("gamma", "beta", "delta", "mu", "epsilon", "eta", "lambda", "alpha")
+
+
+def label(key: tuple, instance: Instance, bound: Bound) -> str:
+    r"""`a_2^{1}`, `w_{12}^{2}`, `y_1`, and with several samples `a_2^{x,1}`; of planes `a_{2,1}^{1}`."""
     name, *at = key
-    if name == "eta":
-        return r"\eta"
+    batch = instance.samples
+    for x, written in bound.written.items():
+        if name == (x.base.name if isinstance(x, sp.Indexed) else str(x)):
+            return written
+    if not at:
+        return rf"\{name}" if name in GREEK else name
     if name.startswith("any "):
         return f"{name[4:]}_{at[0] + 1}"
     if name == "C":
         return f"C_{at[0] + 1}"
-    if name == "w":
-        return f"w_{{{at[1] + 1}{',' if max(at[1:]) > 8 else ''}{at[2] + 1}}}^{{{at[0]}}}"
-    if name == "b":
-        return f"b_{at[1] + 1}^{{{at[0]}}}"
-    if name == "y":
+    if name == "y" and "y" not in instance.network.features:
         return f"y_{at[1] + 1}" + (f"^{{{at[0] + 1}}}" if batch > 1 else "")
-    where = f"{at[1] + 1},{at[0]}" if batch > 1 else str(at[0])
+    count = len(instance.network.features[stem(name)])
+    inside = [i + 1 for i in at[len(at) - count :]]
+    if instance.network.kind.planes and len(inside) > 1 and one_channel(instance):
+        inside = inside[-2:]
+    apart = "," if instance.network.kind.planes or max(inside) > 9 else ""
+    below = f"{{{apart.join(map(str, inside))}}}" if len(inside) > 1 else str(inside[0])
+    where = f"{at[1] + 1},{at[0]}" if batch > 1 and len(at) > count + 1 else str(at[0])
     if name == "delta_a":
-        return rf"\partial C/\partial a_{at[2] + 1}^{{{where}}}"
-    return f"{name}_{at[2] + 1}^{{{where}}}"
+        return rf"\partial C/\partial a_{below}^{{{where}}}"
+    letter = r"\delta" if name == "delta_z" else rf"\{name}" if name in GREEK else name
+    return f"{letter}_{below}^{{{where}}}"
 
 
+def one_channel(instance: Instance) -> bool:
+    return all(n == 1 for (name, _), n in instance.extents.items() if name == "channels")
+
+
+@cache
 def polynomial_text(coefficients: Polynomial) -> str:
     z = sp.Symbol("z")
     return str(sp.Poly(list(reversed(coefficients)), z).as_expr()).replace("**", "^")

@@ -63,7 +63,10 @@ class Addition(Node):
 
 @dataclass(frozen=True)
 class Product(Node):
-    r"""Factors side by side, or with `\cdot`, `\times`, `*` between two of them."""
+    r"""Two factors; `operator` is what stands between them.
+
+    It is "" side by side, "*" for `*` and `\ast`, else the command's name: cdot, times, star, otimes, circledast.
+    """
 
     left: Node
     right: Node
@@ -93,9 +96,47 @@ class Summation(Node):
 
 
 @dataclass(frozen=True)
+class Extremum(Node):
+    r"""`\max_{u,v} body`, `\arg\max_k body`: kind is max, min, argmax or argmin. It extends over the rest of its term."""
+
+    kind: str
+    indices: tuple[Name, ...]
+    body: Node
+
+
+@dataclass(frozen=True)
+class Root(Node):
+    radicand: Node
+
+
+@dataclass(frozen=True)
+class Norm(Node):
+    r"""`\lVert x \rVert`, the Euclidean one."""
+
+    body: Node
+
+
+@dataclass(frozen=True)
 class Application(Node):
+    """A function of one argument; the function is a Name, with its primes a Scripted one."""
+
     function: Node
     argument: Node
+
+
+@dataclass(frozen=True)
+class Call(Node):
+    r"""A name before a bracketed list of two or more: `\xi(t, y)`, `\max(0, z)`."""
+
+    function: Node
+    arguments: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
+class Listing(Node):
+    """A bracketed list that no function's name precedes: `(u, v)`."""
+
+    items: tuple[Node, ...]
 
 
 @dataclass(frozen=True)
@@ -126,17 +167,32 @@ class Matrix(Node):
 
 @dataclass(frozen=True)
 class Relation(Node):
-    """left = right, or an update: `sign` is equation, update, reversed update or other, `mark` is how it is written."""
+    """left = right, or an update: `sign` is equation, update, reversed update or other, `mark` how it is written."""
 
     sign: str
     left: Node
     right: Node
-    mark: str = field(default="=", compare=False)
-    written: tuple[str, str] = field(default=("", ""), compare=False)  # both sides' LaTeX
+    mark: str = "="
+    written: tuple[str, str] = field(default=("", ""), compare=False)  # both sides of a statement, as LaTeX
 
     @property
     def source(self) -> str:
         return f"{self.written[0]} {self.mark} {self.written[1]}"
+
+
+@dataclass(frozen=True)
+class Probability(Node):
+    r"""`P(t = 1 \mid z)`: that the event holds, given something or nothing."""
+
+    event: Relation
+    given: Node | None = None
+
+
+@dataclass(frozen=True)
+class Cases(Node):
+    """Values with the conditions under which they hold; None is `otherwise`."""
+
+    rows: tuple[tuple[Node, Relation | None], ...]
 
 
 @dataclass(frozen=True)

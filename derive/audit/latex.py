@@ -1,73 +1,130 @@
-"""What the derivation gives instead of a refuted formula, as LaTeX in the documents' own notation."""
+"""What the derivation gives instead of a refuted formula, and how a true one is proved, in the documents' own notation."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import sympy as sp
 from sympy.printing.latex import LatexPrinter
 
-from derive.audit.binding import Bound
-from derive.audit.network import Network, last, layer, rewrite, sigma, slope
+from derive.audit.equality import tidied
+from derive.audit.network import Definitions, Network, last, layer, rewrite, sigma, slope, stem
+from derive.audit.values import Bound, nonnegative, size_name
 
 LETTERS = "jkip"
 PLAIN_SAMPLE = "sample"  # the one sample that a formula without samples speaks of
+SYMBOLS = {"z_hat": r"\hat{z}", "mu": r"\mu", "var": r"(\sigma_B^2)", "gamma": r"\gamma", "beta": r"\beta"}
+Sides = tuple[sp.Expr, sp.Expr]
 
 
 class FieldPrinter(LatexPrinter):
-    r"""`w_{jk}^{l}`, `\delta_j^{x,l}`, `\sum_k`, as the field writes them; `names` are the letters of the indices."""
+    r"""`w_{jk}^{l}`, `\delta_j^{x,l}`, `\sum_k`, as the field writes them.
 
-    def __init__(self, names: dict[sp.Symbol, str]) -> None:
+    `names` are the letters of the indices; `written` is how a document writes other symbols and components.
+    """
+
+    def __init__(
+        self, names: Mapping[sp.Symbol, str], network: Definitions, written: Mapping[sp.Basic, str] | None = None
+    ) -> None:
         super().__init__({"order": "none"})
-        self.names = names
+        self.names, self.network, self.written = dict(names), network, dict(written or {})
 
     def _print_Symbol(self, e: sp.Symbol, style: str = "plain") -> str:
-        return self.names.get(e) or super()._print_Symbol(e)
+        shown = self.names.get(e) or self.written.get(e)
+        return shown or (e.name if e.name.startswith("\\") else super()._print_Symbol(e))
 
     _print_Dummy = _print_Symbol
 
     def _print_Indexed(self, e: sp.Indexed) -> str:
         name, at = e.base.name, list(e.indices)
+        if e in self.written:
+            return self.written[e]
         if name.startswith("any "):
             return f"{name[4:]}_{{{self._at(at)}}}"
         if name == "E":
             return "E"
         if name == "C":
             return self._cost(at[0])
-        if name == "y":
+        if not isinstance(self.network, Network):
+            return name
+        if name == "y" and "y" not in self.network.features:
             return f"y_{{{self._at(at[1:])}}}" + self._above([], at[0])
-        if name == "delta_a":
-            of = self._cost(at[1])
-            return rf"\frac{{\partial {of}}}{{\partial a_{{{self._at(at[2:])}}}{self._above(at[:1], at[1])}}}"
-        if name in ("a", "z", "delta_z"):
-            letter = r"\delta" if name == "delta_z" else name
-            return f"{letter}_{{{self._at(at[2:])}}}{self._above(at[:1], at[1])}"
-        if name[:2] in ("C:", "E:"):
-            of = "E" if name[0] == "E" else self._cost(at[1])
-            components = at[2:] if name[0] == "C" else at[1:]
-            return rf"\frac{{\partial {of}}}{{\partial {name[2:]}_{{{self._at(components)}}}^{{{self._layer(at[0])}}}}}"
+        if "_at_" in name:
+            return rf"{name[-1]}^\star_{{{self._at(at[2:])}}}^{{{self._layer(at[0])}}}"
         label = r",\text{new}" if name.endswith("_new") else ""
-        return f"{name.removesuffix('_new')}_{{{self._at(at[1:])}}}^{{{self._layer(at[0])}{label}}}"
+        count = len(self.network.features[stem(name)])
+        others, inside = at[1 : len(at) - count], at[len(at) - count :]
+        of = "E" if name.startswith("E:") else "C"
+        quantity = self._quantity(stem(name), at[0], others if name[:2] != "C:" else [], inside, label)
+        if name == "delta_z" or not (name.startswith("delta_") or ":" in name):
+            letter = r"\delta" if name == "delta_z" else None
+            return self._quantity(stem(name), at[0], others, inside, label, letter)
+        if others and not self.network.kind.coupled:
+            of = self._cost(others[0])
+        return rf"\frac{{\partial {of}}}{{\partial {quantity}}}"
+
+    def _quantity(
+        self,
+        name: str,
+        at: sp.Expr,
+        others: list[sp.Expr],
+        inside: list[sp.Expr],
+        label: str = "",
+        letter: str | None = None,
+    ) -> str:
+        letter = letter or SYMBOLS.get(name, name)
+        if isinstance(self.network, Network) and self.network.kind.coupled:
+            return f"{letter}_{{{self._at([*others, *inside], comma=True)}}}^{{{self._layer(at)}{label}}}"
+        above = [*map(self._sample, others), self._layer(at) + label]
+        comma = isinstance(self.network, Network) and self.network.kind.planes
+        return f"{letter}_{{{self._at(inside, comma)}}}^{{{','.join(x for x in above if x)}}}"
+
+    def _sample(self, sample: sp.Expr) -> str:
+        return "" if getattr(sample, "name", "") == PLAIN_SAMPLE else self._at([sample])
 
     def _cost(self, sample: sp.Expr) -> str:
-        return "C" if getattr(sample, "name", "") == PLAIN_SAMPLE else f"C_{{{self._print(sample)}}}"
+        return f"C_{{{self._print(sample)}}}" if self._sample(sample) and sample != 0 else "C"
 
     def _layer(self, e: sp.Expr) -> str:
         shift = sp.expand(e - sum(s for s in e.free_symbols))
         letter = "".join(s.name for s in e.free_symbols)
         return f"{letter}{int(shift):+d}" if shift and letter else letter or str(e)
 
-    def _at(self, indices: Iterable[sp.Expr]) -> str:
-        return " ".join(str(int(i) + 1) if i.is_Integer else self._print(i) for i in indices)
+    def _at(self, indices: Iterable[sp.Expr], comma: bool = False) -> str:
+        """Indices as documents count them, from one."""
+        shown = []
+        for i in indices:
+            letters = {s: s - 1 for s in i.free_symbols if s.is_Symbol and (s in self.names or not s.is_positive)}
+            shown.append(self._print(sp.expand(i.xreplace(letters) + 1)))
+        return (", " if comma else " ").join(shown)
 
     def _above(self, at: list[sp.Expr], sample: sp.Expr) -> str:
         shown = [self._layer(i) for i in at]
-        if getattr(sample, "name", "") != PLAIN_SAMPLE:
+        if self._sample(sample):
             shown.insert(0, self._at([sample]))
         return f"^{{{','.join(shown)}}}" if shown else ""
 
+    def _named(self, k: sp.Symbol) -> str:
+        """A letter for an index that no index around it has."""
+        choices = (k.name, *LETTERS, *"quvrstxyfgh") if k.name != "n" else ("x", "n", *LETTERS)
+        taken = self.names.values()
+        self.names[k] = next((x for x in choices if x not in taken), f"{k.name}_{{{len(self.names)}}}")
+        return self.names[k]
+
     def _print_Sum(self, e: sp.Sum) -> str:
-        under = "".join(rf"\sum_{{{self._print(k)}}} " for k, *_ in e.limits)
+        letters = [k for k, *_ in e.limits]
+        under = "".join(rf"\sum_{{{self._named(k)}}} " for k in letters)
         body = self._print(e.function)
+        for k in letters:
+            del self.names[k]
         return under + (rf"\left({body}\right)" if isinstance(e.function, sp.Add) else body)
+
+    def _print_Maximum(self, e: sp.Expr) -> str:
+        letters = [k for k, *_ in e.limits]
+        under = ", ".join(map(self._named, letters))
+        body = e.function.args[0][0] if isinstance(e.function, sp.Piecewise) else e.function
+        shown = rf"\max_{{{under}}} {self._print(body)}"
+        for k in letters:
+            del self.names[k]
+        return shown
 
     def _print_sigma(self, e: sp.Expr, exp: str | None = None) -> str:
         return rf"\sigma\left({self._print(e.args[0])}\right)" + (f"^{{{exp}}}" if exp else "")
@@ -75,32 +132,38 @@ class FieldPrinter(LatexPrinter):
     def _print_slope(self, e: sp.Expr, exp: str | None = None) -> str:
         return rf"\sigma'\left({self._print(e.args[0])}\right)" + (f"^{{{exp}}}" if exp else "")
 
-    def _print_units(self, e: sp.Expr, exp: str | None = None) -> str:
-        return f"n_{{{self._layer(e.args[0])}}}"
+    def _print_nonnegative(self, e: sp.Expr, exp: str | None = None) -> str:
+        return rf"[{self._print(e.args[0])} \geq 0]"
+
+    def _size(self, e: sp.Expr, exp: str | None = None) -> str:
+        return size_name(e) + (f"^{{{exp}}}" if exp else "")
+
+    _print_units = _print_channels = _print_rows = _print_columns = _print_height = _print_breadth = _size
 
 
-def correction(bound: Bound, network: Network) -> str | None:
+def correction(bound: Bound, network: Definitions) -> str | None:
     """What the left side (or the right, if only that is a single quantity) is by the derivation, in components."""
     for side, other in ((bound.left, bound.right), (bound.right, bound.left)):
         quantities = [x for x in side.atoms(sp.Indexed) if side in (x, -x) or is_multiple(side, x)]
         if len(quantities) == 1 and network.definition(quantities[0]):
             value = opened(quantities[0], other, network)
             factor = sp.cancel(side / quantities[0])
-            return equation(side, without_deltas(sp.expand_mul(factor * value) if factor != 1 else value), bound)
+            value = without_deltas(sp.expand_mul(factor * value) if factor != 1 else value)
+            return equation(side, value, bound, network)
     if {x.base.name for x in bound.right.atoms(sp.Indexed)} & {"w", "b"}:  # an expression in z: what z is
-        value = rewrite(bound.left, network, lambda y: y.base.name == "z")
+        value = rewrite(bound.left, network, lambda y: y.base.name == "z" and network.definition(y) is not None)
         if value != bound.left:
-            return equation(bound.left, value, bound)
-    return written_out(bound)
+            return equation(bound.left, value, bound, network)
+    return written_out(bound, network)
 
 
-def written_out(bound: Bound) -> str | None:
+def written_out(bound: Bound, network: Definitions) -> str | None:
     """The left side in components, where there is nothing to derive: an elementwise product, a column of numbers."""
-    if bound.left.has(layer, last):
+    if bound.left.has(layer, last) or not isinstance(network, Network):
         return None
     sizes = list(bound.free.values())
     if not all(size.is_Integer for size in sizes):
-        return FieldPrinter({i: i.name for i in bound.free}).doprint(bound.left)
+        return FieldPrinter({i: i.name for i in bound.free}, network).doprint(bound.left)
     tall, wide = [*(int(size) for size in sizes), 1, 1][:2]
     entries = [
         [bound.left.xreplace(dict(zip(bound.free, map(sp.Integer, (r, c)), strict=False))) for c in range(wide)]
@@ -113,8 +176,11 @@ def is_multiple(side: sp.Expr, x: sp.Indexed) -> bool:
     return isinstance(side, sp.Mul) and not sp.cancel(side / x).has(sp.Indexed, sigma, slope, sp.Sum)
 
 
-def opened(x: sp.Indexed, other: sp.Expr, network: Network) -> sp.Expr:
+def opened(x: sp.Indexed, other: sp.Expr, network: Definitions) -> sp.Expr:
     """One step of the derivation, and as many more as lead to the quantities of a recursion."""
+    if not isinstance(network, Network):
+        value = rewrite(network.open(x), network, lambda y: y.base.name.startswith("delta_"))
+        return sp.factor(sp.cancel(value)) if not value.has(sp.log, sp.exp) else value
     names = {i.base.name for i in other.atoms(sp.Indexed)}
     further = {
         "delta_z": lambda y: y.base.name == "delta_a" and not (y.indices[0] == last and not network.at_last),
@@ -122,32 +188,54 @@ def opened(x: sp.Indexed, other: sp.Expr, network: Network) -> sp.Expr:
         "w_new": lambda y: y.base.name == "E:w",
         "b_new": lambda y: y.base.name == "E:b",
     }.get(x.base.name, lambda y: False)
+    if network.kind.coupled:
+        return network.open(x)
     return rewrite(network.open(x), network, further)
+
+
+def derivation(bound: Bound, network: Definitions, shown: tuple[Sides, set[sp.Indexed]]) -> tuple[tuple[str, str], ...]:
+    """How a relation was proved, step by step: in components, by which equations, to which equal sides."""
+    (left, right), seen = shown
+    found = [("In components", equation(bound.left, bound.right, bound, network))]
+    done: set[tuple[str, sp.Expr]] = set()
+    for x in sorted(seen, key=str, reverse=True):
+        definition = network.definition(x)
+        at = x.indices[0] if network.order and isinstance(network, Network) else sp.Integer(0)
+        if definition is None or (x.base.name, at) in done:
+            continue
+        done.add((x.base.name, at))
+        place = x.base[(at, *definition.at[1:])] if isinstance(network, Network) and definition.at[:1] == (layer,) else x
+        whole = Bound(place, network.open(place), {i: sp.Integer(0) for i in place.indices[1:] if i.is_Symbol})
+        source = "defines" if x.base.name in (*network.order, "C", "E") else "gives"
+        found.append((f"`{definition.system}` {source}", equation(whole.left, whole.right, whole, network)))
+    if (left, right) != (bound.left, bound.right):
+        found.append(("Put in", equation(left, right, bound, network)))
+    return (*found, ("Both sides have the same normal form", r"0 = 0"))
 
 
 def without_deltas(e: sp.Expr) -> sp.Expr:
     """Sums that a Kronecker delta reduces to one term, reduced."""
 
     def reduced(s: sp.Sum) -> sp.Expr:
-        (k, *_), *others = s.limits
-        for delta in s.function.atoms(sp.KroneckerDelta):
-            if delta.has(k) and not others and delta in sp.Mul.make_args(s.function):
-                (i,) = (a for a in delta.args if a != k)
-                return (s.function / delta).xreplace({k: i})
+        for k, *_ in s.limits:
+            for delta in sp.Mul.make_args(s.function):
+                if isinstance(delta, sp.KroneckerDelta) and k in delta.args:
+                    (i,) = (a for a in delta.args if a != k)
+                    left = [limit for limit in s.limits if limit[0] != k]
+                    body = (s.function / delta).xreplace({k: i})
+                    return reduced(sp.Sum(body, *left)) if left else body
         return s
 
     return e.replace(lambda s: isinstance(s, sp.Sum), reduced)
 
 
-def equation(left: sp.Expr, right: sp.Expr, bound: Bound) -> str:
-    names: dict[sp.Symbol, str] = {}
+def equation(left: sp.Expr, right: sp.Expr, bound: Bound, network: Definitions) -> str:
+    if left.has(nonnegative) or right.has(nonnegative):
+        left, right = (tidied(e, bound.free, network.sizes) for e in (left, right))
+    shown = FieldPrinter(
+        {i: i.name.removesuffix(" of the weight") for i in bound.free if not isinstance(i, sp.Dummy)}, network, bound.written
+    )
     for index in bound.free:
-        if not isinstance(index, sp.Dummy):
-            names[index] = index.name.removesuffix(" of the weight")
-    summed = [k for s in sp.Tuple(right).atoms(sp.Sum) for k, *_ in s.limits]
-    for index in (*bound.free, *dict.fromkeys(sorted(summed, key=lambda k: (k.name, str(k))))):
-        if index not in names:
-            choices = (index.name, *LETTERS, *"quvrst") if index.name != "n" else ("x", "n", *LETTERS)
-            names[index] = next(letter for letter in choices if letter not in names.values())
-    shown = FieldPrinter(names)
+        if index not in shown.names:
+            shown._named(index)
     return f"{shown.doprint(left)} = {shown.doprint(right)}"

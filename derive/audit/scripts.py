@@ -8,7 +8,9 @@ import sympy as sp
 from derive.audit import formula as f
 from derive.audit.network import last, layer
 from derive.audit.values import Unbindable
-from derive.audit.vocabulary import COSTS, LAYERED, PARAMETERS, TARGETS
+from derive.audit.vocabulary import COSTS, LAYERED, TARGETS
+
+PARAMETERS = frozenset({"w", "b"})
 
 DEEPEST = 20  # the highest number of a layer, and the most that is added to l or taken from L
 

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-LAYERED = {"a": "a", "z": "z", "w": "w", "W": "w", "b": "b", "delta": "delta_z"}
-PARAMETERS = {"w": 2, "b": 1}  # and how many indices they have
+LAYERED = {"a": "a", "z": "z", "w": "w", "W": "w", "b": "b", "delta": "delta_z", "word delta": "delta_a"}
+FILTERS = {"K": "w", "k": "w", "F": "w"}  # in a convolutional layer also
+NORMALISED = {"hat z": "z_hat", "hat x": "z_hat", "y": "y", "mu": "mu", "variance": "var", "gamma": "gamma", "beta": "beta"}
 TARGETS = frozenset({"y", "target"})
 OUTPUTS = frozenset({"output"})
 COSTS = frozenset({"C", "J", "L", "Cost", "cost", "Loss", "loss"})  # of a sample, unless the formula says otherwise
@@ -13,7 +14,7 @@ RATES = frozenset({"eta", "alpha"})
 BATCH = frozenset({"m", "N", "n"})
 ACTIVATIONS = frozenset({"sigma", "varphi", "phi", "f", "g"})
 SPELLINGS = {
-    "weights": {"w", "W"},
+    "weights": {"w", "W", "K"},
     "target": TARGETS,
     "cost": COSTS - {"L"} | ERRORS,
     "learning rate": RATES,
@@ -39,24 +40,95 @@ MEANINGS = {
     "one layer, a its input": "without layer superscripts, all is of one layer and a is its input",
     "one layer, a its output": "without layer superscripts, all is of one layer and a is its output",
     "the last layer": "without layer superscripts, all is of the last layer",
+    # of a whole section: an empty meaning is what the field means where nothing else is said
+    "columns": "",
+    "rows": "vectors are rows, and a matrix of weights leads from its row to its column: z = a w + b",
+    "rows, weights turned": "vectors are rows, and a matrix of weights leads from its column to its row: z = a w^T + b",
+    "gradient": "",
+    "negative gradient": "an error \\delta is minus the derivative of the cost",
+    "mean": "",
+    "sum": "the cost of a mini-batch is the sum over its samples",
+    "numerator": "",
+    "denominator": "the derivative of a vector by a vector has the rows of what it is taken by",
+    "cross-correlation": "`*` is the cross-correlation, which does not turn its second operand, also in the forward pass; "
+    "stride 1, no padding",
+    "convolution": "`*` is the convolution, which turns its second operand by 180 degrees, also in the forward pass; "
+    "stride 1, no padding",
+    "convolution of a correlation": "`*` is the convolution, which turns its second operand by 180 degrees, and the forward "
+    "pass a cross-correlation; stride 1, no padding",
+    "from one": "",
+    "from zero": "components are counted from zero",
+    "by the weighted input": "",
+    "by the activation": "the error of the layer before is \\partial C/\\partial a^{l-1}: the factor \\sigma'(z^{l-1}) is "
+    "not part of it yet",
+    # of one formula
+    "upright delta": "`delta`, upright, is \\partial C/\\partial a: the error before the factor \\sigma'(z)",
+    "windows side by side": "the windows are as far apart as they are wide, without padding; of equal values the first is "
+    "the largest",
+    "blocks side by side": "the windows are as far apart as they are wide, without padding",
+    "feature by feature": "each feature by itself: products of vectors over the features are taken element by element",
+    "sample left out": "a quantity that names no sample is that of the sample summed over",
+    "no sample": "a parameter has no sample: its index says nothing",
+    "one function": "both letters stand for the same activation function",
+    "per place": "the bias is added at every place of its plane",
+    "places of the plane": "indices that stand at nothing in the sum run over the places of the plane",
+    "layer left out": "a quantity that names no layer is of layer l",
+    "valid": "the place of the second operand stays inside the first",
+    "full": "the first operand goes on in zeros",
+    "held": "in a partial derivative the other quantities of the same equation are held",
+    "case": "a case: what follows it is meant where this holds",
+    "minus the slope": "`delta` is minus the derivative, which gradient descent adds",
+    "one output": "one output y = \\sigma(z) with its target t",
+    "velocity falls": "the velocity holds the gradient times the learning rate, and is taken from the weights",
+    "velocity rises": "the velocity holds minus the gradient times the learning rate, and is added to the weights",
+    "velocity of gradients": "the velocity holds gradients without the learning rate",
+    "last step": "v_t is momentum's share of the step alone: \\gamma times the whole of the step before",
 }
 ONE_LAYER = ("one layer, a its input", "one layer, a its output")
+VECTORS = ("columns", "rows", "rows, weights turned")
+SLIDING = ("cross-correlation", "convolution", "convolution of a correlation")
+# Questions that a section answers as a whole, with the number of formulas that must need another answer than the first.
+# Shapes tell how vectors are meant, so one is enough; a sign or a factor might just be wrong, so one is not.
+SECTION = {
+    "vectors": (VECTORS, 1),
+    "layout": (("numerator", "denominator"), 1),
+    "error": (("gradient", "negative gradient"), 2),
+    "batch": (("mean", "sum"), 2),
+    "star": (SLIDING, 1),
+    "counting": (("from one", "from zero"), 1),
+    "below": (("by the weighted input", "by the activation"), 1),
+    "velocity": (("velocity falls", "velocity rises", "velocity of gradients", "last step"), 1),
+}
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What was chosen for each question that the notation left open."""
+    """What was chosen for each question that the notation left open.
+
+    `agreed` is what the section answers; an answer from there counts as chosen once it was asked for.
+    """
 
     chosen: tuple[tuple[str, str], ...] = ()
+    agreed: tuple[tuple[str, str], ...] = ()
 
     def choose(self, question: str, options: tuple[str, ...]) -> str:
         for asked, answer in self.chosen:
             if asked == question:
                 return answer
+        for asked, answer in self.agreed:
+            if asked == question and answer in options:
+                raise Ask(question, (answer,))
         raise Ask(question, options)
 
+    def agrees(self, question: str) -> str:
+        """What the section means, without asking: its answer, or the field's."""
+        for asked, answer in (*self.chosen, *self.agreed):
+            if asked == question:
+                return answer
+        return SECTION[question][0][0]
+
     def with_(self, question: str, answer: str) -> "Reading":
-        return Reading((*self.chosen, (question, answer)))
+        return Reading((*self.chosen, (question, answer)), self.agreed)
 
     def __str__(self) -> str:
-        return "; ".join(MEANINGS.get(answer, answer) for _, answer in self.chosen)
+        return "; ".join(meaning for _, answer in self.chosen if (meaning := MEANINGS.get(answer, answer)))

@@ -48,7 +48,7 @@ def derive(system: System, objective: System | None = None) -> Derivation:
         slope_form=lambda e, slope: in_output(e.terms[0].body, slope, e.target) if _is_one_value(e) else slope,
     )
     wanted = [x.base.name for x in (*system.inputs, *system.parameters)]
-    raw = [e for name, e in adjoints.items() if name not in {t.base.name for t in system.targets}]
+    raw = [e for name, e in adjoints.items() if name not in {t.base.name for t in (*system.targets, *system.constants)}]
     if objective:
         one = {tensor(bar_name(x.base.name))[x.indices]: sp.Integer(1) for x in ends}
         raw = [e.map(one) for e in raw]
@@ -119,6 +119,7 @@ def compose(first: System, second: System) -> System:
         name=f"{first.name}_with_{second.name}",
         outputs=(*first.outputs, *(_rename_indexed(x, change) for x in second.outputs)),
         targets=(*first.targets, *second.targets),
+        constants=(*first.constants, *second.constants),
         given=(*first.given, *second.given),
         settings={**first.settings, **second.settings},
         equations=[*first.equations, *moved],

@@ -68,6 +68,12 @@ class Term:
             body = sp.Piecewise((body, sp.And(*map(holds, self.conditions))), (0, True))
         return sp.Sum(body, *self.over) if self.over else body
 
+    def choice(self) -> sp.Expr:
+        """The body as a maximum sees it: -oo where a condition does not hold."""
+        if not self.conditions:
+            return self.body
+        return sp.Piecewise((self.body, sp.And(*map(holds, self.conditions))), (-sp.oo, True), evaluate=False)
+
     def operands(self) -> set[sp.Indexed]:
         """Every component that the term reads, as a value or as an address, in body, bounds and conditions."""
         bounds = (bound for _, low, high in self.over for bound in (low, high))
@@ -107,7 +113,7 @@ class Equation:
         """The right side as SymPy writes it."""
         if self.kind == "max":
             (term,) = self.terms
-            return Maximum(term.body, *term.over)
+            return Maximum(term.choice(), *term.over)
         return sp.Add(*(t.expression() for t in self.terms))
 
     def map(self, change: dict[sp.Basic, sp.Basic]) -> "Equation":
@@ -145,7 +151,8 @@ def equations_for(target: sp.Indexed, right: sp.Expr) -> list[Equation]:
         return helper
 
     if isinstance(right, Maximum):
-        term = Term(_without_reductions(right.function, named, [*own, *right.variables]), _ranges(right))
+        body, conditions = _chosen(right.function)
+        term = Term(_without_reductions(body, named, [*own, *right.variables]), _ranges(right), conditions)
         return [*helpers, Equation(target, (term,), "max")]
     plain: list[sp.Expr] = []
     terms: list[Term] = []
@@ -161,6 +168,17 @@ def equations_for(target: sp.Indexed, right: sp.Expr) -> list[Equation]:
     if plain or not terms:
         terms.insert(0, Term(sp.Add(*plain)))
     return [*helpers, Equation(target, tuple(terms))]
+
+
+def _chosen(body: sp.Expr) -> tuple[sp.Expr, tuple[sp.Expr, ...]]:
+    """A body that is -oo wherever inequalities of integers fail, as the body there and what must be >= 0."""
+    if not (isinstance(body, sp.Piecewise) and len(body.args) == 2 and body.args[1] == (-sp.oo, True)):
+        return body, ()
+    value, condition = body.args[0]
+    relations = sorted(sp.And.make_args(condition), key=str)
+    if not all(isinstance(r, sp.Ge | sp.Le | sp.Gt | sp.Lt) and (r.gts - r.lts).is_integer for r in relations):
+        return body, ()
+    return value, tuple(sp.expand(r.gts - r.lts - int(isinstance(r, sp.Gt | sp.Lt))) for r in relations)
 
 
 def _ranges(reduction: sp.Expr) -> tuple[Range, ...]:

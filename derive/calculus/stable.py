@@ -160,7 +160,7 @@ def _guarded(e: sp.Expr, weights: set[str]) -> sp.Expr:
         guarded = weight != 1 and infinite
         if guarded and weight.as_coeff_Add()[0].is_negative:
             weight, value = -weight, -value
-        addends.append(weighed(weight, signs_inside(stable_expression(value))) if guarded else weight * value)
+        addends.append(weighed(weight, signs_inside(stable_expression(value, weights))) if guarded else weight * value)
     return sp.Add(*addends)
 
 

@@ -1,7 +1,7 @@
 """A system of forward equations: what a definition makes, and what everything else is derived from."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sympy as sp
@@ -17,10 +17,11 @@ class DefinitionError(ValueError):
 class System:
     """Forward equations between tensors: a layer, an activation, a cost, a penalty or an update rule.
 
-    ``inputs`` and ``outputs`` connect layers; ``parameters`` are learned; a cost also has ``targets``; an update rule
-    has a ``gradient`` and ``states`` and defines what is new as ``w_new``, ``v_new``. ``settings`` are scalars with
-    their defaults (None: the user must say). ``given`` are equations that the inputs are known to satisfy. ``source``
-    is the file and line of the definition.
+    ``inputs`` and ``outputs`` connect layers; ``parameters`` are learned; a cost also has ``targets``; ``constants`` are
+    data that nothing is differentiated by. An update rule has a ``gradient`` and ``states`` and defines what is new as
+    ``w_new``, ``v_new``. ``settings`` are scalars with their defaults (None: the user must say): real ones, integers such
+    as a stride, or the size of an index that no tensor has. ``given`` are equations that the inputs are known to satisfy.
+    ``source`` is the file and line of the definition.
     """
 
     name: str
@@ -28,6 +29,7 @@ class System:
     parameters: tuple[sp.Indexed, ...] = ()
     outputs: tuple[sp.Indexed, ...] = ()
     targets: tuple[sp.Indexed, ...] = ()
+    constants: tuple[sp.Indexed, ...] = ()
     gradient: tuple[sp.Indexed, ...] = ()
     states: tuple[sp.Indexed, ...] = ()
     settings: dict[sp.Symbol, Any] = field(default_factory=dict)
@@ -53,8 +55,25 @@ class System:
             found.setdefault(equation.name, equation.target)
         return found
 
+    def specialised(self, values: Mapping[sp.Symbol, Any]) -> "System":
+        """The same system with values for some of its settings: ``{stride: 1}``, or one size for another, ``{V: U}``.
+
+        Raises DefinitionError for what is no setting.
+        """
+        unknown = sorted(str(s) for s in set(values) - set(self.settings))
+        if unknown:
+            known = ", ".join(s.name for s in self.settings) or "none"
+            self._refuse(f"{', '.join(unknown)} is no setting; its settings are {known}")
+        change = {s: sp.sympify(value) for s, value in values.items()}
+        return replace(
+            self,
+            settings={s: default for s, default in self.settings.items() if s not in change},
+            given=tuple(g.xreplace(change) for g in self.given),
+            equations=[e.map(change) for e in self.equations],
+        )
+
     def _given_tensors(self) -> Iterable[sp.Indexed]:
-        return (*self.inputs, *self.parameters, *self.targets, *self.gradient, *self.states)
+        return (*self.inputs, *self.parameters, *self.targets, *self.constants, *self.gradient, *self.states)
 
     def __getattr__(self, name: str) -> "_Tensor":
         if name.startswith("__"):
@@ -89,7 +108,8 @@ class System:
         unknown = sorted({x.base.name for x in operands} - known)
         if unknown:
             self._refuse(f"{where} {', '.join(unknown)} is read, which no input, parameter or earlier equation gives")
-        inside = {s for x in operands for i in x.indices for s in i.free_symbols if s.is_Symbol and s.is_integer}
+        places = [*(i for x in operands for i in x.indices), *term.conditions]
+        inside = {s for i in places for s in i.free_symbols if s.is_Symbol and s.is_integer}
         bound = {*equation.target.indices, *(k for k, *_ in term.over), *self.settings}
         loose = sorted(s.name for s in inside - bound if s.name[:1].islower() and s.name not in known)
         if loose:

@@ -1,12 +1,17 @@
 """Equations as people read them: plain text for docstrings and terminals, LaTeX for pages."""
 
 import sympy as sp
-from sympy.printing.latex import LatexPrinter
+from sympy.printing.latex import LatexPrinter, translate
 from sympy.printing.str import StrPrinter
 
-from derive.calculus.equation import Equation, Maximum
+from derive.calculus.equation import Equation, Maximum, size_of
 
 GREEK = {"delta": r"\delta", "nabla": r"\nabla", "gamma": r"\gamma", "beta": r"\beta", "mu": r"\mu", "sigma": r"\sigma"}
+
+
+def _is_whole(k: sp.Symbol, low: sp.Expr, high: sp.Expr) -> bool:
+    """Whether a summed index runs over its whole size, which then need not be said."""
+    return low == 0 and sp.expand(high + 1) == size_of(k)
 
 
 class TextPrinter(StrPrinter):
@@ -24,9 +29,8 @@ class TextPrinter(StrPrinter):
         body = self.parenthesize(e.function, 40)
         ranges = []
         for k, low, high in e.limits:
-            size = k.name.rstrip("0123456789").capitalize()
-            whole = low == 0 and sp.expand(high + 1).free_symbols == {sp.Symbol(size, integer=True, positive=True)}
-            ranges.append(f"sum_{k}" if whole else f"sum_({self._print(low)} <= {k} <= {self._print(high)})")
+            bounds = f"({self._print(low)} <= {k} <= {self._print(high)})"
+            ranges.append(f"sum_{k if _is_whole(k, low, high) else bounds}")
         return f"{' '.join(ranges)} {body}"
 
     def _print_Maximum(self, e: Maximum) -> str:
@@ -66,7 +70,17 @@ class TextPrinter(StrPrinter):
 
 
 class LatexEquations(LatexPrinter):
-    """Tensors with their indices as subscripts; ``delta_a`` as the sensitivity of a, ``nabla_w`` as a gradient."""
+    """Tensors with their indices as subscripts; ``delta_a`` as the sensitivity of a, ``nabla_w`` as a gradient.
+
+    Words are upright; ``[x = y]`` is 1 where it holds and 0 elsewhere.
+    """
+
+    def _print_Symbol(self, e: sp.Symbol, style: str = "plain") -> str:
+        word = len(e.name) > 1 and e.name.replace("_", "").isalpha() and translate(e.name) == e.name
+        return rf"\,\mathrm{{{e.name}}}\,".replace("_", r"\_") if word else super()._print_Symbol(e, style)
+
+    def _print_KroneckerDelta(self, e: sp.KroneckerDelta, exp: object = None) -> str:
+        return rf"\left[{self._print(e.args[0])} = {self._print(e.args[1])}\right]"
 
     def _print_Indexed(self, e: sp.Indexed) -> str:
         indices = ", ".join(self._print(i) for i in e.indices)
@@ -87,7 +101,10 @@ class LatexEquations(LatexPrinter):
         return rf"\max_{{{', '.join(str(k) for k, *_ in e.limits)}}} {self.parenthesize(e.function, 50)}"
 
     def _print_Sum(self, e: sp.Sum) -> str:
-        ranges = "".join(rf"\sum_{{{self._print(k)}}} " for k, *_ in e.limits)
+        ranges = ""
+        for k, low, high in e.limits:
+            index, bounds = self._print(k), f" = {self._print(low)}}}^{{{self._print(high)}"
+            ranges += rf"\sum_{{{index}{'' if _is_whole(k, low, high) else bounds}}} "
         return ranges + self.parenthesize(e.function, 40)
 
     def _print_weighed(self, e: sp.Expr) -> str:

@@ -1,0 +1,61 @@
+"""What a section means where its notation leaves a choice: one answer to each question for all of its formulas.
+
+Formulas that belong together are read alike. A section means what the field means where nothing else is said, unless
+enough more of its formulas hold under another answer.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from derive.audit import formula as f
+from derive.audit.binding import World
+from derive.audit.judge import Outcome
+from derive.audit.scripts import nodes
+from derive.audit.vocabulary import SECTION
+
+Agreed = tuple[tuple[str, str], ...]
+SIGNS = {  # what only one kind of section writes
+    "convolution": lambda n: isinstance(n, f.Application) and n.function == f.Name("rot180"),
+    "batch_norm": lambda n: isinstance(n, f.Name) and n.text in ("hat z", "hat x"),
+    "momentum": lambda n: isinstance(n, f.Scripted) and isinstance(n.base, f.Name) and n.base.text == "v",
+    "logistic_cross_entropy": lambda n: isinstance(n, f.Application) and n.function in (f.Name("log"), f.Name("ln"), f.Name("exp")),
+}
+
+
+def worlds(system: str | None, relations: Iterable[f.Relation]) -> Iterator[World]:
+    """What a section may speak of: what its guide or heading says, else a dense network or what its signs tell."""
+    if system is not None:
+        yield World(system)
+        return
+    yield World()
+    everything = [n for r in relations for n in nodes(r)]
+    for name, sign in SIGNS.items():
+        if any(map(sign, everything)):
+            yield World(name)
+
+
+def agreement(outcomes: Callable[[Agreed, bool], list[Outcome]]) -> Agreed:
+    """The answers under which most of a section's formulas hold, the field's own unless others have enough more."""
+    agreed: Agreed = ()
+    current = outcomes(agreed, False)
+    for _ in SECTION:  # one question at a time, the most telling answer first
+        failing = [o for o in current if not o.holds]
+        questions = sorted({question for o in failing for question, _ in o.asked})
+        best: tuple[int, Agreed, list[Outcome]] | None = None
+        for question in questions:
+            options, needed = SECTION[question]
+            for answer in options:
+                if answer == dict(agreed).get(question, options[0]):
+                    continue
+                tried = (*((q, a) for q, a in agreed if q != question), (question, answer))
+                found = outcomes(tried, False)
+                gain = held(found) - held(current)
+                if gain >= needed and (best is None or gain > best[0]):
+                    best = gain, tried, found
+        if best is None:
+            return agreed
+        _, agreed, current = best
+    return agreed
+
+
+def held(outcomes: Iterable[Outcome]) -> int:
+    return sum(o.holds for o in outcomes)

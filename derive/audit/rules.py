@@ -1,0 +1,246 @@
+r"""Bind letters to an update rule: one step of gradient descent, of momentum, of weight decay, for any parameter.
+
+A rule is elementwise, so a parameter is one number here. `w_new` and `v_new` are what a step makes of a weight w and a
+velocity v with the gradient `nabla`; documents differ in what they call velocity, which is a reading of the section.
+"""
+
+from functools import cache
+
+import sympy as sp
+
+from derive.audit import formula as f
+from derive.audit.algebra import Algebra
+from derive.audit.network import Definition, Definitions, rewrite, samples
+from derive.audit.scripts import base_name, is_new
+from derive.audit.values import Unbindable, Value
+from derive.audit.vocabulary import BATCH, COSTS, MEAN_COSTS, RATES, SECTION, Reading
+from derive.calculus.adjoint import adjoint
+from derive.calculus.equation import tensor
+from derive.calculus.system import System
+from derive.forward.gradient_descent import gradient_descent
+from derive.forward.momentum import heavy_ball
+from derive.forward.weight_decay import penalty
+
+PARAMETERS = frozenset({"w", "W", "b", "theta"})
+VELOCITIES = frozenset({"v", "u"})
+MOMENTA = frozenset({"gamma", "mu", "beta", "rho"})
+GRADIENTS = frozenset({"g"})
+(DECAY,) = penalty.settings
+RATE, MOMENTUM = heavy_ball.settings
+w, v, nabla, v_before, nabla_before = (tensor(n)[0] for n in ("w", "v", "nabla", "v_before", "nabla_before"))
+
+
+@cache
+def rule(name: str, decayed: str = "", earlier: bool = False) -> Definitions:
+    """What a step makes of w (and v); `decayed`: of the penalty "alone" or "too"; `earlier`: v by the step before."""
+    system: System = {"gradient_descent": gradient_descent, "momentum": heavy_ball}[name]
+    (i,) = system.parameters[0].indices
+    found = []
+    pull = decay_gradient().xreplace({sp.Symbol("i", integer=True): i})
+    gradient = {"": nabla.base[i], "alone": pull, "too": nabla.base[i] + pull}[decayed]
+    for e in system.equations:
+        body = e.expression().xreplace({nabla.base[i]: gradient})
+        owner = penalty.name if decayed == "alone" else name
+        found.append(Definition(owner, e.name, e.target.indices, body))
+    if earlier:
+        (step,) = (e for e in system.equations if e.name == "v_new")
+        change = {v.base[i]: v_before.base[i], nabla.base[i]: nabla_before.base[i]}
+        found.append(Definition(name, "v", step.target.indices, step.expression().xreplace(change)))
+    return Definitions(name, found)
+
+
+def decay_gradient() -> sp.Expr:
+    """The penalty's derivative by one weight."""
+    (R,) = penalty.outputs
+    (of_w,) = (e for n, e in adjoint(penalty.equations, {R.base.name}, declared=penalty.declared()).items() if n == "w")
+    return of_w.expression().xreplace({tensor(f"delta_{R.base.name}")[R.indices]: sp.Integer(1)})
+
+
+class Rules(Algebra):
+    """The letters of an update rule."""
+
+    def __init__(self, reading: Reading, relation: f.Relation) -> None:
+        super().__init__(reading, relation)
+        names = {base_name(n) if isinstance(n, f.Scripted) else n.text for n in self.everything if isinstance(n, f.Scripted | f.Name)}
+        self.with_velocity = bool(names & VELOCITIES)
+        self.with_decay = "lambda" in names
+        self.with_gradient = any(isinstance(n, f.Gradient | f.Derivative) for n in self.everything) or bool(names & GRADIENTS)
+        self.defined = base_name(relation.left) if isinstance(relation.left, f.Scripted) else getattr(relation.left, "text", "")
+        if self.defined not in PARAMETERS | VELOCITIES:
+            raise Unbindable("what is updated is neither a parameter nor a velocity", relation.left.at)
+        self.steps = sorted({s for n in self.everything if isinstance(n, f.Scripted) if (s := step_of(n)) is not None})
+        if self.with_velocity:
+            self.velocity = reading.choose("velocity", SECTION["velocity"][0])
+        if self.with_decay:
+            self.samples_in_penalty = any(isinstance(n, f.Name) and n.text in BATCH for n in self.everything)
+            words = r"\lambda/(2m)" if self.samples_in_penalty else r"\lambda/2"
+            reading.choose("penalty", (f"the penalty is {words} times the sum of the squares of the weights",))
+
+    def rule(self) -> Definitions:
+        decayed = "" if not self.with_decay else "too" if self.with_gradient or self.with_velocity else "alone"
+        if not self.with_velocity:
+            return rule("gradient_descent", decayed)
+        return rule("momentum", decayed, self.velocity == "last step")
+
+    def canonical_decay(self) -> sp.Expr:
+        """What the document's lambda is in terms of the penalty's own factor."""
+        return DECAY * samples if self.samples_in_penalty else DECAY
+
+    def symbol(self, node: f.Scripted) -> Value:
+        assert isinstance(node.base, f.Name | f.Word)
+        text = node.base.text
+        if text in PARAMETERS:
+            if text != self.defined and self.defined in PARAMETERS:
+                raise Unbindable(f"`{text}` is not what is updated", node.at)
+            return Value(tensor("w_new" if self.is_new(node) else "w")[0])
+        if text in VELOCITIES:
+            return Value(self.velocity_at(self.is_new(node) if self.defined in VELOCITIES else not self.is_old(node)))
+        if node.primes or (node.sub and text not in GRADIENTS) or node.sup:
+            raise Unbindable(f"scripts on `{text}` that are not understood", node.at)
+        if text in RATES:
+            return Value(RATE)
+        if text in MOMENTA:
+            return Value(MOMENTUM)
+        if text == "lambda":
+            return Value(self.canonical_decay())
+        if text in BATCH:
+            return Value(samples)
+        if text in GRADIENTS:
+            return Value(nabla)
+        raise Unbindable(f"the symbol `{text.removeprefix('word ')}` is not known here", node.at)
+
+    def velocity_at(self, new: bool) -> sp.Expr:
+        """The document's velocity in terms of ours, which is added to the weights."""
+        if self.velocity == "raw":
+            return sp.Symbol("v new" if new else "v old", real=True)
+        if self.velocity == "last step":
+            return -MOMENTUM * (v if new else v_before)
+        ours = tensor("v_new" if new else "v")[0]
+        return {"velocity falls": -ours, "velocity rises": ours, "velocity of gradients": -ours / RATE}[self.velocity]
+
+    def is_new(self, node: f.Scripted) -> bool:
+        """The left side is new, and on the right what is of its step; without steps, only the left side is."""
+        if node.at == self.relation.left.at or is_new(node):
+            return True
+        left = step_of(self.relation.left) if isinstance(self.relation.left, f.Scripted) else None
+        return left is not None and step_of(node) == left
+
+    def is_old(self, node: f.Scripted) -> bool:
+        step = step_of(node)
+        return step is not None and step < 0 and step != max(self.steps)
+
+    def _gradient(self, node: f.Gradient) -> Value:
+        self.of_cost(node.of)
+        if node.by is not None and not self.is_parameter(node.by):
+            raise Unbindable("a gradient by what is not updated", node.by.at)
+        return Value(nabla)
+
+    def _derivative(self, node: f.Derivative) -> Value:
+        self.of_cost(node.of)
+        if not self.is_parameter(node.by):
+            raise Unbindable("a derivative by what is not updated", node.by.at)
+        return Value(nabla)
+
+    def is_parameter(self, node: f.Node) -> bool:
+        base = node.base if isinstance(node, f.Scripted) else node
+        return isinstance(base, f.Name) and base.text in PARAMETERS and self.defined in (base.text, *VELOCITIES)
+
+    def of_cost(self, node: f.Node) -> None:
+        base = node.base if isinstance(node, f.Scripted) else node
+        if not isinstance(base, f.Name | f.Word) or base.text not in COSTS | MEAN_COSTS:
+            raise Unbindable("only a cost is differentiated here", node.at)
+
+
+def step_of(node: f.Node) -> int | None:
+    """How far from step t a symbol is: `v_t` is at 0, `v_{t-1}` and `v^{(t-1)}` at -1."""
+    if not isinstance(node, f.Scripted):
+        return None
+    for item in (*node.sub, *node.sup):
+        inner = item.body if isinstance(item, f.Group) else item
+        if inner == f.Name("t"):
+            return 0
+        if isinstance(inner, f.Addition) and inner.terms[0] == (1, f.Name("t")) and len(inner.terms) == 2:
+            sign, shift = inner.terms[1]
+            if isinstance(shift, f.Number) and shift.value == 1:
+                return sign
+    return None
+
+
+def written(binder: Rules) -> dict[sp.Basic, str]:
+    """How the document writes what a rule is made of."""
+    names = {n.text for n in binder.everything if isinstance(n, f.Name)}
+
+    def letter(among: frozenset[str], default: str) -> str:
+        found = sorted(names & among)
+        return "\\" + (found[0] if found else default)
+
+    weight = binder.defined if binder.defined in PARAMETERS else "w"
+    weight = rf"\{weight}" if weight == "theta" else weight
+    return {
+        RATE: letter(RATES, "alpha"),
+        MOMENTUM: letter(MOMENTA, "gamma"),
+        DECAY: r"\frac{\lambda}{m}" if binder.with_decay and binder.samples_in_penalty else r"\lambda",
+        w: weight,
+        tensor("w_new")[0]: f"{weight}'",
+        nabla: r"\nabla C",
+        v: "v_{t-1}",
+        tensor("v_new")[0]: "v_t",
+        v_before: "v_{t-2}",
+        nabla_before: r"\nabla C_{t-1}",
+    }
+
+
+def corrected(relation: f.Relation, reading: Reading) -> str:
+    """What the rule makes of the left side, with the document's own velocity."""
+    binder = Rules(reading, relation)
+    net, shown = binder.rule(), written(binder)
+    velocity_is_new = binder.defined in VELOCITIES
+    earlier = sp.Symbol("v_{t-1}" if velocity_is_new else "v_t", real=True)
+    if velocity_is_new:
+        left = earlier.func("v_t")
+        value = binder.velocity_at(True)
+        value = rewrite(value, net, lambda x: x.base.name in ("v_new", "v") and net.definition(x) is not None)
+        old = binder.velocity_at(False)
+    else:
+        left = sp.Symbol(shown[w])
+        value = net.open(tensor("w_new")[0])
+        old = binder.velocity_at(True) if binder.with_velocity else sp.Integer(0)
+        if binder.with_velocity and binder.velocity == "last step":
+            value = rewrite(value, net, lambda x: x.base.name == "v_new")
+    for x in old.atoms(sp.Indexed):  # our velocity in terms of the document's
+        value = sp.expand(value.xreplace({x: sp.solve(old - earlier, x)[0]}))
+    factors = sp.factor_terms(value) if velocity_is_new and binder.velocity == "last step" else value
+
+    def place(e: sp.Expr) -> tuple[bool, bool, bool, str]:
+        return e.could_extract_minus_sign(), not e.has(w), not e.has(earlier), str(e)
+
+    plain = {x: sp.Symbol(str(x), real=True) for x in shown}
+    names = {plain[x]: text for x, text in shown.items()}
+    terms = [t.xreplace(plain) for t in sorted(sp.Add.make_args(factors), key=place)]
+    text = " + ".join(sp.latex(t, symbol_names=names, order="none") for t in terms).replace("+ -", "-")
+    return f"{left.name} = {text}"
+
+
+def run_of(relation: f.Relation, reading: Reading, count: int = 3) -> str | None:
+    """What a recurrence of a velocity makes of v_0 = 0 with gradients of 1, beside what momentum does."""
+    binder = Rules(Reading((("velocity", "raw"), *reading.chosen)), relation)
+    if binder.defined not in VELOCITIES:
+        return None
+    body = binder.value(relation.right).body
+    numbers = {RATE: sp.Integer(1), MOMENTUM: sp.Rational(1, 2), nabla: sp.Integer(1)}
+    old, ours = sp.Integer(0), sp.Integer(0)
+    said, meant = [], []
+    (step,) = (e for e in heavy_ball.equations if e.name == "v_new")
+    for _ in range(count):
+        old = body.xreplace({sp.Symbol("v old", real=True): old} | numbers)
+        (i,) = step.target.indices
+        ours = step.expression().xreplace({v.base[i]: ours, nabla.base[i]: sp.Integer(1)} | numbers)
+        said.append(str(old))
+        meant.append(str(-ours))
+    if old.free_symbols:
+        return None
+    return (
+        f"from v_0 = 0, with a gradient of 1 at every step, rate 1 and momentum 1/2, the formula gives the velocities "
+        f"{', '.join(said)}; momentum gives {', '.join(meant)}"
+    )
+

@@ -31,10 +31,13 @@ def parser() -> argparse.ArgumentParser:
         "audit", "Judge every formula of the documents (default: ours); exit code 1 if one is refuted.", "derive audit notes.md --format html --output report.html"
     )  # fmt: skip
     audit.add_argument(
-        "documents", nargs="*", metavar="DOCUMENT", help="Markdown or text with formulas between $$ marks"
+        "documents", nargs="*", metavar="DOCUMENT", help="Markdown, LaTeX or any text with formulas"
     )
-    audit.add_argument("--format", choices=["text", "json", "html"], default="text")
+    what = audit.add_mutually_exclusive_group()
+    what.add_argument("--format", choices=["text", "json", "html"], default="text")
+    what.add_argument("--errata", action="store_true", help="only what is wrong or needs a reading, as Markdown")
     audit.add_argument("--output", metavar="FILE", help="write the report there instead of standard output")
+    audit.add_argument("--jobs", metavar="N", type=_jobs, default=1, help="processes to use, or `all` (default: 1)")
 
     show = command(
         "show", "Print a derivation step by step.", "derive show softmax+softmax_cross_entropy --format latex"
@@ -57,6 +60,15 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument("--output", metavar="DIR", default="derive-demo", help="where the report and the picture go")
     demo.add_argument("--seed", type=int, default=0, help="the seed of all randomness")
     return top
+
+
+def _jobs(said: str) -> int:
+    """A number of processes; `all` stands for one a core."""
+    if said == "all":
+        return os.cpu_count() or 1
+    if not said.isdecimal() or int(said) < 1:
+        raise argparse.ArgumentTypeError(f"{said!r} is not a number of processes: write 1, 2, ... or all")
+    return int(said)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -83,7 +95,7 @@ def _one_line(error: Exception) -> str:
 def _audit(asked: argparse.Namespace) -> int:
     from derive.audit.report import run
 
-    return run(asked.documents, asked.format, asked.output)
+    return run(asked.documents, "errata" if asked.errata else asked.format, asked.output, asked.jobs)
 
 
 def _show(asked: argparse.Namespace) -> int:

@@ -17,7 +17,9 @@ SIGNS = {  # what only one kind of section writes
     "convolution": lambda n: isinstance(n, f.Application) and n.function == f.Name("rot180"),
     "batch_norm": lambda n: isinstance(n, f.Name) and n.text in ("hat z", "hat x"),
     "momentum": lambda n: isinstance(n, f.Scripted) and isinstance(n.base, f.Name) and n.base.text == "v",
-    "logistic_cross_entropy": lambda n: isinstance(n, f.Application) and n.function in (f.Name("log"), f.Name("ln"), f.Name("exp")),
+    "logistic_cross_entropy": lambda n: (
+        isinstance(n, f.Application) and n.function in (f.Name("log"), f.Name("ln"), f.Name("exp"))
+    ),
 }
 
 

@@ -21,6 +21,8 @@ from derive.audit.vocabulary import SLIDING, VECTORS, Reading
 HIGHEST_POWER = 6
 LARGEST = 4000  # bits of a number that is worked out
 MOST_SUMS = 8
+MOST_SLIDING = 3
+SLIDES = ("*", "star", "circledast")
 
 
 class Algebra:
@@ -39,6 +41,9 @@ class Algebra:
         sums = [n for n in self.everything if isinstance(n, f.Summation)]
         if len(sums) > MOST_SUMS:
             raise Unbindable(f"more than {MOST_SUMS} sums", sums[MOST_SUMS].at)
+        slid = [n for n in self.everything if isinstance(n, f.Product) and n.operator in SLIDES]
+        if self.planes and len(slid) > MOST_SLIDING:
+            raise Unbindable(f"more than {MOST_SLIDING} convolutions", slid[MOST_SLIDING].at)
 
     # -- what a subclass says -------------------------------------------------------------------------------------
 
@@ -183,11 +188,11 @@ class Algebra:
     def _product(self, node: f.Product) -> Value:
         left, right = self.value(node.left), self.value(node.right)
         if left.axes and right.axes:
-            if node.operator in ("*", "star", "circledast", "otimes") and self.planes:
+            if node.operator in (*SLIDES, "otimes") and self.planes:
                 return self.slid(left, right, node)
             if node.operator == "otimes" and not self.planes:
                 return self.outer(left, right, node.at)
-            if node.operator in ("*", "star", "circledast"):
+            if node.operator in SLIDES:
                 raise Unbindable("`*` between vectors or matrices: a convolution is not bound here", node.at)
             alike = (left.row is None, left.col is None) == (right.row is None, right.col is None)
             vectors = alike and len(left.places) == 1 and not self.planes
@@ -195,9 +200,7 @@ class Algebra:
                 self.feature_by_feature()
                 return self.elementwise(left, right, node.at)
             if vectors and node.operator in ("cdot", "times"):
-                raise Unbindable(
-                    "a dot between two vectors can mean two products: write `^T` or `\\odot`", node.at
-                )
+                raise Unbindable("a dot between two vectors can mean two products: write `^T` or `\\odot`", node.at)
         return self.multiply(left, right, node.at)
 
     def multiply(self, left: Value, right: Value, at: int) -> Value:
@@ -213,7 +216,9 @@ class Algebra:
             body = left.at(col=inner) * right.body.xreplace({right.lead[0]: inner})
             return replace(right, body=self.summed(body, (inner, right.lead[1])), lead=None)
         if left.lead or right.lead:
-            raise Misshapen("the derivative of a vector by a matrix is multiplied from the left by a row", left.shape, right.shape)
+            raise Misshapen(
+                "the derivative of a vector by a matrix is multiplied from the left by a row", left.shape, right.shape
+            )
         if left.col and right.row:
             inner = sp.Dummy("i", integer=True)
             self.agree(left.col[1], right.row[1])
@@ -306,7 +311,10 @@ class Algebra:
             of = of.body if isinstance(of, f.Group) else of.base
         if not isinstance(of, f.Name):
             raise Unbindable("half of a derivative", node.at)
-        return Value(sp.Symbol(rf"\partial {of.text.split()[-1]}", real=True, nonzero=True))
+        letter = of.text.split()[-1]
+        return Value(
+            sp.Symbol(rf"\partial {letter if len(letter) == 1 else chr(92) + letter}", real=True, nonzero=True)
+        )
 
     def _summation(self, node: f.Summation) -> Value:
         before = {i.text: self.scope.get(i.text) for i in node.indices}
@@ -340,21 +348,20 @@ class Algebra:
         return sp.Sum(body, (axis[0], 0, axis[1] - 1))
 
     def _matrix(self, node: f.Matrix) -> Value:
-        rows = [[self.value(entry) for entry in row] for row in node.rows]
-        if any(entry.places for row in rows for entry in row):
+        entries = [[self.value(entry) for entry in row] for row in node.rows]
+        if any(entry.places for row in entries for entry in row):
             raise Unbindable("a matrix of vectors", node.at)
         i, k = sp.Dummy("i", integer=True), sp.Dummy("k", integer=True)
-        tall, wide = len(rows), len(rows[0])
-        model, body = rows[0][0], sp.Integer(0)
-        for r, row in enumerate(rows):
+        tall, wide = len(entries), len(entries[0])
+        model, body = entries[0][0], sp.Integer(0)
+        for r, row in enumerate(entries):
             for c, entry in enumerate(row):
                 self.same_kind(model, entry, "in one matrix", node.at)
                 at = (sp.KroneckerDelta(i, r) if tall > 1 else 1) * (sp.KroneckerDelta(k, c) if wide > 1 else 1)
                 body += self.aligned(model, entry).body * at
-        flat = not self.planes
-        row = (i, sp.Integer(tall)) if tall > 1 or not flat else None
-        col = (k, sp.Integer(wide)) if wide > 1 or not flat else None
-        return Value(body, row, col, model.channels)
+        down = (i, sp.Integer(tall)) if tall > 1 or self.planes else None
+        across = (k, sp.Integer(wide)) if wide > 1 or self.planes else None
+        return Value(body, down, across, model.channels)
 
     def _application(self, node: f.Application) -> Value:
         function = node.function if isinstance(node.function, f.Scripted) else f.Scripted(node.function, at=node.at)
@@ -416,6 +423,8 @@ class Algebra:
             self.mismatches.append((one, other))
 
     def same_kind(self, left: Value, right: Value, how: str, at: int) -> None:
+        if bool(left.axes) != bool(right.axes) and self.mismatches:
+            raise Misshapen(f"a number and a vector or matrix cannot be {how}", left.shape, right.shape)
         if bool(left.axes) != bool(right.axes):
             raise Unbindable(f"a number and a vector or matrix {how}", at)
         if (left.row is None, left.col is None) != (right.row is None, right.col is None):
@@ -454,5 +463,9 @@ def constant(node: f.Node) -> Fraction | None:
         return over / under if over is not None and under else None
     if isinstance(node, f.Addition):
         parts = [(sign, constant(part)) for sign, part in node.terms]
-        return sum((sign * part for sign, part in parts if part is not None), Fraction(0)) if all(p is not None for _, p in parts) else None
+        return (
+            sum((sign * part for sign, part in parts if part is not None), Fraction(0))
+            if all(p is not None for _, p in parts)
+            else None
+        )
     return None

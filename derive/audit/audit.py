@@ -1,6 +1,6 @@
 """A verdict for every formula of a document."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import cache
@@ -17,8 +17,9 @@ from derive.audit.document import DocumentError, Formula, formulas_in, read_docu
 from derive.audit.evaluation import Counterexample
 from derive.audit.excerpt import Claim, judge_excerpt
 from derive.audit.formula import Clause, Ellipsis, Range, Relation
-from derive.audit.judge import A_COUNTEREXAMPLE, ALL_SIZES, Context, Outcome, chain, corrected_by, judge
+from derive.audit.judge import A_COUNTEREXAMPLE, ALL_SIZES, Context, Outcome, corrected_by, fails_under, judge
 from derive.audit.network import last, layer
+from derive.audit.proof import chain
 from derive.audit.reader import Unreadable, read
 from derive.audit.scripts import layer_expression
 from derive.audit.values import Unbindable
@@ -26,6 +27,7 @@ from derive.audit.verdict import WORST_FIRST, Verdict
 
 __all__ = ["DocumentError", "Verdict", "audit", "audit_text", "citations", "our_documents", "verdicts_by_tag"]
 
+ERRATA = "ERRATA.md"  # what is wrong with our documents, written by `derive audit --errata`
 LOWEST = {"a": 1, "delta_a": 1}  # the first layer that has such a quantity; all others begin at layer 2
 Part = tuple[Relation | Range | str | None, Outcome]  # what of a formula is judged: a piece of C is its text
 Found = tuple[Formula, Relation | Range | str | None, Outcome]
@@ -100,7 +102,14 @@ def in_section(formulas: list[Formula], context: Context) -> tuple[list[Found], 
             statements.append((formula, read(formula.source) if formula.kind == "formula" else Outcome("")))
         except Unreadable as error:
             statements.append((formula, Outcome("unread", reason=error.reason, at=error.at)))
-    relations = [r for _, found in statements if isinstance(found, tuple) for c in found if isinstance(c, Clause) for r in c.relations]
+    relations = [
+        r
+        for _, found in statements
+        if isinstance(found, tuple)
+        for c in found
+        if isinstance(c, Clause)
+        for r in c.relations
+    ]
     best: tuple[int, list[Found], Context] | None = None
     for world in worlds(formulas[0].section.system, relations):
         inside = replace(context, world=world)
@@ -144,6 +153,8 @@ def statement_outcomes(statements: Statements, context: Context) -> tuple[list[F
                 whole = replace(relation, left=head[0], written=(head[2], relation.written[1]))
                 if outcome.verdict == "refuted" and context.refute:
                     outcome = seen_whole(outcome, whole, given, broken)
+                elif outcome.holds and context.refute:
+                    outcome = fails_under(relation, outcome, given)
                 broken = broken or outcome.verdict == "refuted"
                 head = head[0], relation.right, head[2]
                 found.append((formula, relation, outcome))
@@ -181,7 +192,9 @@ def seen_whole(outcome: Outcome, whole: Relation, context: Context, broken: bool
     correction = outcome.correction or corrected_by(whole, context)
     outcome = replace(outcome, correction=correction)
     if broken and judge(whole, replace(context, refute=False)).holds:
-        return replace(outcome, reason=f"the line before is wrong; what stands here is right: {whole.source}", right=True)
+        return replace(
+            outcome, reason=f"the line before is wrong; what stands here is right: {whole.source}", right=True
+        )
     return outcome
 
 
@@ -193,7 +206,9 @@ def with_whole(formula: Formula, parts: list[Part]) -> list[Pair]:
         return [(whole, worst)]
     if whole.verdict == "conditional":
         readings = dict.fromkeys(o.reading for _, o in parts if o.reading)
-        whole = replace(whole, reading="; ".join(dict.fromkeys(w for r in readings if r for w in r.split("; "))) or None)
+        whole = replace(
+            whole, reading="; ".join(dict.fromkeys(w for r in readings if r for w in r.split("; "))) or None
+        )
     if whole.verdict == "refuted" and parts[-1][1].right:
         whole = replace(whole, reason="a line before is wrong, but its last line is right")
     several = len({tag for _, tag in formula.tags}) > 1
@@ -218,9 +233,7 @@ def verdict(formula: Formula, name: str, latex: str, outcome: Outcome) -> Verdic
     )  # fmt: skip
 
 
-def range_outcome(
-    part: Range, owner: Formula, found: list[Found]
-) -> Outcome:
+def range_outcome(part: Range, owner: Formula, found: list[Found]) -> Outcome:
     """`l = 2, ..., L` claims that what follows in its step, up to the next range, has its layers for each such l."""
     governed: list[tuple[Relation, Outcome]] = []
     seen = False
@@ -278,7 +291,7 @@ def ends(part: Range) -> tuple[int, int, bool]:
 def our_documents() -> list[Path]:
     """The documents that come with the package."""
     with as_file(files("derive") / "documents") as folder:
-        return sorted(folder.glob("*.md"))
+        return sorted(path for path in folder.glob("*.md") if path.name != ERRATA)
 
 
 @cache

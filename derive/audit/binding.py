@@ -6,7 +6,7 @@ from derive.audit import formula as f
 from derive.audit.layers import Layers
 from derive.audit.network import Definitions, Network, network, samples
 from derive.audit.outputs import NOTATION, Outputs, one_output
-from derive.audit.rules import Rules, written
+from derive.audit.rules import VELOCITIES, Rules, written
 from derive.audit.scripts import addends, is_new, labelled_new, parameter
 from derive.audit.values import Bound, Unbindable
 from derive.audit.vocabulary import COSTS, ERRORS, MEAN_COSTS, Reading
@@ -23,7 +23,7 @@ class World:
     target: int | None = None
 
 
-def bind(relation: f.Relation, reading: Reading, world: World = World()) -> tuple[Bound, Definitions]:
+def bind(relation: f.Relation, reading: Reading, world: World) -> tuple[Bound, Definitions]:
     """Both sides in components, and the definitions that they are held to.
 
     Raises Unbindable, Misshapen, or Ask where the notation leaves a choice.
@@ -59,7 +59,10 @@ def of_layers(relation: f.Relation, reading: Reading, system: str) -> tuple[Boun
     free = {axis[0]: axis[1] for axis in one.axes} | binder.free_letters()
     sides = (relation.left, relation.right)
     defines = any(isinstance(s, f.Name | f.Word) and s.text in COSTS | MEAN_COSTS | ERRORS for s in sides)
-    bound = Bound(one.body, other.body, free, binder.mismatches, defines, binder.batch, binder.fixed)
+    turned = reading.agrees("vectors") == "rows" and not net.kind.planes
+    bound = Bound(
+        one.body, other.body, free, binder.mismatches, defines, binder.batch, binder.fixed, turned=turned
+    )  # fmt: skip
     return bound, net
 
 
@@ -70,7 +73,8 @@ def of_rule(relation: f.Relation, reading: Reading) -> tuple[Bound, Definitions]
     one, other = binder.value(relation.left), binder.value(relation.right)
     if one.axes or other.axes or binder.uses:
         raise Unbindable("an update rule is read without indices of components", relation.at)
-    return Bound(one.body, other.body, {}, written=written(binder)), binder.rule()
+    now = {"v_t": binder.velocity_at(True)} if binder.with_velocity and binder.defined not in VELOCITIES else {}
+    return Bound(one.body, other.body, {}, written=written(binder), derived=now), binder.rule()
 
 
 def of_output(relation: f.Relation, reading: Reading, world: World) -> tuple[Bound, Definitions]:

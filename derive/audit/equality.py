@@ -21,6 +21,7 @@ from derive.audit.values import nonnegative
 
 MOST_TERMS = 400
 MOST_NAMINGS = 200
+MOST_READINGS = 4000  # operands read in one comparison
 UNROLLED = 12  # sums of a given number of terms, up to this many, are written out
 Sizes = Callable[[sp.Indexed], tuple[sp.Expr | None, ...]]
 Ranges = Mapping[sp.Symbol, sp.Expr | None]  # indices and their sizes; None where nothing is known of them
@@ -38,6 +39,18 @@ text = Named().doprint
 
 class TooLarge(ValueError):
     """An expression whose normal form is not worth its time."""
+
+
+class Budget:
+    """What one comparison may cost: counted in steps, so that the same expression always gets the same answer."""
+
+    left = MOST_READINGS
+
+    @classmethod
+    def spend(cls) -> None:
+        cls.left -= 1
+        if cls.left < 0:
+            raise TooLarge("too much to compare")
 
 
 @dataclass(frozen=True)
@@ -58,7 +71,12 @@ def equal(left: sp.Expr, right: sp.Expr, ranges: Ranges, sizes: Sizes = no_sizes
     `sizes` says beyond which sizes a tensor is zero.
     """
     difference = left - right
-    return difference == 0 or (not difference.has(sp.Sum) and is_rational_zero(difference)) or not normal(difference, ranges, sizes)
+    Budget.left = MOST_READINGS
+    return (
+        difference == 0
+        or (not difference.has(sp.Sum) and is_rational_zero(difference))
+        or not normal(difference, ranges, sizes)
+    )
 
 
 def is_rational_zero(e: sp.Expr) -> bool:
@@ -164,8 +182,8 @@ def merged(addend: Addend, ranges: Ranges, sizes: Sizes) -> Addend:
     bases: dict[object, tuple[sp.Expr, sp.Expr]] = {}
     rest = []
     for o in addend.operands:
-        if isinstance(o, sp.Pow) and o.exp.is_Rational and not o.exp.is_Integer or is_reciprocal(o):
-            known = ranges | dict(addend.summed)
+        if (isinstance(o, sp.Pow) and o.exp.is_Rational and not o.exp.is_Integer) or is_reciprocal(o):
+            known = {**ranges, **dict(addend.summed)}
             key = normal(o.base, known, sizes)
             base, power = bases.get(key, (o.base, sp.Integer(0)))
             bases[key] = base, power + o.exp
@@ -188,10 +206,10 @@ def contracted(addend: Addend, ranges: Ranges, sizes: Sizes) -> Addend:
         k = next((k for k in summed if gap.coeff(k) in (1, -1) and not k_inside(gap, k)), None)
         if k is not None:
             value = sp.expand(k - gap / gap.coeff(k))
-            bounds = (nonnegative(value), nonnegative(summed[k] - 1 - value))
+            inside = (nonnegative(value), nonnegative(summed[k] - 1 - value))
             rest = tuple(at_place(o, {k: value}) for o in addend.operands if o is not delta)
             left = tuple(s for s in addend.summed if s[0] is not k)
-            return contracted(Addend(addend.coefficient.xreplace({k: value}), (*rest, *bounds), left), ranges, sizes)
+            return contracted(Addend(addend.coefficient.xreplace({k: value}), (*rest, *inside), left), ranges, sizes)
     coefficient, operands = addend.coefficient, []
     for o in addend.operands:  # a delta or bound of two numbers has become one, or the whole term zero
         if is_scalar(o):
@@ -210,7 +228,10 @@ def contracted(addend: Addend, ranges: Ranges, sizes: Sizes) -> Addend:
     for k, size in addend.summed:
         inside = [o for o in operands if o.has(k)]
         bare = all(isinstance(o, nonnegative) for o in inside) and not coefficient.has(k)
-        if bare and {o.args[0] for o in inside} == {k, sp.expand(size - 1 - k)}:  # a constant, as often as there are terms
+        if bare and {o.args[0] for o in inside} == {
+            k,
+            sp.expand(size - 1 - k),
+        }:  # a constant, as often as there are terms
             operands = [o for o in operands if not o.has(k)]
             coefficient *= size
             continue
@@ -269,11 +290,13 @@ def without_bounds(operands: list[sp.Expr], ranges: Ranges, sizes: Sizes) -> lis
 
 def is_natural(e: sp.Expr, ranges: Ranges) -> bool:
     """Whether an expression is at least zero for all values of the free indices, by their ranges alone."""
+    if any(s not in ranges and not s.is_positive for s in e.free_symbols):
+        return False
     change: dict[sp.Basic, sp.Basic] = {}
     for i, size in ranges.items():
         if size is not None and e.has(i):
             change[i] = sp.Dummy(integer=True, nonnegative=True)
-            if not size.args or isinstance(size, AppliedUndef):  # i < size, where the size is a symbol
+            if not isinstance(size, sp.Add | sp.Mul):  # i < size, where the size is a symbol
                 change[size] = change[i] + 1 + sp.Dummy(integer=True, nonnegative=True)
     return bool(sp.expand(e.xreplace(change)).is_nonnegative)
 
@@ -310,7 +333,8 @@ def plain_forms(addend: Addend) -> Iterator[Addend]:
 
 
 def straightened(addend: Addend, order: list[sp.Expr]) -> Addend:
-    free, change = [k for k, _ in addend.summed], {}
+    free = [k for k, _ in addend.summed]
+    change: dict[sp.Symbol, sp.Expr] = {}
     for operand in order:
         for component in operand.indices:
             c = sp.expand(component.xreplace(change))
@@ -369,6 +393,7 @@ def shown(e: sp.Expr, ranges: Ranges, sizes: Sizes) -> str:
 
 def reading(o: sp.Expr, ranges: Ranges, sizes: Sizes) -> str:
     """An operand as text; functions and powers hold the normal form of what is inside."""
+    Budget.spend()
     if isinstance(o, sp.Indexed):
         return f"{o.base.name}[{','.join(text(sp.expand(i)) for i in o.indices)}]"
     if isinstance(o, sp.KroneckerDelta):

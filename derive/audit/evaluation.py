@@ -19,11 +19,10 @@ import sympy as sp
 from derive.audit.network import (
     Definition,
     Definitions,
-    breadth,
+    Extent,
     channels,
     columns,
     epsilon,
-    height,
     last,
     layer,
     rows,
@@ -46,6 +45,7 @@ ATTEMPTS = 3  # sets of values for each choice of sizes
 MOST_INSTANCES = 300
 MOST_PLANES = 60  # instances of networks of planes, which take longer
 MOST_STEPS = 100_000  # of one instance's evaluation
+MOST_IN_ALL = 600_000  # of a whole search
 LARGEST = 4000  # bits of a number that is worked with
 Sizes = dict[tuple[str, int], int]  # by the name of the size and the layer
 
@@ -199,7 +199,7 @@ class Instance:
             return Fraction(one == other)
         if isinstance(e, nonnegative):
             return Fraction(self.value(e.args[0], at) >= 0)
-        if isinstance(e, units | channels | rows | columns | height | breadth):
+        if isinstance(e, Extent):
             return Fraction(self.extent(type(e).__name__, self.whole(e.args[0], at)))
         if isinstance(e, sigma):
             return self.polynomial(self.activation, self.value(e.args[0], at))
@@ -335,8 +335,9 @@ class Instance:
         return Fraction(next(i for k, i in place.items() if k.name == letter))
 
     def given(self, name: str, at: tuple[int, ...]) -> bool:
-        if self.network.kind.coupled and name.startswith("delta_") and self.layer is not None and at[0] > self.layer:
-            return True
+        if self.network.kind.coupled and self.layer is not None and at:
+            if at[0] > self.layer if name.startswith("delta_") else at[0] < self.layer and name == "a":
+                return True
         return (name == "a" and at[0] == 1) or (name == "delta_a" and at[0] == self.depth)
 
     def check(self, name: str, at: tuple[int, ...]) -> bool:
@@ -382,10 +383,10 @@ class Instance:
         return self.values[key]
 
 
-def search(bound: Bound, network: Definitions) -> tuple[Counterexample | None, int]:
+def search(bound: Bound, network: Definitions, most: int | None = None) -> tuple[Counterexample | None, int]:
     """The smallest instance found at which the sides differ, or None; and how many instances were compared."""
     compared = 0
-    most = MOST_PLANES if network.kind.planes else MOST_INSTANCES
+    most, spent = most or (MOST_PLANES if network.kind.planes else MOST_INSTANCES), 0
     for instance in itertools.islice(instances(bound, network), most):
         try:
             sizes = [instance.whole(size) for size in bound.free.values()]
@@ -404,6 +405,9 @@ def search(bound: Bound, network: Definitions) -> tuple[Counterexample | None, i
             if one != other:
                 return describe(instance, bound, at, one, other), compared + 1
         compared += told
+        spent += next(instance.steps)
+        if spent > MOST_IN_ALL:
+            break
     return None, compared
 
 
@@ -413,7 +417,9 @@ def has_instance(bound: Bound, network: Definitions) -> bool:
 
 
 def everything(bound: Bound) -> sp.Tuple:
-    return sp.Tuple(bound.left, bound.right, *bound.free.values(), *(size for pair in bound.mismatches for size in pair))
+    return sp.Tuple(
+        bound.left, bound.right, *bound.free.values(), *(size for pair in bound.mismatches for size in pair)
+    )
 
 
 def networks(bound: Bound, network: Definitions) -> list[tuple[int, int | None]]:
@@ -444,30 +450,37 @@ def instances(bound: Bound, network: Definitions) -> Iterator[Instance]:
     batches = (bound.batch,) if bound.batch else (1, 2) if speaks_of_all or coupled else (1,)
     found = []
     for depth, at in networks(bound, network)[:NETWORKS]:
-        for extents, side in shapes(layers_read(both, depth, at, network), depth, network):
-            for batch in batches:
-                instance = Instance(network, depth, at, extents, batch, ACTIVATIONS[0], 0, side)
-                if all(tied(instance, one, other) for one, other in [*bound.mismatches, *bound.fixed.items()]):
-                    found.append(instance)
+        change = at_depth(depth, at)
+        given = {
+            (type(size).__name__, int(size.args[0].xreplace(change))): int(n)
+            for size, n in bound.fixed.items()
+            if isinstance(size, Extent)
+        }
+        for extents, side in shapes(layers_read(both, depth, at, network), depth, network, given):
+            found += [Instance(network, depth, at, extents, batch, ACTIVATIONS[0], 0, side) for batch in batches]
+    ties = [*bound.mismatches, *bound.fixed.items()]
     for i in sorted(found, key=lambda i: (i.depth + sum(i.extents.values()) + i.samples + i.window, i.depth)):
+        if not all(tied(i, one, other) for one, other in ties):
+            continue
         for attempt in range(ATTEMPTS):
             activation = ACTIVATIONS[attempt % len(ACTIVATIONS)]
             yield Instance(network, i.depth, i.layer, i.extents, i.samples, activation, attempt, i.window)
 
 
-def shapes(used: set[int], depth: int, network: Definitions) -> Iterator[tuple[Sizes, int]]:
+def shapes(used: set[int], depth: int, network: Definitions, given: Sizes) -> Iterator[tuple[Sizes, int]]:
     """Sizes of every layer, of which only those of the `used` matter, and the side of a pooling window."""
     every = range(1, depth + 1)
     if not network.kind.planes:
         for widths in itertools.product(range(1, WIDEST + 1), repeat=len(used)):
-            chosen = dict(zip(sorted(used), widths, strict=True))
-            yield {("units", i): chosen.get(i, 1) for i in every}, 1
+            wide = dict(zip(sorted(used), widths, strict=True))
+            yield {("units", i): wide.get(i, 1) for i in every}, 1
         return
     pools = network.name != "convolution"
     filters = [] if pools else [(name, i) for i in sorted(used) if i > 1 for name in ("height", "breadth")]
     free = [("rows", max(used, default=depth)), ("columns", max(used, default=depth)), *filters]
     free += [("channels", i) for i in sorted(used)][: 1 if pools else None]
-    for chosen in itertools.product(range(1, WIDEST + 1), repeat=len(free)):
+    ranges = [[given[size]] if size in given else range(1, WIDEST + 1) for size in free]
+    for chosen in itertools.product(*ranges):
         sizes = dict(zip(free, chosen, strict=True))
         for side in range(1, WIDEST + 1) if pools else [1]:
             yield planes(sizes, max(used, default=depth), depth, side, pools), side
@@ -515,7 +528,7 @@ def exists(both: sp.Tuple, depth: int, at: int | None, network: Definitions) -> 
 def layers_read(both: sp.Tuple, depth: int, at: int | None, network: Definitions) -> set[int]:
     """The layers whose sizes matter: those named, and the one before each."""
     change = at_depth(depth, at)
-    found = {int(u.args[0].xreplace(change)) for u in both.atoms(units, channels, rows, columns, height, breadth)}
+    found = {int(u.args[0].xreplace(change)) for u in both.atoms(Extent)}
     for x in both.atoms(sp.Indexed):
         name = x.base.name
         if is_layered(x, network):
@@ -553,6 +566,7 @@ def describe(instance: Instance, bound: Bound, at: dict[sp.Symbol, int], one: Nu
     values = {k.name.removesuffix(" of the weight"): str(i + 1) for k, i in at.items() if k.name != "sample"}
     for key in sorted(read, key=str):
         values[label(key, instance, bound)] = str(instance.values[key])
+    values |= {name: str(instance.evaluate(e, at)) for name, e in bound.derived.items()}
     if layered and instance.network.features and "n" not in sizes:
         values["sigma(z)"] = polynomial_text(instance.activation)
     return Counterexample(sizes, values, str(one), str(other))
@@ -578,6 +592,8 @@ def label(key: tuple, instance: Instance, bound: Bound) -> str:
         return f"y_{at[1] + 1}" + (f"^{{{at[0] + 1}}}" if batch > 1 else "")
     count = len(instance.network.features[stem(name)])
     inside = [i + 1 for i in at[len(at) - count :]]
+    if bound.turned and name == "w":
+        inside = inside[::-1]
     if instance.network.kind.planes and len(inside) > 1 and one_channel(instance):
         inside = inside[-2:]
     apart = "," if instance.network.kind.planes or max(inside) > 9 else ""

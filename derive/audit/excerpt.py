@@ -4,8 +4,8 @@ An excerpt is read with pycparser and executed symbolically, path by path. What 
 compared with the derivative of `yolo_cost` by the raw inputs of `yolo`, as the calculus derives it. A proof is exact
 algebra for all sizes; a counterexample is an instance in rational numbers that satisfies the path's conditions.
 
-C is read as mathematics: an int is an integer, a float a real number, and neither overflows nor rounds. A function that is
-not known gives an unknown value and changes nothing; one that is handed `delta` is not read.
+C is read as mathematics: an int is an integer, a float a real number, and neither overflows nor rounds. An unknown function
+gives an unknown value and changes nothing; one that is handed `delta` is not read.
 """
 
 import itertools
@@ -39,7 +39,8 @@ def integer(name: str, **kind: bool) -> sp.Symbol:
 
 
 INDEX, OBJECT_INDEX, STRIDE = integer("index"), integer("obj_index"), integer("stride", positive=True)
-CLASS, CLASSES, N = integer("class", nonnegative=True), integer("classes", positive=True), integer("n")
+CLASS, CLASSES = integer("class", nonnegative=True), integer("classes", positive=True)
+N = integer("n", nonnegative=True)  # of an anchor; in an excerpt about classes, of a class
 TRUTH_THRESH, IGNORE_THRESH, BEST_IOU = sp.symbols("truth_thresh ignore_thresh best_iou", real=True)
 SCALE = sp.Symbol("scale", positive=True)
 OUTPUTS, BIASES = sp.IndexedBase("output", real=True), sp.IndexedBase("biases", positive=True)
@@ -61,8 +62,16 @@ NAMES: dict[str, sp.Symbol] = {
     **{name: sp.Symbol(name, real=True) for name in ("tx", "ty", "tw", "th", "truth.x", "truth.y")},
     **{name: sp.Symbol(name, positive=True) for name in ("truth.w", "truth.h")},
 }
+ONE, ZERO = sp.Integer(1), sp.Integer(0)
 FUNCTIONS = {"log": sp.log, "logf": sp.log, "exp": sp.exp, "expf": sp.exp}
-SHARES = {BEST_IOU, TRUTH_THRESH, IGNORE_THRESH, *(NAMES[f"truth.{k}"] for k in "xywh"), NAMES["tx"], NAMES["ty"]}
+SHARES = {  # what lies between 0 and 1
+    BEST_IOU,
+    TRUTH_THRESH,
+    IGNORE_THRESH,
+    *(NAMES[f"truth.{k}"] for k in "xywh"),
+    NAMES["tx"],
+    NAMES["ty"],
+}
 DECODING = {  # the constants and settings of `yolo` as C has them
     "column": NAMES["i"],
     "row": NAMES["j"],
@@ -77,7 +86,7 @@ DECODING = {  # the constants and settings of `yolo` as C has them
 
 @dataclass(frozen=True)
 class Entry:
-    """A raw input: its output and weight in the definitions; of a box, what it decodes to, the truth, and its target in C."""
+    """A raw input: its output and weight in the definitions; of a box, what it decodes to, the truth, the target in C."""
 
     output: str
     weight: str
@@ -108,7 +117,7 @@ class Unread(Exception):
 class Claim:
     """The verdict on one statement, which stands at offset `at` of the excerpt as `source`.
 
-    The other fields are those of the judge's outcomes. A correction is C; `steps` are the derivation as (heading, LaTeX).
+    The other fields are those of the judge's outcomes. A correction is C; `steps` is the derivation as (heading, LaTeX).
     """
 
     verdict: str
@@ -129,15 +138,28 @@ def judge_excerpt(text: str) -> list[Claim]:
     An excerpt that cannot be read is one claim, `unread`, with the reason and its line; nothing is raised.
     """
     try:
-        return [claim for body in parsed(text) for claim in judged(body)]
-    except Unread as error:
-        return [Claim("unread", error.at, text.strip(), reason=at_line(text, error))]
-    except RecursionError:
-        return [Claim("unread", 0, text.strip(), reason="it is nested too deeply")]
+        bodies = parsed(text)
+        about = [body for body in bodies if any(assigns_to_delta(node) for node in body.walk())]
+        if not about:
+            raise Unread("nothing is assigned to delta", bodies[0].head_at)
+    except (Unread, RecursionError) as error:
+        return [unread(text, error, Claim("unread", 0, text.strip()))]
+    return [claim for body in about for claim in claimed(body)]
 
 
-def at_line(text: str, error: Unread) -> str:
-    return f"line {text.count(chr(10), 0, error.at) + 1}: {error.reason}"
+def claimed(body: "Body") -> list[Claim]:
+    try:
+        return judged(body)
+    except (Unread, RecursionError) as error:
+        return [unread(body.text, error, Claim("unread", body.head_at, body.head or body.text.strip()))]
+
+
+def unread(text: str, error: Unread | RecursionError, claim: Claim) -> Claim:
+    """The claim, not judged for a reason that stands in a line of the text."""
+    if isinstance(error, RecursionError):
+        return replace(claim, verdict="unread", reason="it is nested too deeply")
+    reason = f"line {text.count(chr(10), 0, error.at) + 1}: {error.reason}"
+    return replace(claim, verdict="unread", scope=None, at=claim.at or error.at, reason=reason)
 
 
 # Reading
@@ -192,14 +214,7 @@ def parsed(text: str) -> list[Body]:
             except ParseError as error:
                 failures.append(failure(str(error), above, text))
                 continue
-            except (
-                AttributeError,
-                AssertionError,
-                IndexError,
-                KeyError,
-                TypeError,
-                ValueError,
-            ):  # its own, on broken text
+            except (AssertionError, AttributeError, LookupError, TypeError, ValueError):  # its own, on broken text
                 failures.append(Unread("the parser of C fails on it"))
                 continue
             functions = [item for item in whole.ext if not isinstance(item, ast.Typedef)]
@@ -221,7 +236,8 @@ KEYWORD = re.compile(
 
 def types_in(blank: str, between: str) -> set[str]:
     """Names that stand where a declaration has its type: before another name."""
-    found = re.findall(rf"(?:^|[;{{}}(,])\s*([A-Za-z_]\w*){between}(?=[A-Za-z_]\w*\s*[=;,)])", blank)
+    name, before = r"[A-Za-z_]\w*", r"(?:^|[;{}(,])\s*(?:(?:const|static|inline)\s+)*"
+    found = re.findall(rf"{before}({name}){between}(?={name}\s*[=;,()])", blank)
     return {name for name in found if not KEYWORD.fullmatch(name)}
 
 
@@ -261,15 +277,31 @@ def dotted(node: ast.Node) -> str:
     if isinstance(node, ast.StructRef):
         inside = dotted(node.name)
         return f"{inside}.{node.field.name}" if inside else ""
-    return (
-        f"*{node.expr.name}"
-        if isinstance(node, ast.UnaryOp) and node.op == "*" and isinstance(node.expr, ast.ID)
-        else ""
-    )
+    if isinstance(node, ast.UnaryOp) and node.op == "*" and isinstance(node.expr, ast.ID):
+        return f"*{node.expr.name}"
+    return ""
 
 
 def is_delta(node: ast.Node) -> bool:
     return isinstance(node, ast.ArrayRef) and ARRAYS.get(dotted(node.name)) == "delta"
+
+
+def assigns_to_delta(node: ast.Node) -> bool:
+    return isinstance(node, ast.Assignment) and is_delta(node.lvalue)
+
+
+def assigned_name(node: ast.Node) -> str:
+    """The name that a declaration or an assignment gives a value, or the empty string."""
+    if isinstance(node, ast.Decl):
+        return str(node.name) if node.init else ""
+    return dotted(node.lvalue) if isinstance(node, ast.Assignment) else ""
+
+
+def asks_what_delta_is(node: ast.Node) -> bool:
+    """Whether delta is read for something else than its own new value."""
+    if isinstance(node, ast.Assignment) and is_delta(node.lvalue):
+        return False
+    return is_delta(node) or any(asks_what_delta_is(child) for _, child in node.children())
 
 
 def changed_in(node: ast.Node) -> set[str]:
@@ -363,12 +395,10 @@ def implied_by_ranges(tested: Condition) -> Condition | bool:
     outputs = {x: 1 / (1 + sp.Dummy(positive=True)) for x in cells if x.base == OUTPUTS}
     if len(targets) > 2:
         return tested
-    found = {
-        condition(
-            tested.e.xreplace(dict(zip(targets, map(sp.Integer, chosen), strict=True)) | outputs), tested.positive
-        )
-        for chosen in itertools.product((0, 1), repeat=len(targets))
-    }
+    found = set()
+    for chosen in itertools.product((ZERO, ONE), repeat=len(targets)):
+        change = dict(zip(targets, chosen, strict=True)) | outputs
+        found.add(tested.xreplace(change))
     return found.pop() if found in ({True}, {False}) else tested
 
 
@@ -416,7 +446,7 @@ class Write:
     facts: tuple[Fact, ...] = ()
 
 
-TURN = Write("", sp.Integer(0), Value(sp.Integer(0)), -1)  # marks where a turn of a loop begins
+TURN = Write("", ZERO, Value(ZERO), -1)  # marks where a turn of a loop begins
 
 
 @dataclass(frozen=True)
@@ -496,8 +526,7 @@ class Executor:
         self.spelled: dict[Any, str] = {}  # how the excerpt calls symbols and arrays
         self.reads_before = False  # whether it reads what delta was before
 
-    def run(self, *, later: bool) -> list[Path]:
-        path = Path(later, facts=((Condition(CLASSES - CLASS, True), True),))
+    def run(self, path: Path) -> list[Path]:
         for p in self.body.parameters:
             if isinstance(p, ast.Decl) and isinstance(p.type, ast.TypeDecl) and (whole := self.is_whole(p)) is not None:
                 symbol = NAMES.get(p.name) or unknown(f"{p.name} is not in the vocabulary")
@@ -588,7 +617,7 @@ class Executor:
             return
         if name in path.names:
             whole = path.names[name][1]
-        elif name in NAMES or name[:1] == "*":
+        elif name in NAMES or (name[:1] == "*" and name[1:] not in ARRAYS):
             whole = bool(name in NAMES and NAMES[name].is_integer)
         else:
             raise self.refuse(f"{name or 'what is assigned to'} is neither declared nor in the vocabulary", node)
@@ -642,11 +671,8 @@ class Executor:
         flipped = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
         if not (simple and first and whole and direction in ("++", "--")):
             raise self.refuse("a loop has to count one int up or down by one", node)
-        if (
-            not isinstance(test, ast.BinaryOp)
-            or test.op not in flipped
-            or name not in (dotted(test.left), dotted(test.right))
-        ):
+        sides = (dotted(test.left), dotted(test.right)) if isinstance(test, ast.BinaryOp) else ()
+        if name not in sides or test.op not in flipped:
             raise self.refuse("a loop has to end at a bound of its counter", node)
         operator, bound = (test.op, test.right) if dotted(test.left) == name else (flipped[test.op], test.left)
         if {dotted(n) for n in walk(bound)} & {name, *changed_in(node.stmt)} or name in changed_in(node.stmt):
@@ -664,7 +690,7 @@ class Executor:
         return sp.expand(found[0].e)
 
     def every_turn(self, node: ast.For, path: Path, name: str, low: sp.Expr, high: sp.Expr) -> Path:
-        """The turn of a symbolic counter. What one turn hands to the next is unknown, and no turn may touch another's place."""
+        """The turn of a symbolic counter. What one turn hands to the next is unknown; none may touch another's place."""
         counter = sp.Dummy(name, integer=True, nonnegative=low.is_nonnegative or None)
         self.spelled[counter] = name
         changed = {k: path.names.get(k, (None, False))[1] for k in changed_in(node.stmt)}
@@ -685,7 +711,7 @@ class Executor:
         for w in (w for _, writes in turns for w in writes):
             slope = w.address.coeff(counter)
             alone = slope.is_nonzero and not sp.expand(w.address - slope * counter).has(counter)
-            if w.counter or not alone or w.address != place[w.array]:
+            if w.counter is not None or not alone or w.address != place[w.array]:
                 raise self.refuse("turns of the loop may write to the same place", node)
         if any(place.get(array, address) != address for array, address in crossed):
             raise self.refuse("a turn of the loop may read what another one wrote", node)
@@ -717,11 +743,9 @@ class Executor:
         elif isinstance(node, ast.TernaryOp):
             for middle, truth in self.truths(node.cond, path):
                 taken, other = (node.iftrue, node.iffalse) if truth else (node.iffalse, node.iftrue)
-                real = not all(
-                    value.whole for _, value in self.values(other, middle)
-                )  # then the choice is real as well
+                whole = all(value.whole for _, value in self.values(other, middle))  # else the choice is real as well
                 for end, value in self.values(taken, middle):
-                    yield end, replace(value, whole=value.whole and not real)
+                    yield end, replace(value, whole=value.whole and whole)
         elif isinstance(node, ast.Cast) and isinstance(node.to_type.type, ast.TypeDecl):
             for end, value in self.values(node.expr, path):
                 yield end, self.converted(value, self.is_whole(node.to_type), node)
@@ -775,9 +799,8 @@ class Executor:
                 yield end, Value(FUNCTIONS[name](value.e), size=value.size)
             return
         for inner in (inner for a in arguments for inner in walk(a)):
-            if isinstance(inner, ast.Assignment) or (
-                isinstance(inner, ast.UnaryOp) and inner.op.strip("p") in ("&", "++", "--")
-            ):
+            changes = isinstance(inner, ast.UnaryOp) and inner.op.strip("p") in ("&", "++", "--")
+            if changes or isinstance(inner, ast.Assignment):
                 raise self.refuse("an argument that may change something is not read", inner)
             if ARRAYS.get(dotted(inner)) == "delta":
                 raise self.refuse(f"{name} is not known and is handed {dotted(inner)}", node)
@@ -835,7 +858,8 @@ class Executor:
                 turn = sp.cancel(gap / w.address.coeff(w.counter) + w.counter)
                 if not sp.denom(turn).is_Integer:
                     raise Unread("addresses cannot be told apart", w.at)
-                change = {w.counter: sp.expand(turn)} | {u: unknown(u.name) for u in w.value.e.atoms(Unknown)}
+                both = sp.Tuple(w.value.e, *(fact.e for fact, _ in w.facts))
+                change = {w.counter: sp.expand(turn)} | {u: unknown(u.name) for u in both.atoms(Unknown)}
                 tests = [(fact.xreplace(change), truth) for fact, truth in w.facts]
             for end, found in path.all_hold(tests):
                 if found:
@@ -885,7 +909,6 @@ def multiple_at(address: sp.Expr) -> sp.Expr | None:
 
 
 OUTPUT, TARGET, WEIGHT = sp.symbols("output target weight", real=True)
-ONE, ZERO = sp.Integer(1), sp.Integer(0)
 
 
 @dataclass(frozen=True)
@@ -917,22 +940,18 @@ def sensitivity(entry: Entry, squared: bool = False) -> Sensitivity:
     There the weight is what the cost's own sensitivity is taken for.
     """
     whole, bars = adjoints(squared)
-    names = (
-        ("z", "a", "y", "") if squared else (f"t_{entry.output}", entry.output, f"{entry.output}_true", entry.weight)
-    )
-    raw, output, target, weight = names
+    raw, output, target, weight = f"t_{entry.output}", entry.output, f"{entry.output}_true", entry.weight
+    if squared:
+        raw, output, target, weight = "z", "a", "y", ""
     by_name = {e.name: e for e in bars.values()}
     chain, closed = [bars[raw]], bars[raw].expression()
     while inside := sorted((x for x in closed.atoms(sp.Indexed) if x.base.name in by_name), key=str):
         chain += [by_name[x.base.name] for x in inside]
         closed = closed.xreplace({x: by_name[x.base.name].expression() for x in inside})
     closed = sp.factor(sp.cancel(closed))
+    forward = [e for e in whole.equations if e.name in bars and output in {e.name, *e.reads()}]
     steps = (
-        *(
-            ("Forward equations", equation_latex(e))
-            for e in whole.equations
-            if e.name in bars and output in {e.name, *e.reads()}
-        ),
+        *(("Forward equations", equation_latex(e)) for e in forward),
         *(("Chain rule, from the cost back to the raw input", equation_latex(e)) for e in reversed(chain)),
         ("Intermediate sensitivities put in, simplified", equation_latex(Equation(chain[0].target, (Term(closed),)))),
     )
@@ -1083,17 +1102,18 @@ class CPrinter(TextPrinter):
 
     def cell(self, array: str, address: sp.Expr) -> str:
         m = multiple_at(address)
-        place = address if m is None else f"{self.doprint(INDEX)} + {self.parenthesize(m, 50)}*{self.doprint(STRIDE)}"
-        return f"{self.spelled.get(array, array)}[{place if m is not None else self.doprint(place)}]"
+        place = f"{self.doprint(INDEX)} + {self.parenthesize(m, 50)}*{self.doprint(STRIDE)}" if m is not None else ""
+        return f"{self.spelled.get(array, array)}[{place or self.doprint(address)}]"
 
     def _print_Add(self, e: sp.Add, order: object = None) -> str:
+        """What is added before what is subtracted; in an address, a number last."""
         first, *rest = sorted(
-            e.args, key=lambda a: (a.could_extract_minus_sign(), bool(a.is_number) and e.is_integer, str(a))
+            e.args, key=lambda a: (a.could_extract_minus_sign(), bool(e.is_integer and a.is_number), str(a))
         )
-        parts = [
-            f" - {self.parenthesize(-a, 45)}" if a.could_extract_minus_sign() else f" + {self.doprint(a)}" for a in rest
-        ]
-        return self.doprint(first) + "".join(parts)
+        text = self.doprint(first)
+        for a in rest:
+            text += f" - {self.parenthesize(-a, 45)}" if a.could_extract_minus_sign() else f" + {self.doprint(a)}"
+        return text
 
     def _print_Symbol(self, e: sp.Symbol) -> str:
         return self.spelled.get(e, e.name)
@@ -1128,11 +1148,8 @@ class LatexPrinter(LatexEquations):
         return self.cell(e.base.name, e.indices[0])
 
     def fact(self, fact: Condition, truth: bool) -> str:
-        sign = {(True, True): ">", (True, False): r"\le", (False, True): "=", (False, False): r"\ne"}[
-            fact.positive, truth
-        ]
-        added = sp.Add.make_args(fact.e)
-        more = sp.Add(*(a for a in added if not a.could_extract_minus_sign()))
+        sign = (">" if truth else r"\le") if fact.positive else ("=" if truth else r"\ne")
+        more = sp.Add(*(a for a in sp.Add.make_args(fact.e) if not a.could_extract_minus_sign()))
         return f"{self.doprint(more)} {sign} {self.doprint(more - fact.e)}"
 
 
@@ -1162,14 +1179,13 @@ class Case:
     right: sp.Expr
     facts: tuple[Fact, ...] = ()
     later: bool = False
+    others: tuple[tuple[Condition | bool, bool], ...] = ()  # that it is none of the others that would do as well
     shown: Shown | None = None
     reason: str = ""
 
 
 def judged(body: Body) -> list[Claim]:
     """The claims of a body, under the sign and the cost of x and y under which the fewest are refuted."""
-    if not any(isinstance(node, ast.Assignment) and is_delta(node.lvalue) for node in body.walk()):
-        raise Unread("nothing is assigned to delta", body.head_at)
     costs = (False, True) if body.names & OF_BOXES else (False,)
     found = {(sign, squared): Judge(body, sign, squared).claims() for sign in (-1, 1) for squared in costs}
     sign, squared = min(found, key=lambda reading: sum(claim.verdict == "refuted" for claim in found[reading]))
@@ -1180,6 +1196,15 @@ def judged(body: Body) -> list[Claim]:
     ]
 
 
+def compared_with(threshold: sp.Symbol, path: Path) -> Iterator[tuple[Path, int]]:
+    """Whether the overlap is above a threshold (1), is the threshold (0) or is below it (-1), on each path."""
+    for middle, above in path.decided(above_zero(BEST_IOU - threshold)):
+        if above:
+            yield middle, 1
+        else:
+            yield from ((end, -int(below)) for end, below in middle.decided(above_zero(threshold - BEST_IOU)))
+
+
 class Judge:
     """A body under one reading: the sign of delta, and whether the cost of x and y is half the squared error."""
 
@@ -1188,12 +1213,11 @@ class Judge:
         self.of_boxes, self.of_classes = bool(body.names & OF_BOXES), bool(body.names & OF_CLASSES)
         if self.of_boxes and self.of_classes:
             raise Unread("it names both a box and classes: index + k*stride could be either", body.head_at)
-        tests = [node.cond for node in body.walk() if isinstance(node, ast.If | ast.TernaryOp)]
-        self.marked = self.of_classes and any(is_delta(inner) for test in tests for inner in walk(test))
+        self.marked = self.of_classes and any(map(asks_what_delta_is, body.items))
         self.executor = Executor(body, sign)
-        self.paths = [
-            p for later in ((False, True) if self.marked else (False,)) for p in self.executor.run(later=later)
-        ]
+        facts = ((Condition(CLASSES - CLASS, True), True),) if self.of_classes else ()
+        states = [Path(later, facts=facts) for later in ((False, True) if self.marked else (False,))]
+        self.paths = [path for state in states for path in self.executor.run(state)]
         self.written = [w for path in self.paths for w in path.memory if w.array == "delta"]
         self.text, self.latex = CPrinter(self.executor.spelled), LatexPrinter(self.executor.spelled)
 
@@ -1202,7 +1226,7 @@ class Judge:
         cases = [self.compared(case) for case in self.cases()]
         found = self.decoding()
         for node in self.body.walk():
-            if isinstance(node, ast.Assignment) and is_delta(node.lvalue):
+            if assigns_to_delta(node):
                 at = self.body.offset(node.lvalue)
                 own = [case for case in (*cases, *self.beyond(at)) if case.at == at]
                 found.append(self.claim(Claim("", at, self.body.source(node.lvalue), "yolo_cost"), own))
@@ -1229,53 +1253,56 @@ class Judge:
             for path in self.paths:
                 for end, value, at in self.executor.stored(self.inside(entry, address, path), "delta", address):
                     if at is not None or self.body.head:
-                        for last, target, weight in self.intended(entry, address, end):
-                            right = self.sensitivity(entry, address, target, weight)
-                            found.append((last.facts, (at, value.e, right, path.later)))
-            for facts, (at, left, right, later) in merged(found):
-                yield Case(entry, address, at, left, right, facts, later)
+                        for last, options in self.intended(entry, address, end):
+                            rights = [self.sensitivity(entry, address, *option) for option in options]
+                            right = next((r for r in rights if sp.expand(value.e - r) == 0), rights[0])
+                            others = tuple((is_zero(value.e - r), False) for r in rights if r != right)
+                            found.append((last.facts, (at, value.e, right, path.later, others)))
+            for facts, (at, left, right, later, others) in merged(found):
+                yield Case(entry, address, at, left, right, facts, later, others)
 
     def beyond(self, at: int) -> Iterator[Case]:
-        """What a loop writes beyond the classes, where it should leave what was there."""
-        for w in self.written if self.of_classes else ():
-            n = multiple_at(w.address)
-            for outside in (-n, n - CLASSES + 1) if w.at == at and w.counter is not None and n is not None else ():
-                case = Case(ONE_CLASS, w.address, at, w.value.e, ZERO, (*w.facts, (Condition(outside, True), True)))
-                if not unknowns(case.left, *(fact.e for fact, _ in case.facts)):
-                    if shown := smallest(case.left, case.right, case.facts):
-                        yield replace(case, shown=shown)
+        """What a statement writes beyond the classes, where it should leave what was there."""
+        granted = [CLASSES - N] if N in self.executor.read else []
+        writes = ((path, w) for path in self.paths for w in path.memory if self.of_classes and w.at == at)
+        for facts, (address, left) in merged(((*p.facts, *w.facts), (w.address, w.value.e)) for p, w in writes):
+            n = multiple_at(address)
+            for outside in (-n, n - CLASSES + 1) if n is not None and n.free_symbols else ():
+                known = (*facts, *((Condition(e, True), True) for e in (*granted, outside)))
+                if not unknowns(left, *(fact.e for fact, _ in known)) and (shown := smallest(left, ZERO, known)):
+                    yield Case(ONE_CLASS, address, at, left, ZERO, known, shown=shown)
 
     def inside(self, entry: Entry, address: sp.Expr, path: Path) -> Path:
         """The path where what an excerpt takes for granted holds: a class exists, a box has its centre in its cell."""
         facts: list[sp.Expr] = []
         if entry is ONE_CLASS:
-            facts = [CLASSES - multiple_at(address)]
+            facts = [CLASSES - multiple_at(address), *([CLASSES - N] if N in self.executor.read else [])]
         elif entry in BOX[:2]:
             facts = [self.target(entry), 1 - self.target(entry)]
         return replace(path, facts=(*path.facts, *((Condition(e, True), True) for e in facts)))
 
     def target(self, entry: Entry) -> sp.Expr:
-        """The target of a box: where the excerpt reads tx, ty, ... without working them out, these; else what decodes to the truth."""
+        """The target of a box: what decodes to the truth, or tx, ty, ... where the excerpt does not work them out."""
         named = NAMES[entry.target]
         return named if named in self.executor.read else encoded(entry)
 
-    def intended(self, entry: Entry, address: sp.Expr, path: Path) -> Iterator[tuple[Path, sp.Expr, sp.Expr]]:
-        """The target and the weight of an entry, on every path that they open."""
+    def intended(
+        self, entry: Entry, address: sp.Expr, path: Path
+    ) -> Iterator[tuple[Path, list[tuple[sp.Expr, sp.Expr]]]]:
+        """The target and the weight of an entry, on every path that they open; several where any of them will do."""
         if entry in BOX:
             given = path.names.get("scale", (None, False))[0]
-            yield path, self.target(entry), given.e if given else SCALE if "scale" in self.body.names else self.factor
+            weight = given.e if given else SCALE if "scale" in self.body.names else self.factor
+            yield path, [(self.target(entry), weight)]
         elif entry is ONE_CLASS:
             n = multiple_at(address)
             for end, same in path.decided(is_zero(n - CLASS)):
-                yield end, ONE if same else EARLIER[n] if path.later else ZERO, ONE
-        else:  # an overlap that is a threshold itself may fall on either side
-            above, below = above_zero(BEST_IOU - TRUTH_THRESH), above_zero(TRUTH_THRESH - BEST_IOU)
-            over, under = above_zero(BEST_IOU - IGNORE_THRESH), above_zero(IGNORE_THRESH - BEST_IOU)
-            rules = {(above,): (ONE, ONE), (below, over): (ZERO, ZERO), (below, under): (ZERO, ONE)}
-            for conditions, (target, weight) in rules.items():
-                for end, holds in path.all_hold([(tested, True) for tested in conditions]):
-                    if holds:
-                        yield end, target, weight
+                yield end, [(ONE if same else EARLIER[n] if path.later else ZERO, ONE)]
+        else:  # an overlap that is a threshold itself may count as above or as below
+            for middle, truth in compared_with(TRUTH_THRESH, path):
+                for end, ignore in compared_with(IGNORE_THRESH, middle):
+                    below = [(ZERO, ZERO)] * (ignore >= 0) + [(ZERO, ONE)] * (ignore <= 0)
+                    yield end, [(ONE, ONE)] * (truth >= 0) + below * (truth <= 0)
 
     @cached_property
     def factor(self) -> sp.Expr:
@@ -1310,7 +1337,8 @@ class Judge:
             return replace(case, reason=error.reason)
         if missing := unknowns(case.left.xreplace(change), *(fact.e for fact, _ in case.facts)):
             return replace(case, reason=missing[0])
-        shown = smallest(case.left, case.right, case.facts)
+        others = [(fact, truth) for fact, truth in case.others if not isinstance(fact, bool)]
+        shown = smallest(case.left, case.right, [*case.facts, *others])
         return replace(case, shown=shown, reason="" if shown else "neither proved nor refuted")
 
     # Verdicts
@@ -1320,21 +1348,19 @@ class Judge:
         if failing := [case for case in cases if case.shown]:
             return self.refuted(claim, failing)
         if reasons := [case.reason for case in cases if case.reason]:
-            return self.unread(claim, reasons[0])
+            return unread(self.body.text, Unread(reasons[0], claim.at), claim)
         addresses = [w.address for w in self.written if w.at == claim.at]
         if cases:
             words, steps = self.reading(cases), self.steps(cases)
             return replace(claim, verdict="conditional", scope="all sizes", reading=words, steps=steps)
         if strange := [a for a in addresses if self.entry_at(a) is None]:
-            return self.unread(claim, f"nothing says whose sensitivity stands in {self.text.cell('delta', strange[0])}")
+            reason = f"nothing says whose sensitivity stands in {self.text.cell('delta', strange[0])}"
+            return unread(self.body.text, Unread(reason, claim.at), claim)
         words = "what it assigns is replaced by a later statement" if addresses else "it is never reached"
         return replace(claim, verdict="conditional", scope="all sizes", reading=words)
 
-    def unread(self, claim: Claim, reason: str) -> Claim:
-        return replace(claim, verdict="unread", scope=None, reason=at_line(self.body.text, Unread(reason, claim.at)))
-
     def refuted(self, claim: Claim, failing: Sequence[Case]) -> Claim:
-        case = min(failing, key=lambda case: case.shown[3] if case.shown else 0)
+        case = min(failing, key=lambda case: (len(case.others), case.shown[3] if case.shown else 0))
         address = next((w.address for w in self.written if w.at == case.at and self.entry_at(w.address)), case.address)
         reason = None
         if case.at is None:
@@ -1342,9 +1368,8 @@ class Judge:
         elif self.derivation(case.entry) != sensitivity(case.entry):
             factor = signs_inside(canonical(self.derivation(case.entry).e / sensitivity(case.entry).e))
             factor = factor.xreplace({OUTPUT: OUTPUTS[case.address]})
-            reason = (
-                f"under half the squared error of the output the factor {self.text.doprint(factor)} would be missing"
-            )
+            words = self.text.doprint(factor)
+            reason = f"under half the squared error of the output the factor {words} would be missing"
         elif case.entry is OBJECT:
             reason = BY_NAMES
         elif case.right.has(EARLIER):
@@ -1378,7 +1403,7 @@ class Judge:
         for key, value in sorted(instance.items(), key=lambda item: str(item[0])):
             if isinstance(key, tuple):
                 values[f"{self.executor.spelled.get(key[0], key[0])}[{key[1]}]"] = str(value)
-            else:
+            elif not (isinstance(key, sp.Dummy) and N in instance):  # a class that is not n itself is told by n
                 (sizes if key.is_integer else values)[self.text.doprint(key)] = str(value)
         return Counterexample(sizes, values, self.text.doprint(left), self.text.doprint(right))
 
@@ -1399,7 +1424,7 @@ class Judge:
             if n == CLASS or case.right.has(EARLIER):
                 return f"{f'if ({same}) ' if n != CLASS else ''}{cell} = {derived(ONE, ONE)};"
             return f"{cell} = {derived(sp.Symbol(f'({same})'), ONE)};"
-        _, target, weight = next(self.intended(case.entry, address, self.paths[0]))
+        _, [(target, weight)] = next(self.intended(case.entry, address, self.paths[0]))
         named = self.paths[0].names.get(case.entry.target, (None, False))[0]
         right = named and canonical(named.e - target) == 0
         words = case.entry.target if right else text(sp.logcombine(target))
@@ -1415,9 +1440,8 @@ class Judge:
             words = [self.latex.fact(fact, truth) for fact, truth in (*equal, *others) if not isinstance(fact, bool)]
             right = rf"{'-' if self.sign < 0 else ''}\left({self.latex.doprint(self.sign * case.right)}\right)"
             value = f"{self.latex.cell('delta', case.address)} = {self.latex.doprint(case.left)} = {right}"
-            left.append(
-                ("What the excerpt leaves", value + (rf" \qquad {', '.join(dict.fromkeys(words))}" if words else ""))
-            )
+            where = rf" \qquad {', '.join(dict.fromkeys(words))}" if words else ""
+            left.append(("What the excerpt leaves", value + where))
         return (*self.derivation(cases[0].entry).steps, *left)
 
     def reading(self, cases: Sequence[Case]) -> str:
@@ -1426,10 +1450,8 @@ class Judge:
         raw, squared = entry in BOX[2:], entry in BOX[2:] or self.derivation(entry) != sensitivity(entry)
         cell = self.text.cell("output", cases[0].address)
         cost = f"its cost is {'half the squared error' if squared else 'the logistic cross-entropy'}"
-        said = [
-            NEGATIVE if self.sign < 0 else POSITIVE,
-            f"{cell} is {'the raw input itself' if raw else 'a logistic output'}",
-        ]
+        said = [NEGATIVE if self.sign < 0 else POSITIVE]
+        said.append(f"{cell} is {'the raw input itself' if raw else 'a logistic output'}")
         if entry in BOX:
             target = entry.target if NAMES[entry.target] in self.executor.read else f"what decodes to {entry.truth}"
             said.append(f"{cost} from {target}")
@@ -1450,40 +1472,35 @@ class Judge:
 
     def decoding(self) -> list[Claim]:
         """Targets that the excerpt works out claim to be the outputs whose decoded box is the truth."""
-        nodes = {
-            node: target
-            for node in self.body.walk()
-            for target in [
-                node.name if isinstance(node, ast.Decl) and node.init else dotted(getattr(node, "lvalue", node))
-            ]
-            if isinstance(node, ast.Decl | ast.Assignment) and target in {entry.target for entry in BOX}
-        }
+        entries = {entry.target: entry for entry in BOX}
+        nodes = [node for node in self.body.walk() if assigned_name(node) in entries]
         if not nodes:
             return []
         source = "\n".join(self.body.source(node, whole=True) for node in nodes)
         claim = Claim("proved", min(map(self.body.offset, nodes)), source, "yolo", "all sizes")
         steps: dict[tuple[str, str], None] = {}
-        for entry, path in itertools.product(BOX, self.paths):
-            value = path.names.get(entry.target, (None, False))[0]
-            if value is None or entry.target not in nodes.values():
-                continue
-            right, equation = decoded(entry)
-            there, truth = right.xreplace({OUTPUT: value.e}), NAMES[entry.truth]
-            put_in = f"{self.latex.doprint(there)} = {self.latex.doprint(canonical(there))}"
-            steps |= {("Forward equations", equation_latex(equation)): None, ("The target put in", put_in): None}
-            case = self.compared(Case(entry, ZERO, None, there, truth, self.inside(entry, ZERO, path).facts))
-            if case.reason:
-                return [self.unread(claim, case.reason)]
-            if case.shown:
-                return [
-                    replace(
-                        claim,
-                        verdict="refuted",
-                        scope="a counterexample",
-                        counterexample=self.counterexample(case),
-                        correction=f"{entry.target} = {self.text.doprint(sp.logcombine(encoded(entry)))};",
-                        reason=f"the box that {entry.target} decodes to is not {entry.truth}",
-                        steps=tuple(steps),
-                    )
-                ]
+        for target in dict.fromkeys(map(assigned_name, nodes)):
+            right, equation = decoded(entries[target])
+            truth = NAMES[entries[target].truth]
+            known = [(path, value) for path in self.paths if (value := path.names.get(target, (None, False))[0])]
+            if not known:
+                return [unread(self.body.text, Unread(f"{target} is not there at the end", claim.at), claim)]
+            for path, value in known:
+                there = right.xreplace({OUTPUT: value.e})
+                put_in = f"{self.latex.doprint(there)} = {self.latex.doprint(canonical(there))}"
+                steps |= {("Forward equations", equation_latex(equation)): None, ("The target put in", put_in): None}
+                facts = self.inside(entries[target], ZERO, path).facts
+                case = self.compared(Case(entries[target], ZERO, None, there, truth, facts))
+                if case.reason:
+                    return [unread(self.body.text, Unread(case.reason, claim.at), claim)]
+                if case.shown:
+                    refuted = replace(claim, verdict="refuted", scope="a counterexample", steps=tuple(steps))
+                    return [
+                        replace(
+                            refuted,
+                            counterexample=self.counterexample(case),
+                            correction=f"{target} = {self.text.doprint(sp.logcombine(encoded(entries[target])))};",
+                            reason=f"the box that {target} decodes to is not {entries[target].truth}",
+                        )
+                    ]
         return [replace(claim, steps=tuple(steps))]

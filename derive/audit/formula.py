@@ -134,7 +134,7 @@ class Call(Node):
 
 @dataclass(frozen=True)
 class Listing(Node):
-    """A bracketed list that no function's name precedes: `(u, v)`."""
+    """A bracketed list that no function's name precedes: `(u, v)`. One in other brackets stands in a Group of them."""
 
     items: tuple[Node, ...]
 
@@ -173,7 +173,7 @@ class Relation(Node):
     left: Node
     right: Node
     mark: str = "="
-    written: tuple[str, str] = field(default=("", ""), compare=False)  # both sides of a statement, as LaTeX
+    written: tuple[str, str] = field(default=("", ""), compare=False)  # both sides' LaTeX; only of a statement
 
     @property
     def source(self) -> str:

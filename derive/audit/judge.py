@@ -1,15 +1,14 @@
 """The verdict on a relation: bind it under its readings, prove it, or find the instance that refutes it."""
 
 import itertools
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import sympy as sp
 
 from derive.audit import formula as f
 from derive.audit.binding import RULES, World, bind
-from derive.audit.equality import TooLarge, equal
 from derive.audit.evaluation import Counterexample, has_instance, search
 from derive.audit.latex import correction, derivation
 from derive.audit.network import (
@@ -17,21 +16,19 @@ from derive.audit.network import (
     COSTS,
     PAIRS,
     Definitions,
+    Extent,
     Network,
-    last,
-    layer,
     network,
-    rewrite,
-    samples,
 )
+from derive.audit.proof import Use, proof
 from derive.audit.rules import corrected, run_of
+from derive.audit.scripts import nodes
 from derive.audit.values import Bound, Misshapen, Unbindable, size_name
-from derive.audit.vocabulary import SECTION, Ask, Reading
+from derive.audit.vocabulary import FAILING, MEANINGS, SECTION, Ask, Reading
 
 ALL_SIZES = "all sizes"
 A_COUNTEREXAMPLE = "a counterexample"
-Sides = tuple[sp.Expr, sp.Expr]
-Use = tuple[str, str]  # a system and the tensor whose equation was used
+FIRST = 6  # instances that are tried before a proof is
 Step = tuple[str, str]  # of a derivation: what is done, and the LaTeX of what it gives
 
 
@@ -67,17 +64,20 @@ class Context:
     cost: str | None = None
     where: str = ""
     premise: bool = False
-    world: World = World()
+    world: World = field(default_factory=World)
     agreed: tuple[tuple[str, str], ...] = ()
     refute: bool = True  # whether what is not proved is to be refuted
 
 
-def judge(relation: f.Relation, context: Context = Context()) -> Outcome:
+def judge(relation: f.Relation, context: Context | None = None) -> Outcome:
     """Proved if true as written, conditional if true under a reading, refuted if false under all that were tried."""
+    context = context or Context()
     answers = dict(context.agreed)
     agreed = tuple((question, answers.get(question, options[0])) for question, (options, _) in SECTION.items())
     outcomes: list[Outcome] = []
-    for refute in (False, True)[: 1 + context.refute]:  # what holds under one reading need not be refuted under the others
+    for refute in (False, True)[
+        : 1 + context.refute
+    ]:  # what holds under one reading need not be refuted under the others
         try:
             outcomes = list(under_readings(relation, Reading(agreed=agreed), replace(context, refute=refute)))
         except RecursionError:
@@ -92,17 +92,58 @@ def judge(relation: f.Relation, context: Context = Context()) -> Outcome:
 
 def corrected_by(relation: f.Relation, context: Context) -> str | None:
     """What the left side of a relation is by the derivation, whatever stands on its right."""
-    reading = Reading(agreed=context.agreed)
-    for _ in range(20):
+    if any(isinstance(n, f.Matrix) for n in nodes(relation)):
+        return relabelled(relation, context)
+    found = settled(relation, Reading(agreed=context.agreed), context.world)
+    return correction(*found) if found else None
+
+
+def settled(relation: f.Relation, reading: Reading, world: World) -> tuple[Bound, Definitions] | None:
+    """A relation bound under the first answer to each question; None where it has no meaning."""
+    while True:
         try:
-            bound, net = bind(relation, reading, context.world)
+            return bind(relation, reading, world)
         except Ask as ask:
             reading = reading.with_(ask.question, ask.options[0])
         except (Unbindable, Misshapen):
             return None
-        else:
-            return correction(bound, net)
+
+
+def relabelled(figure: f.Relation, context: Context) -> str | None:
+    r"""A figure whose `\delta` is another quantity of its layer, as what it is true of."""
+    for letters in itertools.product(("z", "a", "delta"), repeat=2):
+        sides = zip((figure.left, figure.right), letters, strict=True)
+        left, right = (renamed(side, "delta", letter) for side, letter in sides)
+        texts = zip(figure.written, letters, strict=True)
+        one, other = (text.replace(r"\delta", letter if len(letter) == 1 else rf"\{letter}") for text, letter in texts)
+        changed = replace(figure, left=left, right=right, written=(one, other))
+        if judge(changed, replace(context, refute=False)).holds:
+            return changed.source
     return None
+
+
+def renamed(node: Any, old: str, new: str) -> Any:
+    """The same with one letter for another."""
+    if isinstance(node, f.Name):
+        return replace(node, text=new) if node.text == old else node
+    if isinstance(node, tuple):
+        return tuple(renamed(part, old, new) for part in node)
+    if isinstance(node, f.Node):
+        return replace(node, **{name: renamed(part, old, new) for name, part in vars(node).items()})
+    return node
+
+
+def fails_under(relation: f.Relation, outcome: Outcome, context: Context) -> Outcome:
+    """A true formula, with the field's other answers to the questions that it turns on under which it would be false."""
+    false = []
+    for question, answer in outcome.asked:
+        for other in SECTION[question][0] if question in FAILING else ():
+            agreed = (*((q, a) for q, a in context.agreed if q != question), (question, other))
+            if other != answer and not judge(relation, replace(context, agreed=agreed, refute=False)).holds:
+                false.append(FAILING[question].get(other) or MEANINGS[other])
+    if not false:
+        return outcome
+    return replace(outcome, reading="; ".join([outcome.reading or "", *(f"false where {words}" for words in false)]))
 
 
 def telling(outcome: Outcome) -> int:
@@ -111,7 +152,7 @@ def telling(outcome: Outcome) -> int:
 
 
 def under_readings(relation: f.Relation, reading: Reading, context: Context) -> Iterator[Outcome]:
-    question, options = "", ()
+    question, options = "", tuple[str, ...]()
     try:
         bound, net = bind(relation, reading, context.world)
     except Ask as ask:
@@ -120,7 +161,7 @@ def under_readings(relation: f.Relation, reading: Reading, context: Context) -> 
         yield Outcome("unread", reason=error.reason, at=error.at, asked=asked(reading))
         return
     except Misshapen as error:
-        yield replace(misshapen(relation, error, context.world), asked=asked(reading))
+        yield replace(misshapen(relation, error, reading, context.world), asked=asked(reading))
         return
     if question:
         for option in options:
@@ -140,17 +181,17 @@ def under_readings(relation: f.Relation, reading: Reading, context: Context) -> 
         cost = context.cost if context.premise else None
         yield from for_any_activation_or_one(bound, reading, net, cost, context.refute)
         return
-    for cost in [context.cost] if context.cost else COSTS:
-        named = reading
-        if not context.premise:
-            named = reading.with_("cost", f"C is the {spaced(cost)} cost{context.where}")
-        yield from for_any_activation_or_one(bound, named, net, cost, context.refute)
     for cost in PAIRS if not context.cost else ():
         words = f"C is the {spaced(cost)} cost, and the last layer's activation the {spaced(PAIRS[cost].name)} function"
         paired = network("dense", cost, paired=True, summed=net.summed)
         outcome = decided(bound, reading.with_("cost", words), paired, False)
         if outcome.verdict == "conditional":
             yield outcome
+    for cost in [context.cost] if context.cost else COSTS:
+        named = reading
+        if not context.premise:
+            named = reading.with_("cost", f"C is the {spaced(cost)} cost{context.where}")
+        yield from for_any_activation_or_one(bound, named, net, cost, context.refute)
 
 
 def asked(reading: Reading) -> tuple[tuple[str, str], ...]:
@@ -199,14 +240,12 @@ def with_run(outcome: Outcome, relation: f.Relation, reading: Reading, world: Wo
     return replace(outcome, correction=corrected(relation, reading), reason=run_of(relation, reading))
 
 
-def misshapen(relation: f.Relation, error: Misshapen, world: World) -> Outcome:
+def misshapen(relation: f.Relation, error: Misshapen, reading: Reading, world: World) -> Outcome:
     """Shapes that go together at no sizes but ones; the left side alone may still say what would be right."""
     sizes = {size_name(size): "2" for shape in (error.left, error.right) for size in shape if not size.is_Integer}
     shown = Counterexample(sizes, {}, shape_text(error.left), shape_text(error.right))
-    instead = None
-    with suppress(Ask, Unbindable, Misshapen):
-        alone, net = bind(replace(relation, right=relation.left), Reading(), world)
-        instead = correction(replace(alone, right=sp.Integer(0)), net)
+    alone = settled(replace(relation, right=relation.left), reading, world)
+    instead = correction(replace(alone[0], right=sp.Integer(0)), alone[1]) if alone else None
     return Outcome(
         "refuted", world.system, "shapes", counterexample=shown, correction=instead, reason=error.why, at=relation.at
     )
@@ -222,12 +261,10 @@ def decided(bound: Bound, reading: Reading, net: Definitions, refute: bool) -> O
     places = frozenset(sp.Tuple(bound.left, bound.right).atoms(sp.Indexed))
     if not has_instance(bound, net):
         return Outcome("unread", reason="no network has every layer that it speaks of", places=places)
-    about: set[tuple[Use, sp.Expr]] = set()
-    try:
-        shown = proof(bound, net, about) if not bound.mismatches else None
-    except TooLarge:
-        shown = None
-    used = frozenset(use for use, _ in about)
+    differs, _ = search(bound, net, FIRST) if net.is_rational else (None, 0)
+    shown, used = (
+        (None, frozenset()) if bound.mismatches or differs else proof(bound, net)
+    )  # no use proving what is false
     common = Outcome("", system_of(bound, used, net), about=used, places=places, asked=asked(reading))
     if shown:
         words = str(reading) or None
@@ -241,7 +278,7 @@ def decided(bound: Bound, reading: Reading, net: Definitions, refute: bool) -> O
         )
     if not refute:
         return replace(common, verdict="unread", reason="not proved")
-    found, compared = search(bound, net)
+    found, compared = search(bound, net) if differs is None else (differs, 1)
     scope = A_COUNTEREXAMPLE
     if found is None and bound.mismatches:
         found, scope = sizes_that_differ(bound), "shapes"
@@ -254,13 +291,11 @@ def decided(bound: Bound, reading: Reading, net: Definitions, refute: bool) -> O
             scope=f"not proved; {compared} exact instances agree",
             reading=str(reading) or None,
         )
-    return replace(
-        common, verdict="refuted", scope=scope, counterexample=found, correction=correction(bound, net)
-    )
+    return replace(common, verdict="refuted", scope=scope, counterexample=found, correction=correction(bound, net))
 
 
 def figure_sizes(bound: Bound) -> str:
-    return ", ".join(f"{size_name(size)} = {n}" for size, n in bound.fixed.items())
+    return ", ".join(f"{size_name(size)} = {n}" for size, n in bound.fixed.items() if isinstance(size, Extent))
 
 
 def sizes_that_differ(bound: Bound) -> Counterexample:
@@ -277,115 +312,3 @@ def system_of(bound: Bound, used: frozenset[Use], net: Definitions) -> str | Non
             return name
     tensors = [x for x in sp.Tuple(bound.left, bound.right).atoms(sp.Indexed) if not x.base.name.startswith("any ")]
     return net.name if tensors or net.name != "dense" else None
-
-
-def proof(bound: Bound, net: Definitions, about: set[tuple[Use, sp.Expr]]) -> tuple[Sides, set[sp.Indexed]] | None:
-    """Both sides as they are equal for all sizes, and what was replaced by what defines it; None if they are not.
-
-    First as they stand, then with sensitivities unrolled, then also with forward quantities.
-    """
-    sides = (bound.left, bound.right)
-    seen: set[sp.Indexed] = set()
-    if not isinstance(net, Network):
-        for chosen in (lambda x: x.base.name.startswith("delta_"), lambda x: True):
-            opened_ = opened(sides, net, lambda x, chosen=chosen: bool(net.definition(x)) and chosen(x), about, seen)
-            if all_equal(*opened_, bound, net):
-                return opened_, seen
-        return None
-    tops = highest_sensitivities(sides, net)
-    if isinstance(net, Network) and net.kind.coupled and all_equal(*sides, bound, net):
-        return sides, seen
-    sides = opened(sides, net, lambda x: is_derived(x, tops, net), about, seen)
-    if all_equal(*sides, bound, net):
-        return sides, seen
-    lows = lowest_quantities(sides, net)
-
-    def chosen(x: sp.Indexed) -> bool:
-        return height(x, net) > lows[chain(x)[0]] if is_forward(x, net) else is_derived(x, tops, net)
-
-    sides = opened(sides, net, chosen, about, seen)
-    return (sides, seen) if all_equal(*sides, bound, net) else None
-
-
-def opened(
-    sides: Sides,
-    net: Definitions,
-    chosen: Callable[[sp.Indexed], bool],
-    about: set[tuple[Use, sp.Expr]],
-    seen: set[sp.Indexed],
-) -> Sides:
-    """Both sides with the chosen quantities replaced by what defines them; notes what only one of them needed."""
-    used: tuple[set[sp.Indexed], set[sp.Indexed]] = (set(), set())
-    left, right = (rewrite(side, net, chosen, each) for side, each in zip(sides, used, strict=True))
-    about |= told_apart(used, net)
-    seen |= used[0] | used[1]
-    return left, right
-
-
-def told_apart(uses: tuple[set[sp.Indexed], set[sp.Indexed]], net: Definitions) -> set[tuple[Use, sp.Expr]]:
-    """The equations, each with its layer, that one side was opened by and the other not: what the relation is about."""
-    one, other = ({((d.system, d.tensor), x.indices[0]) for x in side if (d := net.definition(x))} for side in uses)
-    return one ^ other
-
-
-def all_equal(left: sp.Expr, right: sp.Expr, bound: Bound, net: Definitions) -> bool:
-    """Equality for all values of the free indices; those of a given range (a column of numbers) one by one."""
-    difference = net.with_slopes(left - right)
-    if bound.batch:
-        difference = difference.xreplace({samples: sp.Integer(bound.batch)})
-    difference = difference.xreplace(bound.fixed)
-    sizes = {index: size.xreplace(bound.fixed) for index, size in bound.free.items()}
-    given = {index: int(size) for index, size in sizes.items() if size.is_Integer}
-    rest = {index: size for index, size in sizes.items() if index not in given}
-
-    def extents(x: sp.Indexed) -> tuple[sp.Expr | None, ...]:
-        return tuple(e.xreplace(bound.fixed) if e is not None else None for e in net.sizes(x))
-
-    places = itertools.product(*(map(sp.Integer, range(size)) for size in given.values()))
-    return all(
-        equal(difference.xreplace(dict(zip(given, place, strict=True))), sp.Integer(0), rest, extents)
-        for place in places
-    )
-
-
-def chain(x: sp.Indexed) -> tuple[sp.Expr, int]:
-    """A layer as its letter (l, L, or none) and what is added to it."""
-    at = sp.expand(x.indices[0])
-    letter = sp.Add(*(s for s in (layer, last) if at.has(s)))
-    return letter, int(at - letter)
-
-
-def highest_sensitivities(sides: Sides, net: Network) -> dict[sp.Expr, int]:
-    """The highest layer at which a sensitivity is read, by letter: those below unroll to it."""
-    tops: dict[sp.Expr, int] = {last: 0} if net.at_last else {}
-    for x in sp.Tuple(*sides).atoms(sp.Indexed):
-        if x.base.name.startswith(("delta_", "C:", "E:")) or x.base.name.endswith("_new"):
-            letter, shift = chain(x)
-            tops[letter] = max(tops.get(letter, shift), shift)
-    return tops
-
-
-def is_derived(x: sp.Indexed, tops: dict[sp.Expr, int], net: Network) -> bool:
-    name = x.base.name
-    if name == "delta_a":
-        letter, shift = chain(x)
-        return (x.indices[0] == last and bool(net.at_last)) or shift < tops.get(letter, shift)
-    return net.definition(x) is not None and not is_forward(x, net)
-
-
-def is_forward(x: sp.Indexed, net: Network) -> bool:
-    return x.base.name in net.order
-
-
-def height(x: sp.Indexed, net: Network) -> int:
-    """How far a quantity's position stands from that of layer l (or L, or 0) itself."""
-    return int(net.position(x) - len(net.order) * chain(x)[0])
-
-
-def lowest_quantities(sides: Sides, net: Network) -> dict[sp.Expr, int]:
-    lows: dict[sp.Expr, int] = {}
-    for x in sp.Tuple(*sides).atoms(sp.Indexed):
-        if is_forward(x, net):
-            letter = chain(x)[0]
-            lows[letter] = min(lows.get(letter, height(x, net)), height(x, net))
-    return lows

@@ -7,12 +7,13 @@ from sympy.printing.latex import LatexPrinter
 
 from derive.audit.equality import tidied
 from derive.audit.network import Definitions, Network, last, layer, rewrite, sigma, slope, stem
+from derive.audit.proof import Proof
 from derive.audit.values import Bound, nonnegative, size_name
 
 LETTERS = "jkip"
 PLAIN_SAMPLE = "sample"  # the one sample that a formula without samples speaks of
 SYMBOLS = {"z_hat": r"\hat{z}", "mu": r"\mu", "var": r"(\sigma_B^2)", "gamma": r"\gamma", "beta": r"\beta"}
-Sides = tuple[sp.Expr, sp.Expr]
+OF_BATCH = {"mu": r"\mu_B", "var": r"(\sigma_B^2)"}  # where no feature is named
 
 
 class FieldPrinter(LatexPrinter):
@@ -26,6 +27,8 @@ class FieldPrinter(LatexPrinter):
     ) -> None:
         super().__init__({"order": "none"})
         self.names, self.network, self.written = dict(names), network, dict(written or {})
+        self.turned = False  # whether the weights' indices come in the other order
+        self.hidden: sp.Symbol | None = None  # the one feature or channel that all is of
 
     def _print_Symbol(self, e: sp.Symbol, style: str = "plain") -> str:
         shown = self.names.get(e) or self.written.get(e)
@@ -71,11 +74,17 @@ class FieldPrinter(LatexPrinter):
         letter: str | None = None,
     ) -> str:
         letter = letter or SYMBOLS.get(name, name)
+        if self.turned and name == "w":
+            inside = inside[::-1]
+        inside = [i for i in inside if i != self.hidden]
         if isinstance(self.network, Network) and self.network.kind.coupled:
-            return f"{letter}_{{{self._at([*others, *inside], comma=True)}}}^{{{self._layer(at)}{label}}}"
+            below = self._at([*others, *inside], comma=True)
+            letter = letter if inside else OF_BATCH.get(name, letter)
+            return (f"{letter}_{{{below}}}" if below else letter) + f"^{{{self._layer(at)}{label}}}"
         above = [*map(self._sample, others), self._layer(at) + label]
         comma = isinstance(self.network, Network) and self.network.kind.planes
-        return f"{letter}_{{{self._at(inside, comma)}}}^{{{','.join(x for x in above if x)}}}"
+        below = self._at(inside, comma)
+        return (f"{letter}_{{{below}}}" if below else letter) + f"^{{{','.join(x for x in above if x)}}}"
 
     def _sample(self, sample: sp.Expr) -> str:
         return "" if getattr(sample, "name", "") == PLAIN_SAMPLE else self._at([sample])
@@ -104,7 +113,9 @@ class FieldPrinter(LatexPrinter):
 
     def _named(self, k: sp.Symbol) -> str:
         """A letter for an index that no index around it has."""
-        choices = (k.name, *LETTERS, *"quvrstxyfgh") if k.name != "n" else ("x", "n", *LETTERS)
+        coupled = isinstance(self.network, Network) and self.network.kind.coupled
+        sample = ("i", "n") if coupled else ("x", "n")
+        choices = (*(sample if k.name == "n" else k.name), *LETTERS, *"quvrstxyfgh")
         taken = self.names.values()
         self.names[k] = next((x for x in choices if x not in taken), f"{k.name}_{{{len(self.names)}}}")
         return self.names[k]
@@ -132,6 +143,9 @@ class FieldPrinter(LatexPrinter):
     def _print_slope(self, e: sp.Expr, exp: str | None = None) -> str:
         return rf"\sigma'\left({self._print(e.args[0])}\right)" + (f"^{{{exp}}}" if exp else "")
 
+    def _print_KroneckerDelta(self, e: sp.Expr, exp: str | None = None) -> str:
+        return rf"[{' = '.join(map(self._print, e.args))}]"
+
     def _print_nonnegative(self, e: sp.Expr, exp: str | None = None) -> str:
         return rf"[{self._print(e.args[0])} \geq 0]"
 
@@ -150,7 +164,8 @@ def correction(bound: Bound, network: Definitions) -> str | None:
             factor = sp.cancel(side / quantities[0])
             value = without_deltas(sp.expand_mul(factor * value) if factor != 1 else value)
             return equation(side, value, bound, network)
-    if {x.base.name for x in bound.right.atoms(sp.Indexed)} & {"w", "b"}:  # an expression in z: what z is
+    names = {x.base.name for x in bound.right.atoms(sp.Indexed)}
+    if network.name == "dense" and names & {"w", "b"}:  # an expression in z: what z is
         value = rewrite(bound.left, network, lambda y: y.base.name == "z" and network.definition(y) is not None)
         if value != bound.left:
             return equation(bound.left, value, bound, network)
@@ -193,19 +208,26 @@ def opened(x: sp.Indexed, other: sp.Expr, network: Definitions) -> sp.Expr:
     return rewrite(network.open(x), network, further)
 
 
-def derivation(bound: Bound, network: Definitions, shown: tuple[Sides, set[sp.Indexed]]) -> tuple[tuple[str, str], ...]:
+def derivation(bound: Bound, network: Definitions, shown: Proof) -> tuple[tuple[str, str], ...]:
     """How a relation was proved, step by step: in components, by which equations, to which equal sides."""
-    (left, right), seen = shown
+    left, right = shown.sides
     found = [("In components", equation(bound.left, bound.right, bound, network))]
     done: set[tuple[str, sp.Expr]] = set()
-    for x in sorted(seen, key=str, reverse=True):
+    for x in sorted(shown.opened, key=str, reverse=True):
         definition = network.definition(x)
         at = x.indices[0] if network.order and isinstance(network, Network) else sp.Integer(0)
         if definition is None or (x.base.name, at) in done:
             continue
         done.add((x.base.name, at))
-        place = x.base[(at, *definition.at[1:])] if isinstance(network, Network) and definition.at[:1] == (layer,) else x
-        whole = Bound(place, network.open(place), {i: sp.Integer(0) for i in place.indices[1:] if i.is_Symbol})
+        place = (
+            x.base[(at, *definition.at[1:])] if isinstance(network, Network) and definition.at[:1] == (layer,) else x
+        )
+        whole = Bound(
+            place,
+            network.open(place),
+            turned=bound.turned,
+            free={i: sp.Integer(0) for i in place.indices[1:] if i.is_Symbol},
+        )
         source = "defines" if x.base.name in (*network.order, "C", "E") else "gives"
         found.append((f"`{definition.system}` {source}", equation(whole.left, whole.right, whole, network)))
     if (left, right) != (bound.left, bound.right):
@@ -233,9 +255,29 @@ def equation(left: sp.Expr, right: sp.Expr, bound: Bound, network: Definitions) 
     if left.has(nonnegative) or right.has(nonnegative):
         left, right = (tidied(e, bound.free, network.sizes) for e in (left, right))
     shown = FieldPrinter(
-        {i: i.name.removesuffix(" of the weight") for i in bound.free if not isinstance(i, sp.Dummy)}, network, bound.written
+        {i: i.name.removesuffix(" of the weight") for i in bound.free if not isinstance(i, sp.Dummy)},
+        network,
+        bound.written,
     )
+    shown.turned = bound.turned
+    shown.hidden = only_feature(left, right, bound, network)
     for index in bound.free:
-        if index not in shown.names:
+        if index not in shown.names and index != shown.hidden:
             shown._named(index)
     return f"{shown.doprint(left)} = {shown.doprint(right)}"
+
+
+def only_feature(left: sp.Expr, right: sp.Expr, bound: Bound, network: Definitions) -> sp.Symbol | None:
+    """The one feature (of planes: the one channel) that all of an equation is of, where documents do not write it."""
+    if not isinstance(network, Network) or not (network.kind.coupled or network.kind.planes):
+        return None
+    found = set()
+    for x in sp.Tuple(left, right).atoms(sp.Indexed):
+        if "_at_" in x.base.name:
+            return None
+        sizes = network.features.get(stem(x.base.name), ())
+        inside = x.indices[len(x.indices) - len(sizes) :]
+        of_planes = network.kind.planes and len(sizes) > 1
+        found |= set(inside[:-2] if of_planes else inside)
+    (only,) = found if len(found) == 1 else (None,)
+    return only if isinstance(only, sp.Dummy) and only in bound.free else None

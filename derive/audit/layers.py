@@ -55,9 +55,9 @@ class Layers(Algebra):
 
     def __init__(self, reading: Reading, relation: f.Relation, network: Network, updating: str | None) -> None:
         relation = named_variances(relation) if network.kind.coupled else relation
-        super().__init__(reading, relation)
         self.network, self.updating = network, updating
         self.planes, self.featurewise = network.kind.planes, network.kind.coupled
+        super().__init__(reading, relation)
         self.letters = dict(LAYERED)
         self.letters |= FILTERS if network.name == "convolution" else NORMALISED if network.kind.coupled else {}
         self.targets = frozenset({"target"}) if network.kind.coupled else TARGETS
@@ -123,7 +123,9 @@ class Layers(Algebra):
         name = self.letters.get(base_name(first), "") if isinstance(first, f.Scripted) else ""
         if self.planes and name.removeprefix("delta_") in self.network.features:
             assert isinstance(first, f.Scripted)
-            places = {tuple(self.index_items(e.sub)) if isinstance(e, f.Scripted) else () for row in node.rows for e in row}
+            places = {
+                tuple(self.index_items(e.sub)) if isinstance(e, f.Scripted) else () for row in node.rows for e in row
+            }
             tall, wide = len(node.rows), len(node.rows[0])
             grid = {(f.Number(Fraction(r + 1)), f.Number(Fraction(c + 1))) for r in range(tall) for c in range(wide)}
             if places == grid:
@@ -179,7 +181,8 @@ class Layers(Algebra):
             return Value(tensor("E")[0] if kind == "E" else tensor("C")[sample])
         if text in RATES and not node.sub:
             return self.raised(Value(rate), node)
-        if text in BATCH and not node.sub and text not in self.extents and text not in self.scope:
+        sizes = self.extents.get(text, samples)  # over a sum a letter may stand for another size
+        if text in BATCH and not node.sub and sizes == samples and text not in self.scope:
             return self.raised(Value(samples), node)
         if text == "s" and self.planes and self.network.name != "convolution" and not node.sub:
             return self.raised(Value(window), node)
@@ -229,9 +232,11 @@ class Layers(Algebra):
     def whole(self, name: str, at: sp.Expr, extra: tuple[sp.Expr, ...]) -> Value:
         """All of a tensor's components in layer `at`, as a number, a vector, a matrix, or planes of channels."""
         sizes = self.network.extents(name, at)
-        letters = [sp.Dummy(letter, integer=True) for letter in ("o", "c", "i", "j")[-len(sizes) :]] if self.planes else [
-            sp.Dummy(letter, integer=True) for letter in ("j", "k")[: len(sizes)]
-        ]
+        letters = (
+            [sp.Dummy(letter, integer=True) for letter in ("o", "c", "i", "j")[-len(sizes) :]]
+            if self.planes
+            else [sp.Dummy(letter, integer=True) for letter in ("j", "k")[: len(sizes)]]
+        )
         axes = list(zip(letters, sizes, strict=True))
         body = tensor(name)[(at, *extra, *letters)]
         parameter = name.removeprefix("C:").removeprefix("E:").removesuffix("_new") in self.network.parameters
@@ -272,7 +277,15 @@ class Layers(Algebra):
         value = self.whole(name, at, extra)
         value = replace(value, body=sign * value.body)
         value = self.component(value, self.without_sample(node)) if self.without_sample(node).sub else value
-        return self.transposed(value) if f.Name("T") in node.sup else value
+        value = self.transposed(value) if f.Name("T") in node.sup else value
+        return self.to_power(value, node)
+
+    def to_power(self, value: Value, node: f.Scripted) -> Value:
+        """Of batch normalisation: a numeral above is a power, for its layer is always l."""
+        powers = [i for i in node.sup if isinstance(i, f.Number)] if self.network.kind.coupled else []
+        if len(powers) > 1:
+            raise Unbindable("two powers", node.at)
+        return self.power(value, powers[0].value, powers[0].at) if powers else value
 
     def error(self, name: str, at: sp.Expr, node: f.Scripted) -> tuple[str, int]:
         r"""Which derivative `\delta` is, and its sign."""
@@ -291,12 +304,13 @@ class Layers(Algebra):
     def end_of_weight(self, node: f.Scripted, name: str) -> Value:
         self.reading.choose("in and out", ("ends of one weight",))
         which = [i.text for i in node.sub if isinstance(i, f.Word)]
-        if len(node.sub) != 1 or node.sub or which not in (["in"], ["out"]):
+        if len(node.sub) != 1 or node.sup or which not in (["in"], ["out"]):
             raise Unbindable("which end of the weight is meant", node.at)
         at, (j, k) = self.weight()
         at, i = (at - 1, k) if which == ["in"] else (at, j)
         self.use(i, units(at))
-        return Value(tensor(name)[at, self.sample(node), i])
+        name, sign = self.error(name, at, node) if name.startswith("delta_") else (name, 1)
+        return Value(sign * tensor(name)[at, self.sample(node), i])
 
     def weight(self) -> tuple[sp.Expr, tuple[sp.Symbol, sp.Symbol]]:
         """The layer and the indices of the weight whose ends are meant: those written on a weight, else any."""
@@ -322,7 +336,8 @@ class Layers(Algebra):
             value = self.component(value, node)
         elif self.ends_written() and not self.layers_written:
             value = self.of_one_weight(value)
-        return self.transposed(value) if f.Name("T") in node.sup else value
+        value = self.transposed(value) if f.Name("T") in node.sup else value
+        return self.to_power(value, node)
 
     def of_one_weight(self, value: Value) -> Value:
         self.reading.choose("in and out", ("ends of one weight",))
@@ -347,7 +362,9 @@ class Layers(Algebra):
             raise Unbindable("scripts of the cost that are not understood", node.at)
         if self.network.kind.coupled:
             if scripts:
-                raise Unbindable("the cost of a batch whose samples act on one another is not that of a sample", node.at)
+                raise Unbindable(
+                    "the cost of a batch whose samples act on one another is not that of a sample", node.at
+                )
             return "C", sp.Integer(0)
         if scripts:
             return "C", self.named_sample(scripts[0])
@@ -378,7 +395,9 @@ class Layers(Algebra):
         if any(isinstance(i, f.Word) for i in (*of.sup, *by.sup)):
             raise Unbindable("a label that is not understood", by.at)
         upper = self.whole(above, self.layer_of(of, above), (self.sample(of),) if above in self.network.sampled else ())
-        lower = self.whole(name, self.layer_of(by, name), (self.sample_beside(by, of),) if name in self.network.sampled else ())
+        lower = self.whole(
+            name, self.layer_of(by, name), (self.sample_beside(by, of),) if name in self.network.sampled else ()
+        )
         of, by = self.without_sample(of), self.without_sample(by)
         upper = self.component(upper, of) if of.sub else upper
         lower = self.component(lower, by) if by.sub else lower
@@ -448,8 +467,9 @@ class Layers(Algebra):
     # -- layers, samples, indices ---------------------------------------------------------------------------------
 
     def layer_scripts(self, node: f.Scripted) -> list[f.Node]:
+        """The superscripts that say which layer; of batch normalisation a number is a power."""
         if self.network.kind.coupled:
-            return [i for i in node.sup if not isinstance(i, f.Word) and i != f.Name("T")]
+            return [i for i in node.sup if not isinstance(i, f.Word | f.Number) and i != f.Name("T")]
         return layer_items(node)
 
     def layer_of(self, node: f.Scripted, name: str) -> sp.Expr:
@@ -489,7 +509,9 @@ class Layers(Algebra):
         if not any(self.letters[text] == "w" for side in sides for text in side):
             return None
         parameters = self.network.parameters
-        return next((n for text, n in sides[1].items() if text in sides[0] and self.letters[text] not in parameters), None)
+        return next(
+            (n for text, n in sides[1].items() if text in sides[0] and self.letters[text] not in parameters), None
+        )
 
     def sample_of(self, node: f.Scripted) -> str:
         """The sample's letter, if there is one; of batch normalisation it is the first index."""

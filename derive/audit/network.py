@@ -40,7 +40,7 @@ from derive.forward.softmax import softmax
 from derive.forward.softmax_cross_entropy import softmax_cross_entropy
 from derive.forward.squared_error import squared_error
 from derive.forward.tanh import hyperbolic_tangent
-from derive.notation import indices, size_of, system, tensors
+from derive.notation import indices, size_of, system
 
 COSTS = {s.name: s for s in (quadratic, squared_error, logistic_cross_entropy, softmax_cross_entropy)}
 ACTIVATIONS = {s.name: s for s in (logistic, hyperbolic_tangent)}  # those whose slope is a polynomial in their output
@@ -55,13 +55,37 @@ epsilon = next(iter(batch_norm.settings))
 width = sp.Symbol("n", integer=True, positive=True)  # of vectors that belong to no network
 
 
-def size_function(name: str) -> type[sp.Function]:
-    return sp.Function(name, integer=True, positive=True)
+class Extent(sp.Function):
+    """A size of a layer."""
+
+    is_integer = True
+    is_positive = True
 
 
-units = size_function("units")  # of a layer
-channels, rows, columns = map(size_function, ("channels", "rows", "columns"))  # of a layer of planes
-height, breadth = map(size_function, ("height", "breadth"))  # of its filters
+class units(Extent):
+    """The units of a layer."""
+
+
+class channels(Extent):
+    """The planes of a layer."""
+
+
+class rows(Extent):
+    """The rows of its planes."""
+
+
+class columns(Extent):
+    """The columns of its planes."""
+
+
+class height(Extent):
+    """The rows of its filters."""
+
+
+class breadth(Extent):
+    """The columns of its filters."""
+
+
 EXTENTS = {1: (units,), 3: (channels, rows, columns)}  # by the number of a quantity's indices
 
 
@@ -84,23 +108,16 @@ def activation_of(x: sp.Indexed) -> System:
     return activation
 
 
-def set_to(s: System, settings: dict[sp.Symbol, sp.Expr]) -> System:
-    """A system with some of its settings given."""
-    change: dict[sp.Basic, sp.Basic] = dict(settings)
-    rest = {k: v for k, v in s.settings.items() if k not in settings}
-    return replace(s, settings=rest, equations=[e.map(change) for e in s.equations])
-
-
 def pooled(module: object) -> System:
     """Windows side by side: as far apart as they are wide, and without padding."""
     u, v = indices("u v")
     s: System = getattr(module, module.__name__.rpartition(".")[2])  # type: ignore[attr-defined]
     side_by_side = {size_of(u): window, size_of(v): window, module.stride: window, module.padding: sp.Integer(0)}  # type: ignore[attr-defined]
-    return set_to(s, side_by_side)
+    return s.specialised(side_by_side)
 
 
 ZERO, ONE = sp.Integer(0), sp.Integer(1)
-convolution = set_to(convolved.convolution, {convolved.stride: ONE, convolved.padding: ZERO})
+convolution = convolved.convolution.specialised({convolved.stride: ONE, convolved.padding: ZERO})
 
 
 @cache
@@ -154,13 +171,15 @@ class Definitions:
     """Definitions by tensor name, of what has no layers: an update rule, a cost of one output."""
 
     def __init__(self, name: str, definitions: Iterable[Definition] = ()) -> None:
-        self.name, self.kind, self.cost = name, Kind(()), None
+        self.name, self.kind = name, Kind(())
+        self.cost: str | None = None
         self.definitions: dict[str, Definition] = {d.tensor: d for d in definitions}
         self.at_last: dict[str, Definition] = {}  # what holds at layer L only
         self.partials: dict[tuple[str, str], Definition] = {}  # adjoint of an operand by its one equation alone
         self.features: dict[str, tuple[sp.Expr, ...]] = {}  # sizes at layer l, without the samples'
         self.order: list[str] = []  # forward quantities of a layer, each after what it is made from
         self.logarithms: frozenset[str] = frozenset()  # what an exponential is taken of
+        self.is_rational = True  # whether it can be worked out in rational numbers, for any activation
 
     def definition(self, x: sp.Indexed) -> Definition | None:
         """What defines a component, if anything does."""
@@ -204,6 +223,7 @@ class Network(Definitions):
         super().__init__(kind)
         self.kind, self.cost, self.paired, self.known = kind_named(kind), cost, paired, known
         self.summed = summed
+        self.is_rational = not (paired or known)
         self.sampled: set[str] = set()  # what each sample has its own of
         self.parameters: dict[str, int] = {}  # and how many indices each has
         systems = self.kind.systems
@@ -224,8 +244,12 @@ class Network(Definitions):
         name = x.base.name
         if name in self.at_last and x.indices[0] == last:
             return self.at_last[name]
-        if self.kind.coupled and name.startswith("delta_") and (x.indices[0] - layer).is_positive:
-            return None  # what the layer above sends back
+        if (
+            self.kind.coupled and x.indices[0] != layer
+        ):  # what comes from the layer below, what the one above sends back
+            above = bool((x.indices[0] - layer).is_positive)
+            if name.startswith("delta_") if above else name == "a":
+                return None
         return self.definitions.get(name)
 
     def open(self, x: sp.Indexed) -> sp.Expr:

@@ -1,7 +1,8 @@
 r"""Bind letters to an update rule: one step of gradient descent, of momentum, of weight decay, for any parameter.
 
 A rule is elementwise, so a parameter is one number here. `w_new` and `v_new` are what a step makes of a weight w and a
-velocity v with the gradient `nabla`; documents differ in what they call velocity, which is a reading of the section.
+velocity v with the gradient `nabla`. Documents differ in what they call velocity, which is a reading of the section:
+`v_old` is the document's own before the step, and v is that in our terms.
 """
 
 from functools import cache
@@ -27,12 +28,23 @@ MOMENTA = frozenset({"gamma", "mu", "beta", "rho"})
 GRADIENTS = frozenset({"g"})
 (DECAY,) = penalty.settings
 RATE, MOMENTUM = heavy_ball.settings
-w, v, nabla, v_before, nabla_before = (tensor(n)[0] for n in ("w", "v", "nabla", "v_before", "nabla_before"))
+w, v, v_new, v_old, nabla = (tensor(n)[0] for n in ("w", "v", "v_new", "v_old", "nabla"))
+nabla_before = tensor("nabla_before")[0]
+# By reading: our velocity before the step in terms of the document's, and the document's after it in terms of ours.
+OURS = {
+    "velocity falls": (-v_old, -v_new),
+    "velocity rises": (v_old, v_new),
+    "velocity of gradients": (-RATE * v_old, -v_new / RATE),
+    "last step": (
+        -v_old - RATE * nabla_before,
+        -MOMENTUM * v,
+    ),  # the whole of the step before, of which v_old is a part
+}
 
 
 @cache
-def rule(name: str, decayed: str = "", earlier: bool = False) -> Definitions:
-    """What a step makes of w (and v); `decayed`: of the penalty "alone" or "too"; `earlier`: v by the step before."""
+def rule(name: str, decayed: str = "", velocity: str = "") -> Definitions:
+    """What a step makes of w, and of v as documents have it; `decayed`: of the penalty "alone" or "too"."""
     system: System = {"gradient_descent": gradient_descent, "momentum": heavy_ball}[name]
     (i,) = system.parameters[0].indices
     found = []
@@ -42,11 +54,9 @@ def rule(name: str, decayed: str = "", earlier: bool = False) -> Definitions:
         body = e.expression().xreplace({nabla.base[i]: gradient})
         owner = penalty.name if decayed == "alone" else name
         found.append(Definition(owner, e.name, e.target.indices, body))
-    if earlier:
-        (step,) = (e for e in system.equations if e.name == "v_new")
-        change = {v.base[i]: v_before.base[i], nabla.base[i]: nabla_before.base[i]}
-        found.append(Definition(name, "v", step.target.indices, step.expression().xreplace(change)))
-    return Definitions(name, found)
+    if velocity in OURS:
+        found.append(Definition(name, "v", (i,), OURS[velocity][0]))
+    return Definitions(penalty.name if decayed == "alone" else name, found)
 
 
 def decay_gradient() -> sp.Expr:
@@ -61,11 +71,19 @@ class Rules(Algebra):
 
     def __init__(self, reading: Reading, relation: f.Relation) -> None:
         super().__init__(reading, relation)
-        names = {base_name(n) if isinstance(n, f.Scripted) else n.text for n in self.everything if isinstance(n, f.Scripted | f.Name)}
+        names = {
+            base_name(n) if isinstance(n, f.Scripted) else n.text
+            for n in self.everything
+            if isinstance(n, f.Scripted | f.Name)
+        }
         self.with_velocity = bool(names & VELOCITIES)
         self.with_decay = "lambda" in names
-        self.with_gradient = any(isinstance(n, f.Gradient | f.Derivative) for n in self.everything) or bool(names & GRADIENTS)
-        self.defined = base_name(relation.left) if isinstance(relation.left, f.Scripted) else getattr(relation.left, "text", "")
+        self.with_gradient = any(isinstance(n, f.Gradient | f.Derivative) for n in self.everything) or bool(
+            names & GRADIENTS
+        )
+        self.defined = (
+            base_name(relation.left) if isinstance(relation.left, f.Scripted) else getattr(relation.left, "text", "")
+        )
         if self.defined not in PARAMETERS | VELOCITIES:
             raise Unbindable("what is updated is neither a parameter nor a velocity", relation.left.at)
         self.steps = sorted({s for n in self.everything if isinstance(n, f.Scripted) if (s := step_of(n)) is not None})
@@ -80,7 +98,7 @@ class Rules(Algebra):
         decayed = "" if not self.with_decay else "too" if self.with_gradient or self.with_velocity else "alone"
         if not self.with_velocity:
             return rule("gradient_descent", decayed)
-        return rule("momentum", decayed, self.velocity == "last step")
+        return rule("momentum", decayed, self.velocity)
 
     def canonical_decay(self) -> sp.Expr:
         """What the document's lambda is in terms of the penalty's own factor."""
@@ -110,13 +128,10 @@ class Rules(Algebra):
         raise Unbindable(f"the symbol `{text.removeprefix('word ')}` is not known here", node.at)
 
     def velocity_at(self, new: bool) -> sp.Expr:
-        """The document's velocity in terms of ours, which is added to the weights."""
+        """The document's velocity: after the step in terms of ours, which is added to the weights."""
         if self.velocity == "raw":
             return sp.Symbol("v new" if new else "v old", real=True)
-        if self.velocity == "last step":
-            return -MOMENTUM * (v if new else v_before)
-        ours = tensor("v_new" if new else "v")[0]
-        return {"velocity falls": -ours, "velocity rises": ours, "velocity of gradients": -ours / RATE}[self.velocity]
+        return OURS[self.velocity][1] if new else v_old
 
     def is_new(self, node: f.Scripted) -> bool:
         """The left side is new, and on the right what is of its step; without steps, only the left side is."""
@@ -183,9 +198,7 @@ def written(binder: Rules) -> dict[sp.Basic, str]:
         w: weight,
         tensor("w_new")[0]: f"{weight}'",
         nabla: r"\nabla C",
-        v: "v_{t-1}",
-        tensor("v_new")[0]: "v_t",
-        v_before: "v_{t-2}",
+        v_old: "v_{t-1}",
         nabla_before: r"\nabla C_{t-1}",
     }
 
@@ -195,30 +208,36 @@ def corrected(relation: f.Relation, reading: Reading) -> str:
     binder = Rules(reading, relation)
     net, shown = binder.rule(), written(binder)
     velocity_is_new = binder.defined in VELOCITIES
-    earlier = sp.Symbol("v_{t-1}" if velocity_is_new else "v_t", real=True)
+    earlier: sp.Expr = v_old
     if velocity_is_new:
-        left = earlier.func("v_t")
-        value = binder.velocity_at(True)
-        value = rewrite(value, net, lambda x: x.base.name in ("v_new", "v") and net.definition(x) is not None)
-        old = binder.velocity_at(False)
+        left, value = "v_t", rewrite(binder.velocity_at(True), net, lambda x: net.definition(x) is not None)
     else:
-        left = sp.Symbol(shown[w])
-        value = net.open(tensor("w_new")[0])
-        old = binder.velocity_at(True) if binder.with_velocity else sp.Integer(0)
-        if binder.with_velocity and binder.velocity == "last step":
-            value = rewrite(value, net, lambda x: x.base.name == "v_new")
-    for x in old.atoms(sp.Indexed):  # our velocity in terms of the document's
-        value = sp.expand(value.xreplace({x: sp.solve(old - earlier, x)[0]}))
-    factors = sp.factor_terms(value) if velocity_is_new and binder.velocity == "last step" else value
+        left, value = shown[w], net.open(tensor("w_new")[0])
+        if binder.with_velocity:  # with the document's velocity after the step
+            earlier = sp.Symbol("v_t", real=True)
+            now = binder.velocity_at(True)
+            (ours,) = now.atoms(sp.Indexed)
+            value = rewrite(value, net, lambda x: x == v_new and ours != v_new)
+            value = sp.expand(value.xreplace({ours: sp.solve(now - earlier, ours)[0]}))
+    terms = sp.Add.make_args(
+        sp.factor_terms(value) if velocity_is_new and binder.velocity == "last step" else sp.expand(value)
+    )
 
     def place(e: sp.Expr) -> tuple[bool, bool, bool, str]:
         return e.could_extract_minus_sign(), not e.has(w), not e.has(earlier), str(e)
 
     plain = {x: sp.Symbol(str(x), real=True) for x in shown}
     names = {plain[x]: text for x, text in shown.items()}
-    terms = [t.xreplace(plain) for t in sorted(sp.Add.make_args(factors), key=place)]
-    text = " + ".join(sp.latex(t, symbol_names=names, order="none") for t in terms).replace("+ -", "-")
-    return f"{left.name} = {text}"
+    terms = [t.xreplace(plain) for t in sorted(terms, key=place)]
+
+    def product(t: sp.Expr) -> str:
+        sign, t = ("-", -t) if t.could_extract_minus_sign() else ("", t)
+        late = {plain[x] for x in (w, v_old, nabla)} | {earlier}
+        factors = sorted(sp.Mul.make_args(t), key=lambda e: (not e.is_number, e in late or e.is_Add, str(e)))
+        texts = [sp.latex(factor, symbol_names=names, order="none") for factor in factors]
+        return sign + " ".join(rf"\left({x}\right)" if e.is_Add else x for x, e in zip(texts, factors, strict=True))
+
+    return f"{left} = " + " + ".join(map(product, terms)).replace("+ -", "- ")
 
 
 def run_of(relation: f.Relation, reading: Reading, count: int = 3) -> str | None:
@@ -243,4 +262,3 @@ def run_of(relation: f.Relation, reading: Reading, count: int = 3) -> str | None
         f"from v_0 = 0, with a gradient of 1 at every step, rate 1 and momentum 1/2, the formula gives the velocities "
         f"{', '.join(said)}; momentum gives {', '.join(meant)}"
     )
-

@@ -68,6 +68,8 @@ class Bound:
     batch: int | None = None  # the number of samples, where the reading fixes it
     fixed: dict[sp.Expr, sp.Expr] = field(default_factory=dict)  # sizes that a figure shows
     written: dict[sp.Basic, str] = field(default_factory=dict)  # how the document writes symbols and components
+    turned: bool = False  # whether the document's weights have their indices in the other order, from and to
+    derived: dict[str, sp.Expr] = field(default_factory=dict)  # what a counterexample also gives, though it follows
 
 
 class nonnegative(sp.Function):

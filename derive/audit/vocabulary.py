@@ -4,7 +4,15 @@ from dataclasses import dataclass
 
 LAYERED = {"a": "a", "z": "z", "w": "w", "W": "w", "b": "b", "delta": "delta_z", "word delta": "delta_a"}
 FILTERS = {"K": "w", "k": "w", "F": "w"}  # in a convolutional layer also
-NORMALISED = {"hat z": "z_hat", "hat x": "z_hat", "y": "y", "mu": "mu", "variance": "var", "gamma": "gamma", "beta": "beta"}
+NORMALISED = {
+    "hat z": "z_hat",
+    "hat x": "z_hat",
+    "y": "y",
+    "mu": "mu",
+    "variance": "var",
+    "gamma": "gamma",
+    "beta": "beta",
+}
 TARGETS = frozenset({"y", "target"})
 OUTPUTS = frozenset({"output"})
 COSTS = frozenset({"C", "J", "L", "Cost", "cost", "Loss", "loss"})  # of a sample, unless the formula says otherwise
@@ -42,10 +50,10 @@ MEANINGS = {
     "the last layer": "without layer superscripts, all is of the last layer",
     # of a whole section: an empty meaning is what the field means where nothing else is said
     "columns": "",
-    "rows": "vectors are rows, and a matrix of weights leads from its row to its column: z = a w + b",
-    "rows, weights turned": "vectors are rows, and a matrix of weights leads from its column to its row: z = a w^T + b",
+    "rows": "vectors are rows, and a matrix of weights leads from its row to its column: $z = a w + b$",
+    "rows, weights turned": "vectors are rows, and a matrix of weights leads from its column to its row: $z = a w^T + b$",
     "gradient": "",
-    "negative gradient": "an error \\delta is minus the derivative of the cost",
+    "negative gradient": r"an error $\delta$ is minus the derivative of the cost",
     "mean": "",
     "sum": "the cost of a mini-batch is the sum over its samples",
     "numerator": "",
@@ -59,10 +67,10 @@ MEANINGS = {
     "from one": "",
     "from zero": "components are counted from zero",
     "by the weighted input": "",
-    "by the activation": "the error of the layer before is \\partial C/\\partial a^{l-1}: the factor \\sigma'(z^{l-1}) is "
-    "not part of it yet",
+    "by the activation": r"the error of the layer before is $\partial C/\partial a^{l-1}$: the factor "
+    r"$\sigma'(z^{l-1})$ is not part of it yet",
     # of one formula
-    "upright delta": "`delta`, upright, is \\partial C/\\partial a: the error before the factor \\sigma'(z)",
+    "upright delta": r"`delta`, upright, is $\partial C/\partial a$: the error before the factor $\sigma'(z)$",
     "windows side by side": "the windows are as far apart as they are wide, without padding; of equal values the first is "
     "the largest",
     "blocks side by side": "the windows are as far apart as they are wide, without padding",
@@ -78,11 +86,11 @@ MEANINGS = {
     "held": "in a partial derivative the other quantities of the same equation are held",
     "case": "a case: what follows it is meant where this holds",
     "minus the slope": "`delta` is minus the derivative, which gradient descent adds",
-    "one output": "one output y = \\sigma(z) with its target t",
+    "one output": r"one output $y = \sigma(z)$ with its target $t$",
     "velocity falls": "the velocity holds the gradient times the learning rate, and is taken from the weights",
     "velocity rises": "the velocity holds minus the gradient times the learning rate, and is added to the weights",
     "velocity of gradients": "the velocity holds gradients without the learning rate",
-    "last step": "v_t is momentum's share of the step alone: \\gamma times the whole of the step before",
+    "last step": r"$v_t$ is momentum's share of the step alone: $\gamma$ times the whole of the step before",
 }
 ONE_LAYER = ("one layer, a its input", "one layer, a its output")
 VECTORS = ("columns", "rows", "rows, weights turned")
@@ -98,6 +106,17 @@ SECTION = {
     "counting": (("from one", "from zero"), 1),
     "below": (("by the weighted input", "by the activation"), 1),
     "velocity": (("velocity falls", "velocity rises", "velocity of gradients", "last step"), 1),
+}
+
+# Questions of which a report also says under which other answers a true formula is false, in shorter words.
+FAILING = {
+    "star": {
+        "cross-correlation": "`*` does not turn its second operand",
+        "convolution": "`*` turns its second operand, also in the forward pass",
+        "convolution of a correlation": "`*` turns its second operand, and the forward pass does not",
+    },
+    "below": {"by the weighted input": r"the error of the layer before is $\partial C/\partial z^{l-1}$"},
+    "velocity": {"velocity falls": "the velocity already holds the step's own gradient"},
 }
 
 

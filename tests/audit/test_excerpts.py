@@ -174,6 +174,7 @@ HEADS = {
     ONE: "void {}(float *output, float *delta, int index, int class_id, int stride, int n)",
     OBJECT: "void {}(layer l, int obj_index, float best_iou)",
 }
+SIZE = 100  # of an array, in the middle of which the entries stand
 real, pointer = ctypes.c_double, ctypes.POINTER(ctypes.c_double)
 
 
@@ -242,8 +243,8 @@ def errors(kind, function):
             gaps[:] = [inf, inf]
 
     for _ in range(4):
-        output, delta = [source.uniform(0.1, 0.9) for _ in range(40)], array([0.0] * 40)
-        index, stride, classes = source.randrange(3), source.randrange(2, 4), source.randrange(3, 5)
+        output, delta = [source.uniform(0.1, 0.9) for _ in range(SIZE)], array([0.0] * SIZE)
+        index, stride, classes = 40 + source.randrange(3), source.randrange(2, 4), source.randrange(3, 5)
         places = [index + stride * k for k in range(classes)]
         if kind == ONE:
             for n in range(classes):
@@ -253,7 +254,7 @@ def errors(kind, function):
             compare_untouched(delta, places)
         elif kind == CLASS:
             for truths in ([0], [1], [classes - 1], [0, 1], [1, 0], [1, 2], [2, 1, 0], [1, 1]):
-                delta = array([0.0] * 40)
+                delta = array([0.0] * SIZE)
                 for label in truths:
                     function(array(output), delta, index, label, classes, stride, None)
                 for n in range(classes):
@@ -272,9 +273,9 @@ def errors(kind, function):
                 compare(delta[index], weight * class_slope(output[index], target))
             compare_untouched(delta, [index])
         else:
-            n, i, j, lw, lh, w, h = source.randrange(2), 1, 2, 3, 5, 7, 11
+            n, i, j, lw, lh, w, h = source.randrange(2, 4), 1, 2, 3, 5, 7, 11
             truth, scale = Box(1.6 / 3, 2.7 / 5, source.uniform(0.2, 0.8), source.uniform(0.2, 0.8)), 1.7
-            biases = [source.uniform(1, 3) for _ in range(6)]
+            biases = [source.uniform(1, 3) for _ in range(20)]
             function(truth, array(output), array(biases), n, index, i, j, lw, lh, w, h, delta, real(scale), stride)
             goals = (
                 truth.x * lw - i,
@@ -438,7 +439,7 @@ def replayed(kind, function, claim):
     values = {name: float(eval(value)) for name, value in shown.values.items()}
 
     def memory(name, default):
-        return array([values.get(f"{name}[{k}]", default) for k in range(40)])
+        return array([values.get(f"{name}[{k}]", default) for k in range(SIZE)])
 
     index, stride = sizes.get("index", 0), sizes.get("stride", 1)
     output, delta = (
@@ -592,31 +593,27 @@ def test_broken_excerpts_are_judged_without_failing(data):
 # Changes at random, that still compile
 
 
-SWAPS = [
-    *[(a, b) for group in (("i", "j"), ("lw", "lh", "w", "h"), ("tx", "ty", "tw", "th"), ("truth.x", "truth.y", "truth.w", "truth.h"),
-                           ("0", "1", "2", "3"), ("+", "-"), ("==", "!="), ("<", "<=", ">", ">="), ("n", "class", "classes"))
-      for a in group for b in group if a != b]
-]  # fmt: skip
+ALIKE = "i j|lw lh w h|tx ty tw th|truth.x truth.y truth.w truth.h|0 1 2 3|+ -|== !=|< <= > >=|n class classes"
+SWAPS = {a: [b for b in group.split() if b != a] for group in ALIKE.split("|") for a in group.split()}
 
 
 def at_random(count, seed):
-    """Versions with one or two tokens swapped for others of their kind."""
+    """Versions with one or two tokens swapped for others of their kind; loops end, and no variable is read too early."""
     source = random.Random(seed)
     found = set()
     while len(found) < count:
-        kind = source.choice((BOX, BOX, CLASS, CLASS, ONE, OBJECT))
-        tokens = re.split(r"([A-Za-z_][\w.]*|\d|[<>=!]=|.)", kind)
-        start = 3 if kind in (ONE, OBJECT) else tokens.index("{")
-        for _ in range(source.choice((1, 1, 2))):
-            known = [k for k in range(start, len(tokens)) if any(a == tokens[k] for a, _ in SWAPS)]
-            at = source.choice([k for k in known if tokens[k - 4] not in ("int", "float")])
-            tokens[at] = source.choice([b for a, b in SWAPS if a == tokens[at]])
-        text = "".join(tokens)
-        if (
-            text != kind
-            and not (kind in (ONE, BOX) and re.search(r"\bclass(es)?\b", text))
-            and not re.search(r"\+\+class|[ (]class(es)? = 0", text)
-        ):
+        kind = text = source.choice((BOX, BOX, CLASS, CLASS, ONE, OBJECT))
+        body = kind.index("{") if kind in (BOX, CLASS) else 0
+        fixed = [m.span() for m in re.finditer(r"for\(.*?\)|\+[+=]|(int|float|box) \w+|//.*", kind)]
+        tokens = [
+            m
+            for m in re.finditer(r"[A-Za-z_][\w.]*|\d|[<>=!]=|\S", kind)
+            if m[0] in SWAPS and m.start() > body and not any(a <= m.start() < b for a, b in fixed)
+        ]
+        for token in sorted(source.sample(tokens, source.choice((1, 1, 2))), key=lambda m: -m.start()):
+            text = text[: token.start()] + source.choice(SWAPS[token[0]]) + text[token.end() :]
+        early = text[body : text.find("for(")] if kind == CLASS else ""
+        if not (kind in (ONE, BOX) and re.search(r"\bclass(es)?\b", text)) and not re.search(r"\bn\b(?!;)", early):
             found.add((kind, text))
     return sorted(found)
 

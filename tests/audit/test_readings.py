@@ -156,4 +156,4 @@ def test_the_lifted_network_is_the_definitions_and_their_adjoints():
     owners = {name: d.system for name, d in net.definitions.items()}
     assert owners["z"] == owners["delta_a"] == owners["C:w"] == owners["E:b"] == "dense"
     assert net.definitions["E:w"].body.has(sp.Sum)
-    assert not lifted.network("quadratic").at_last["delta_a"].body.has(sp.Derivative)
+    assert not lifted.network("dense", "quadratic").at_last["delta_a"].body.has(sp.Derivative)

@@ -82,14 +82,17 @@ def equal(left: sp.Expr, right: sp.Expr, ranges: Ranges, sizes: Sizes = no_sizes
 def is_rational_zero(e: sp.Expr) -> bool:
     """Whether an expression without sums is zero as a rational function of its operands, with exp(x) and log(x) such."""
     e = e.replace(sp.log, lambda a: sp.expand_log(sp.log(sp.factor(a)), force=True))
-    exponents = {x.exp for x in e.atoms(sp.exp)}
-    held: dict[sp.Expr, sp.Expr] = {}
-    for x in exponents:  # exp(2 z) and exp(-z) are powers of exp(z)
-        multiple, rest = x.as_coeff_Mul()
-        if multiple.is_Integer:
-            held[sp.exp(x)] = held.setdefault(rest, sp.Dummy(positive=True)) ** multiple
-    held = {x: d for x, d in held.items() if isinstance(x, sp.exp)}
-    e = e.xreplace(held)
+    bases: dict[sp.Expr, sp.Symbol] = {}
+
+    def by_base(x: sp.Expr) -> sp.Expr:  # exp(2 z - y) by exp(z) and exp(y)
+        product = sp.Integer(1)
+        for term in sp.Add.make_args(sp.expand(x)):
+            multiple, rest = term.as_coeff_Mul()
+            multiple, rest = (multiple, rest) if multiple.is_Integer else (sp.Integer(1), term)
+            product *= bases.setdefault(rest, sp.Dummy(positive=True)) ** multiple
+        return product
+
+    e = e.replace(sp.exp, by_base)
     for kind in (sp.log, sp.Function, sp.Indexed):
         e = e.xreplace({x: sp.Dummy(real=True) for x in sorted(e.atoms(kind), key=str)})
     return not e.has(sp.Piecewise, sp.KroneckerDelta) and sp.cancel(sp.together(e)) == 0
@@ -109,12 +112,16 @@ def normal(e: sp.Expr, ranges: Ranges, sizes: Sizes = no_sizes) -> tuple[tuple[s
     return tuple(sorted((key, c) for key, c in reduced.items() if c != 0))
 
 
-def tidied(e: sp.Expr, ranges: Ranges, sizes: Sizes) -> sp.Expr:
-    """An equal expression without the deltas and bounds that say nothing; as it is where that takes too long."""
+def tidied(e: sp.Expr, ranges: Ranges, sizes: Sizes, *, straight: bool = False) -> sp.Expr:
+    """An equal expression without the deltas and bounds that say nothing; as it is where that takes too long.
+
+    With `straight`, components are made plain summed indices, as in the normal form.
+    """
     total = sp.Integer(0)
     try:
         for addend in addends(e):
             addend = contracted(addend, ranges, sizes)
+            addend = next(plain_forms(addend)) if straight else addend
             body = addend.coefficient * sp.Mul(*addend.operands)
             total += sp.Sum(body, *((k, 0, size - 1) for k, size in addend.summed)) if addend.summed else body
     except TooLarge:
@@ -206,10 +213,10 @@ def contracted(addend: Addend, ranges: Ranges, sizes: Sizes) -> Addend:
         k = next((k for k in summed if gap.coeff(k) in (1, -1) and not k_inside(gap, k)), None)
         if k is not None:
             value = sp.expand(k - gap / gap.coeff(k))
-            inside = (nonnegative(value), nonnegative(summed[k] - 1 - value))
-            rest = tuple(at_place(o, {k: value}) for o in addend.operands if o is not delta)
+            range_of_k = (nonnegative(value), nonnegative(summed[k] - 1 - value))
+            rest = (*(at_place(o, {k: value}) for o in addend.operands if o is not delta), *range_of_k)
             left = tuple(s for s in addend.summed if s[0] is not k)
-            return contracted(Addend(addend.coefficient.xreplace({k: value}), (*rest, *inside), left), ranges, sizes)
+            return contracted(Addend(addend.coefficient.xreplace({k: value}), rest, left), ranges, sizes)
     coefficient, operands = addend.coefficient, []
     for o in addend.operands:  # a delta or bound of two numbers has become one, or the whole term zero
         if is_scalar(o):
@@ -227,11 +234,9 @@ def contracted(addend: Addend, ranges: Ranges, sizes: Sizes) -> Addend:
     operands, kept = without_bounds([*operands, *bounds], ranges, sizes), []
     for k, size in addend.summed:
         inside = [o for o in operands if o.has(k)]
-        bare = all(isinstance(o, nonnegative) for o in inside) and not coefficient.has(k)
-        if bare and {o.args[0] for o in inside} == {
-            k,
-            sp.expand(size - 1 - k),
-        }:  # a constant, as often as there are terms
+        bounds_of_k = {o.args[0] for o in inside if isinstance(o, nonnegative)}
+        constant = len(bounds_of_k) == len(inside) and not coefficient.has(k)
+        if constant and bounds_of_k == {k, sp.expand(size - 1 - k)}:  # as often as there are terms
             operands = [o for o in operands if not o.has(k)]
             coefficient *= size
             continue

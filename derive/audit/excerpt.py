@@ -1255,8 +1255,9 @@ class Judge:
                     if at is not None or self.body.head:
                         for last, options in self.intended(entry, address, end):
                             rights = [self.sensitivity(entry, address, *option) for option in options]
-                            right = next((r for r in rights if sp.expand(value.e - r) == 0), rights[0])
-                            others = tuple((is_zero(value.e - r), False) for r in rights if r != right)
+                            fitting = [r for r in rights if sp.expand(value.e - r) == 0]
+                            right = (fitting or rights)[0]
+                            others = () if fitting else tuple((is_zero(value.e - r), False) for r in rights[1:])
                             found.append((last.facts, (at, value.e, right, path.later, others)))
             for facts, (at, left, right, later, others) in merged(found):
                 yield Case(entry, address, at, left, right, facts, later, others)

@@ -295,7 +295,7 @@ def decided(bound: Bound, reading: Reading, net: Definitions, refute: bool) -> O
 
 
 def figure_sizes(bound: Bound) -> str:
-    return ", ".join(f"{size_name(size)} = {n}" for size, n in bound.fixed.items() if isinstance(size, Extent))
+    return ", ".join(f"${size_name(size)} = {n}$" for size, n in bound.fixed.items() if isinstance(size, Extent))
 
 
 def sizes_that_differ(bound: Bound) -> Counterexample:

@@ -6,7 +6,7 @@ import sympy as sp
 from sympy.printing.latex import LatexPrinter
 
 from derive.audit.equality import tidied
-from derive.audit.network import Definitions, Network, last, layer, rewrite, sigma, slope, stem
+from derive.audit.network import Definition, Definitions, Network, last, layer, rewrite, samples, sigma, slope, stem
 from derive.audit.proof import Proof
 from derive.audit.values import Bound, nonnegative, size_name
 
@@ -101,6 +101,9 @@ class FieldPrinter(LatexPrinter):
         """Indices as documents count them, from one."""
         shown = []
         for i in indices:
+            if getattr(i, "name", "") == PLAIN_SAMPLE:
+                shown.append("x")
+                continue
             letters = {s: s - 1 for s in i.free_symbols if s.is_Symbol and (s in self.names or not s.is_positive)}
             shown.append(self._print(sp.expand(i.xreplace(letters) + 1)))
         return (", " if comma else " ").join(shown)
@@ -144,7 +147,7 @@ class FieldPrinter(LatexPrinter):
         return rf"\sigma'\left({self._print(e.args[0])}\right)" + (f"^{{{exp}}}" if exp else "")
 
     def _print_KroneckerDelta(self, e: sp.Expr, exp: str | None = None) -> str:
-        return rf"[{' = '.join(map(self._print, e.args))}]"
+        return rf"[{' = '.join(self._at([i]) for i in e.args)}]"
 
     def _print_nonnegative(self, e: sp.Expr, exp: str | None = None) -> str:
         return rf"[{self._print(e.args[0])} \geq 0]"
@@ -215,24 +218,31 @@ def derivation(bound: Bound, network: Definitions, shown: Proof) -> tuple[tuple[
     done: set[tuple[str, sp.Expr]] = set()
     for x in sorted(shown.opened, key=str, reverse=True):
         definition = network.definition(x)
-        at = x.indices[0] if network.order and isinstance(network, Network) else sp.Integer(0)
-        if definition is None or (x.base.name, at) in done:
+        if definition is None or (x.base.name, x.indices[0]) in done:
             continue
-        done.add((x.base.name, at))
-        place = (
-            x.base[(at, *definition.at[1:])] if isinstance(network, Network) and definition.at[:1] == (layer,) else x
-        )
-        whole = Bound(
-            place,
-            network.open(place),
-            turned=bound.turned,
-            free={i: sp.Integer(0) for i in place.indices[1:] if i.is_Symbol},
-        )
+        done.add((x.base.name, x.indices[0]))
+        whole = in_general(x, definition, bound, network)
         source = "defines" if x.base.name in (*network.order, "C", "E") else "gives"
         found.append((f"`{definition.system}` {source}", equation(whole.left, whole.right, whole, network)))
     if (left, right) != (bound.left, bound.right):
         found.append(("Put in", equation(left, right, bound, network)))
-    return (*found, ("Both sides have the same normal form", r"0 = 0"))
+    printer = printer_for(left, right, bound, network)
+    if left.has(sp.Sum):
+        normal = tidied(left, bound.free, network.sizes, straight=True)
+    else:
+        normal = left if left.has(sp.exp, sp.log) else sp.cancel(left)
+    return (*found, ("Normal form of both sides", printer.doprint(normal)))
+
+
+def in_general(x: sp.Indexed, definition: Definition, bound: Bound, network: Definitions) -> Bound:
+    """What defines a component, at all of its indices."""
+    if not isinstance(network, Network) or definition.at[:1] != (layer,):
+        return Bound(x, network.open(x), {}, written=bound.written)
+    place = x.base[(x.indices[0], *definition.at[1:])]
+    extents = network.extents(x.base.name, x.indices[0])
+    sizes = [*[samples] * (len(place.indices) - 1 - len(extents)), *extents]
+    free = dict(zip(place.indices[1:], sizes, strict=True))
+    return Bound(place, network.open(place), free, turned=bound.turned)
 
 
 def without_deltas(e: sp.Expr) -> sp.Expr:
@@ -252,19 +262,22 @@ def without_deltas(e: sp.Expr) -> sp.Expr:
 
 
 def equation(left: sp.Expr, right: sp.Expr, bound: Bound, network: Definitions) -> str:
-    if left.has(nonnegative) or right.has(nonnegative):
+    if any(e.has(nonnegative, sp.KroneckerDelta) for e in (left, right)):
         left, right = (tidied(e, bound.free, network.sizes) for e in (left, right))
-    shown = FieldPrinter(
-        {i: i.name.removesuffix(" of the weight") for i in bound.free if not isinstance(i, sp.Dummy)},
-        network,
-        bound.written,
-    )
-    shown.turned = bound.turned
-    shown.hidden = only_feature(left, right, bound, network)
+    printer = printer_for(left, right, bound, network)
+    return f"{printer.doprint(left)} = {printer.doprint(right)}"
+
+
+def printer_for(left: sp.Expr, right: sp.Expr, bound: Bound, network: Definitions) -> FieldPrinter:
+    """A printer that knows the letters of the free indices."""
+    names = {i: i.name.removesuffix(" of the weight") for i in bound.free if not isinstance(i, sp.Dummy)}
+    printer = FieldPrinter(names, network, bound.written)
+    printer.turned = bound.turned
+    printer.hidden = only_feature(left, right, bound, network)
     for index in bound.free:
-        if index not in shown.names and index != shown.hidden:
-            shown._named(index)
-    return f"{shown.doprint(left)} = {shown.doprint(right)}"
+        if index not in printer.names and index != printer.hidden:
+            printer._named(index)
+    return printer
 
 
 def only_feature(left: sp.Expr, right: sp.Expr, bound: Bound, network: Definitions) -> sp.Symbol | None:

@@ -57,9 +57,9 @@ def mathml(latex: str, display: str = "block") -> str | None:
             return None
         for node in formula.iter():
             improve(node)
-            for before, following in pairwise(node):  # a sign, not an operation
-                if following.text in ("−", "+") and before.tag == "mo" and before.text not in CLOSING:
-                    following.set("form", "prefix")
+        for before, following in (pair for node in formula.iter() for pair in pairwise(node)):
+            if following.text in ("−", "+") and before.tag == "mo" and before.text not in CLOSING:
+                following.set("form", "prefix")  # a sign, not an operation
         return ElementTree.tostring(formula, encoding="unicode")
     except Exception:  # whatever it stumbles over, the LaTeX itself is shown
         return None

@@ -294,7 +294,7 @@ class Network(Definitions):
         if own not in self.features or name.endswith("_new"):
             return (None,) * count
         inside = self.extents(own, x.indices[0])
-        return (None,) * (count - len(inside)) + inside
+        return (None, *[samples] * (count - 1 - len(inside)), *inside)
 
     def position(self, x: sp.Indexed) -> sp.Expr:
         """Where a quantity of a layer, or its sensitivity, stands on the way from layer to layer."""

@@ -198,6 +198,8 @@ def written(binder: Rules) -> dict[sp.Basic, str]:
         w: weight,
         tensor("w_new")[0]: f"{weight}'",
         nabla: r"\nabla C",
+        v: "v",
+        v_new: "v'",
         v_old: "v_{t-1}",
         nabla_before: r"\nabla C_{t-1}",
     }
@@ -259,6 +261,6 @@ def run_of(relation: f.Relation, reading: Reading, count: int = 3) -> str | None
     if old.free_symbols:
         return None
     return (
-        f"from v_0 = 0, with a gradient of 1 at every step, rate 1 and momentum 1/2, the formula gives the velocities "
+        f"from $v_0 = 0$, with a gradient of 1 at every step, rate 1 and momentum 1/2, the formula gives the velocities "
         f"{', '.join(said)}; momentum gives {', '.join(meant)}"
     )

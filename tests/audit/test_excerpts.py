@@ -429,6 +429,40 @@ def test_the_thresholds_are_a_matter_of_names():
     assert "refuted" not in verdicts(changed(OBJECT, "best_iou > l.truth", "best_iou >= l.truth"))
 
 
+def test_nothing_wrong_hides():
+    """Behind a pointer, in a block, at the threshold itself, behind a name for the marker, in a turn of a loop."""
+    behind = changed(CLASS, "    int n;\n", "    int n;\n    *delta = 5;\n")
+    assert verdicts(behind) == ["unread"]
+    block = changed(changed(BOX, "    float tx", "    { float tx"), "    return iou;\n", "    }\n    return iou;\n")
+    assert "proved" not in verdicts(block)
+    at_itself = OBJECT + "if (best_iou == l.truth_thresh) l.delta[obj_index] = 5;\n"
+    assert verdicts(at_itself) == ["conditional"] * 3 + ["refuted"]
+    assert claims(at_itself)[-1].counterexample.left == "5"
+    assert "refuted" not in verdicts(at_itself.replace("5", "1 - l.output[obj_index]"))
+    named = changed(CLASS, "if (delta[index])", "float d = delta[index];\n    if (d)")
+    assert verdicts(named) == verdicts(CLASS)
+    assert "refuted" in verdicts(named.replace("        return;\n", ""))
+    once = changed(CLASS, "++n){\n", "++n){\n        if (n == 2) continue;\n")
+    assert "refuted" in verdicts(once)
+
+
+def test_functions_stand_beside_each_other():
+    helper = "box get_yolo_box(float *x, int n)\n{\n    box b;\n    b.x = x[n];\n    return b;\n}\n\n"
+    assert verdicts(helper + BOX + CLASS) == verdicts(BOX) + verdicts(CLASS)
+    for alone, among in zip(claims(BOX), claims(helper + BOX), strict=True):
+        assert among.at == alone.at + len(helper)
+    other = "void f(float *delta, int index)\n{\n    fill(delta);\n    delta[index] = 1;\n}\n"
+    assert verdicts(CLASS + other) == [*verdicts(CLASS), "unread"]
+    assert claims(CLASS + other)[-1].source == "void f(float *delta, int index)"
+
+
+def test_the_weight_may_be_written_out():
+    weighed = BOX.replace("scale * ", "(2 - truth.w*truth.h) * ").replace("float scale, ", "")
+    assert verdicts(weighed) == verdicts(BOX)
+    assert "its weight is 2 - truth.h*truth.w" in claims(weighed)[1].reading
+    assert "refuted" in verdicts(changed(weighed, "(2 - truth.w*truth.h) * (th", "(th"))
+
+
 # Counterexamples
 
 

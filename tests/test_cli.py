@@ -39,7 +39,8 @@ def test_every_command_has_help_with_an_example(capsys):
     "arguments",
     [
         [], ["show"], ["shoe"], ["audit", "--format", "pdf"], ["show", "dense", "relu"], ["generate", "--chek"],
-        ["demo", "--seed", "x"], ["audit", "--output"], ["--version-of-nothing"],
+        ["demo", "--seed", "x"], ["audit", "--output"], ["--version-of-nothing"], ["audit", "--jobs", "0"],
+        ["audit", "--jobs", "-1"], ["audit", "--jobs", "many"], ["audit", "--errata", "--format", "json"],
     ],
 )  # fmt: skip
 def test_bad_usage_is_one_line_and_exit_code_2(capsys, arguments):
@@ -99,6 +100,16 @@ def test_json_is_all_there_is_on_standard_output(tmp_path, capsys):
     report = tmp_path / "report.json"
     code, out, err = run(capsys, "audit", str(tmp_path / "wrong.md"), "--format", "json", "--output", str(report))
     assert code == 1 and json.loads(report.read_text()) == [verdict]
+
+
+def test_errata_are_only_what_is_wrong_or_needs_a_reading(tmp_path, capsys):
+    (tmp_path / "both.md").write_text(RIGHT + WRONG.replace("{Z}", "{W}"))
+    code, out, err = run(capsys, "audit", str(tmp_path / "both.md"), "--errata", "--jobs", "all")
+    assert (code, err) == (1, "") and out.startswith("# Errata of both.md\n")
+    assert "### W (line 6)" in out and "### Z" not in out
+    written = tmp_path / "ERRATA.md"
+    code, nothing, err = run(capsys, "audit", str(tmp_path / "both.md"), "--errata", "--output", str(written))
+    assert (code, nothing, err) == (1, "", "") and written.read_text() == out
 
 
 @pytest.mark.parametrize("form", ["text", "latex", "html"])

@@ -56,7 +56,7 @@ def judged(formulas: Sequence[Formula], jobs: int = 1) -> list[Pair]:
             parts = list(pool.map(judged_together, sorted(batches, key=weight, reverse=True)))
     else:
         parts = [judged_together(batch) for batch in batches]
-    by_formula = {found[0][0]: pairs for part in parts for found, pairs in part}
+    by_formula = {formula: pairs for part in parts for formula, pairs in part}
     return [pair for formula in formulas for pair in by_formula[formula]]
 
 
@@ -73,8 +73,8 @@ def in_batches(formulas: Sequence[Formula]) -> list[list[Formula]]:
     return list(batches.values())
 
 
-def judged_together(batch: Sequence[Formula]) -> list[tuple[list[Found], list[Pair]]]:
-    """Section by section, each formula with its parts and verdicts. What a document defines, it means from there on."""
+def judged_together(batch: Sequence[Formula]) -> list[tuple[Formula, list[Pair]]]:
+    """Section by section, each formula with its verdicts. What a document defines, it means from there on."""
     results = []
     context = Context()
     for _, group in groupby(batch, key=lambda formula: formula.section.number):
@@ -86,9 +86,9 @@ def judged_together(batch: Sequence[Formula]) -> list[tuple[list[Found], list[Pa
         for formula in dict.fromkeys(formula for formula, *_ in found):
             own = [each for each in found if each[0] is formula]
             pairs = with_whole(formula, [(part, outcome) for _, part, outcome in own])
-            plain = [(verdict, replace(outcome, places=frozenset())) for verdict, outcome in pairs]
-            results.append(([(formula, None, own[0][2])], plain))
-    return [([(f_, None, replace(o, places=frozenset())) for f_, _, o in found], pairs) for found, pairs in results]
+            told = [(verdict, outcome.told()) for verdict, outcome in pairs]
+            results.append((formula, told))
+    return results
 
 
 Statements = list[tuple[Formula, "tuple[Clause | Range, ...] | Outcome"]]

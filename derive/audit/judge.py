@@ -20,7 +20,7 @@ from derive.audit.network import (
     Network,
     network,
 )
-from derive.audit.proof import Use, proof
+from derive.audit.proof import Proof, Use, proof
 from derive.audit.rules import corrected, run_of
 from derive.audit.scripts import nodes
 from derive.audit.values import Bound, Misshapen, Unbindable, size_name
@@ -48,8 +48,15 @@ class Outcome:
     cost: str | None = None  # the cost that the relation defines
     places: frozenset[sp.Indexed] = field(default=frozenset(), compare=False)  # what it reads, with layers
     asked: tuple[tuple[str, str], ...] = ()  # what its section was asked, and what it answered
+    depends: tuple[tuple[str, str], ...] = ()  # the same, with what was taken from the section without asking
     steps: tuple[Step, ...] = field(default=(), compare=False)  # how it was proved
+    shown: tuple[Bound, Definitions, Proof] | None = field(default=None, compare=False)  # what the steps are made from
     right: bool = False  # of a refuted line: whether only the line before is wrong
+
+    def told(self) -> "Outcome":
+        """The outcome with the steps of its proof, and without what holds on to symbols."""
+        steps = derivation(*self.shown) if self.shown else self.steps
+        return replace(self, steps=steps, shown=None, places=frozenset())
 
     @property
     def holds(self) -> bool:
@@ -67,27 +74,37 @@ class Context:
     world: World = field(default_factory=World)
     agreed: tuple[tuple[str, str], ...] = ()
     refute: bool = True  # whether what is not proved is to be refuted
+    memo: dict[tuple, list["Outcome"]] = field(default_factory=dict, compare=False)  # what was judged before
 
 
 def judge(relation: f.Relation, context: Context | None = None) -> Outcome:
     """Proved if true as written, conditional if true under a reading, refuted if false under all that were tried."""
     context = context or Context()
-    answers = dict(context.agreed)
-    agreed = tuple((question, answers.get(question, options[0])) for question, (options, _) in SECTION.items())
+    given = dict(context.agreed)
+    answers = {question: given.get(question, options[0]) for question, (options, _) in SECTION.items()}
+    key = (relation, context.world, context.cost, context.premise, context.refute)
+    for known in context.memo.get(key, ()):
+        if all(answers[question] == answer for question, answer in known.depends):
+            return known
+    reading = Reading(agreed=tuple(answers.items()))
+    outcome = judged(relation, reading, context)
+    depends = tuple((question, answers[question]) for question in sorted(reading.noted & answers.keys()))
+    outcome = replace(outcome, depends=depends)
+    context.memo.setdefault(key, []).append(outcome)
+    return outcome
+
+
+def judged(relation: f.Relation, reading: Reading, context: Context) -> Outcome:
+    """First all readings without a search for counterexamples: what one proves, no other need refute."""
     outcomes: list[Outcome] = []
-    for refute in (False, True)[
-        : 1 + context.refute
-    ]:  # what holds under one reading need not be refuted under the others
+    for refute in (False, True) if context.refute else (False,):
         try:
-            outcomes = list(under_readings(relation, Reading(agreed=agreed), replace(context, refute=refute)))
+            outcomes = list(under_readings(relation, reading, replace(context, refute=refute)))
         except RecursionError:
             return Outcome("unread", reason="it is nested too deeply", at=relation.at)
-        last_try = refute or not context.refute
-        for wanted in ("proved", "conditional", "refuted", "unread") if last_try else ("proved", "conditional"):
-            found = [o for o in outcomes if o.verdict == wanted]
-            if found:
-                return min(found, key=telling)
-    raise AssertionError("a relation without an outcome")
+        if held := [o for o in outcomes if o.holds]:
+            return min(held, key=lambda o: (o.verdict == "conditional", telling(o)))
+    return min(outcomes, key=lambda o: (o.verdict == "unread", telling(o)))
 
 
 def corrected_by(relation: f.Relation, context: Context) -> str | None:
@@ -141,9 +158,9 @@ def fails_under(relation: f.Relation, outcome: Outcome, context: Context) -> Out
             agreed = (*((q, a) for q, a in context.agreed if q != question), (question, other))
             if other != answer and not judge(relation, replace(context, agreed=agreed, refute=False)).holds:
                 false.append(FAILING[question].get(other) or MEANINGS[other])
-    if not false:
+    if not false or not outcome.reading:
         return outcome
-    return replace(outcome, reading="; ".join([outcome.reading or "", *(f"false where {words}" for words in false)]))
+    return replace(outcome, reading="; ".join([outcome.reading, *(f"false where {words}" for words in false)]))
 
 
 def telling(outcome: Outcome) -> int:
@@ -274,7 +291,7 @@ def decided(bound: Bound, reading: Reading, net: Definitions, refute: bool) -> O
             verdict="conditional" if words else "proved",
             scope=scope,
             reading=words,
-            steps=derivation(bound, net, shown),
+            shown=(bound, net, shown),
         )
     if not refute:
         return replace(common, verdict="unread", reason="not proved")

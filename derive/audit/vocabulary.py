@@ -1,6 +1,6 @@
 """What the field's letters stand for, and the meanings among which a notation may leave the choice."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 LAYERED = {"a": "a", "z": "z", "w": "w", "W": "w", "b": "b", "delta": "delta_z", "word delta": "delta_a"}
 FILTERS = {"K": "w", "k": "w", "F": "w"}  # in a convolutional layer also
@@ -124,13 +124,16 @@ FAILING = {
 class Reading:
     """What was chosen for each question that the notation left open.
 
-    `agreed` is what the section answers; an answer from there counts as chosen once it was asked for.
+    `agreed` is what the section answers; an answer from there counts as chosen once it was asked for. `noted` collects
+    the questions to a section that were asked at all: nothing depends on the answers to the others.
     """
 
     chosen: tuple[tuple[str, str], ...] = ()
     agreed: tuple[tuple[str, str], ...] = ()
+    noted: set[str] = field(default_factory=set, compare=False)
 
     def choose(self, question: str, options: tuple[str, ...]) -> str:
+        self.noted.add(question)
         for asked, answer in self.chosen:
             if asked == question:
                 return answer
@@ -141,13 +144,14 @@ class Reading:
 
     def agrees(self, question: str) -> str:
         """What the section means, without asking: its answer, or the field's."""
+        self.noted.add(question)
         for asked, answer in (*self.chosen, *self.agreed):
             if asked == question:
                 return answer
         return SECTION[question][0][0]
 
     def with_(self, question: str, answer: str) -> "Reading":
-        return Reading((*self.chosen, (question, answer)), self.agreed)
+        return Reading((*self.chosen, (question, answer)), self.agreed, self.noted)
 
     def __str__(self) -> str:
         return "; ".join(meaning for _, answer in self.chosen if (meaning := MEANINGS.get(answer, answer)))

@@ -396,7 +396,7 @@ def test_on_a_phone_long_formulas_scroll_and_the_page_does_not(ours, tmp_path):
     command = [CHROMIUM, *options, "--window-size=800,2000", "--dump-dom", (tmp_path / "phone.html").as_uri()]
     shown = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
     width, formulas, scrolling = map(int, re.search(r'data-said="([\d ]+)"', shown)[1].split())
-    assert width == 390
+    assert width <= 390
     assert formulas > 300
     assert scrolling > 20
 

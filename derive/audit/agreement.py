@@ -4,7 +4,8 @@ Formulas that belong together are read alike. A section means what the field mea
 enough more of its formulas hold under another answer.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from derive.audit import formula as f
 from derive.audit.binding import World
@@ -35,28 +36,41 @@ def worlds(system: str | None, relations: Iterable[f.Relation]) -> Iterator[Worl
             yield World(name)
 
 
-def agreement(outcomes: Callable[[Agreed, bool], list[Outcome]]) -> Agreed:
+def agreement(outcomes: Callable[[Agreed], list[Outcome]]) -> Agreed:
     """The answers under which most of a section's formulas hold, the field's own unless others have enough more."""
     agreed: Agreed = ()
-    current = outcomes(agreed, False)
-    for _ in SECTION:  # one question at a time, the most telling answer first
+    current = outcomes(agreed)
+    for _ in SECTION:  # the most telling answer first
         failing = [o for o in current if not o.holds]
         questions = sorted({question for o in failing for question, _ in o.asked})
-        best: tuple[int, Agreed, list[Outcome]] | None = None
-        for question in questions:
-            options, needed = SECTION[question]
-            for answer in options:
-                if answer == dict(agreed).get(question, options[0]):
-                    continue
-                tried = (*((q, a) for q, a in agreed if q != question), (question, answer))
-                found = outcomes(tried, False)
-                gain = held(found) - held(current)
-                if gain >= needed and (best is None or gain > best[0]):
-                    best = gain, tried, found
+        best = most_telling(([q] for q in questions), agreed, current, outcomes)
+        if best is None:  # no one answer helps: perhaps two together do
+            best = most_telling(itertools.combinations(questions, 2), agreed, current, outcomes)
         if best is None:
             return agreed
-        _, agreed, current = best
+        agreed, current = best
     return agreed
+
+
+def most_telling(
+    choices: Iterable[Sequence[str]],
+    agreed: Agreed,
+    current: list[Outcome],
+    outcomes: Callable[[Agreed], list[Outcome]],
+) -> tuple[Agreed, list[Outcome]] | None:
+    """The other answers to one of these sets of questions that gain most, if they gain enough."""
+    best: tuple[int, Agreed, list[Outcome]] | None = None
+    given = dict(agreed)
+    for questions in choices:
+        needed = max(SECTION[q][1] for q in questions)
+        others = [[a for a in SECTION[q][0] if a != given.get(q, SECTION[q][0][0])] for q in questions]
+        for answers in itertools.product(*others):
+            tried = tuple((given | dict(zip(questions, answers, strict=True))).items())
+            found = outcomes(tried)
+            gain = held(found) - held(current)
+            if gain >= needed and (best is None or gain > best[0]):
+                best = gain, tried, found
+    return best[1:] if best else None
 
 
 def held(outcomes: Iterable[Outcome]) -> int:

@@ -179,8 +179,12 @@ class Algebra:
             self.reading.choose("bias", ("per place",))
             plane = one if one.places else other
             return tuple(v if v.places else replace(v, row=plane.row, col=plane.col) for v in (one, other))  # type: ignore[return-value]
-        if self.featurewise and bool(one.axes) != bool(other.axes):
-            self.feature_by_feature()
+        elementwise = any(isinstance(n, f.Hadamard) for n in self.everything) and not self.planes
+        if (self.featurewise or elementwise) and bool(one.axes) != bool(other.axes):
+            if self.featurewise:
+                self.feature_by_feature()
+            else:
+                self.reading.choose("number beside a vector", ("for each component",))
             model = one if one.axes else other
             return tuple(v if v.axes else replace(model, body=v.body) for v in (one, other))  # type: ignore[return-value]
         return one, other
@@ -208,7 +212,7 @@ class Algebra:
             scalar, other = (left, right) if not left.axes else (right, left)
             return replace(other, body=scalar.body * other.body)
         if self.planes:
-            raise Unbindable("two planes side by side: write `*` or `\\odot`", at)
+            return self.multiplied_channels(left, right, at)
         self.reading.choose("vectors", VECTORS)
         if right.lead and left.col and not left.row:
             inner = sp.Dummy("i", integer=True)
@@ -228,6 +232,34 @@ class Algebra:
             return Value(left.body * right.body, left.row, right.col)
         raise Misshapen("the shapes do not multiply", left.shape, right.shape)
 
+    def multiplied_channels(self, left: Value, right: Value, at: int) -> Value:
+        """Numbers of channels: those of a filter are summed over the channels that it shares, others go with their own."""
+        if left.places or right.places:
+            raise Unbindable("two planes side by side: write `*` or `\\odot`", at)
+        right, shared, kept = self.shared_channels(left, right)
+        if not kept and len(shared) == len(left.channels):
+            return replace(left, body=left.body * right.body)
+        if shared:
+            self.reading.choose("channels", ("summed over channels",))
+        body = left.body * right.body
+        for axis in shared:
+            fresh = sp.Dummy(axis[0].name, integer=True)
+            body = self.summed(body.xreplace({axis[0]: fresh}), (fresh, axis[1]))
+        return Value(body, channels=tuple([*(c for c in left.channels if c not in shared), *kept]))
+
+    def shared_channels(self, left: Value, right: Value) -> tuple[Value, list[Axis], list[Axis]]:
+        """The right operand with the left one's indices for the channels that both have, those, and its others."""
+        shared, kept, change = [], [], {}
+        for c in right.channels:
+            sizes = (self.canonical(c[1]), [d for d in left.channels if d not in shared])
+            twin = next((d for d in sizes[1] if self.canonical(d[1]) == sizes[0]), None)
+            if twin:
+                change[c[0]] = twin[0]
+                shared.append(twin)
+            else:
+                kept.append(c)
+        return replace(right, body=right.body.xreplace(change)), shared, kept
+
     def outer(self, left: Value, right: Value, at: int) -> Value:
         r"""`x \otimes y`, whose component jk is x_j y_k."""
         if any(len(v.axes) != 1 for v in (left, right)):
@@ -239,38 +271,30 @@ class Algebra:
         if len(left.places) != 2 or len(right.places) != 2:
             raise Unbindable("`*` between what are not two planes", node.at)
         turns = self.reading.choose("star", SLIDING) != "cross-correlation"
-        mode = self.reading.choose(f"border {node.at}", ("valid", "full"))
-        body, axes = right.body, []
-        inner = []
-        place = left.body
-        sizes: list[sp.Expr] = []
+        mode = self.reading.choose(f"border {node.at}", ("valid", "full", "second valid"))
+        right, shared, kept = self.shared_channels(left, right)
+        body, over, axes = right.body, [], []
         for mine, theirs in zip(left.places, right.places, strict=True):
             i, u = sp.Dummy(mine[0].name, integer=True), sp.Dummy(theirs[0].name, integer=True)
             X, Y = mine[1], theirs[1]
-            body = body.xreplace({theirs[0]: u})
-            if mode == "valid":
-                size, at = X - Y + 1, i + Y - 1 - u if turns else i + u
+            if mode == "second valid":  # the first stays inside the second
+                at, size = {mine[0]: u, theirs[0]: i + X - 1 - u if turns else i + u}, Y - X + 1
+                over.append((u, X))
+                bound = within(at[theirs[0]], Y)
             else:
-                size, at = X + Y - 1, i - u if turns else i - (Y - 1) + u
-            place = place.xreplace({mine[0]: at}) * within(at, X)
+                full = {theirs[0]: u, mine[0]: i - u if turns else i - (Y - 1) + u}
+                valid = {theirs[0]: u, mine[0]: i + Y - 1 - u if turns else i + u}
+                at, size = (valid, X - Y + 1) if mode == "valid" else (full, X + Y - 1)
+                over.append((u, Y))
+                bound = within(at[mine[0]], X)
+            left, body = replace(left, body=left.body.xreplace(at) * bound), body.xreplace(at)
             axes.append((i, self.canonical(sp.expand(size))))
-            inner.append((u, Y))
-            sizes.append(size)
-        kept, shared = [], []
-        for c in right.channels:
-            twin = next((d for d in left.channels if self.canonical(d[1]) == self.canonical(c[1])), None)
-            if twin:
-                body = body.xreplace({c[0]: twin[0]})
-                shared.append(twin)
-            else:
-                kept.append(c)
-        kept = [c for c in left.channels if c not in shared] + kept
-        total = place * body
-        for axis in (*reversed(inner), *shared):
+        total = left.body * body
+        for axis in (*reversed(over), *shared):
             fresh = sp.Dummy(axis[0].name, integer=True)
             total = self.summed(total.xreplace({axis[0]: fresh}), (fresh, axis[1]))
-        order = sorted(kept, key=lambda c: c not in right.channels)
-        return Value(total, axes[0], axes[1], tuple(order))
+        own = [c for c in left.channels if c not in shared]
+        return Value(total, axes[0], axes[1], (*kept, *own))
 
     def turned(self, value: Value, at: int) -> Value:
         """rot180: rows and columns in reverse order."""
@@ -442,10 +466,10 @@ class Algebra:
                 change[theirs[0]] = mine[0]
         left = list(value.channels)
         for mine in model.channels:
-            same = [c for c in left if self.canonical(c[1]) == self.canonical(mine[1])] or left
-            left.remove(same[0])
-            self.agree(mine[1], same[0][1])
-            change[same[0][0]] = mine[0]
+            theirs = next((c for c in left if self.canonical(c[1]) == self.canonical(mine[1])), left[0])
+            left.remove(theirs)
+            self.agree(mine[1], theirs[1])
+            change[theirs[0]] = mine[0]
         return replace(model, body=value.body.xreplace(change))
 
     def refuse(self, what: str, node: f.Node) -> NoReturn:

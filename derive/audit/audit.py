@@ -114,8 +114,8 @@ def in_section(formulas: list[Formula], context: Context) -> tuple[list[Found], 
     for world in worlds(formulas[0].section.system, relations):
         inside = replace(context, world=world)
 
-        def outcomes(agreed: tuple[tuple[str, str], ...], refute: bool, inside: Context = inside) -> list[Outcome]:
-            return [o for *_, o in statement_outcomes(statements, replace(inside, agreed=agreed, refute=refute))[0]]
+        def outcomes(agreed: tuple[tuple[str, str], ...], inside: Context = inside) -> list[Outcome]:
+            return [o for *_, o in statement_outcomes(statements, replace(inside, agreed=agreed, refute=False))[0]]
 
         agreed = agreement(outcomes)
         found, after = statement_outcomes(statements, replace(inside, agreed=agreed))

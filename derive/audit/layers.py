@@ -14,6 +14,7 @@ from derive.audit import formula as f
 from derive.audit.algebra import Algebra
 from derive.audit.network import (
     Network,
+    channels,
     columns,
     epsilon,
     jacobian,
@@ -57,6 +58,7 @@ class Layers(Algebra):
         relation = named_variances(relation) if network.kind.coupled else relation
         self.network, self.updating = network, updating
         self.planes, self.featurewise = network.kind.planes, network.kind.coupled
+        self.pools = self.planes and network.name != "convolution"
         super().__init__(reading, relation)
         self.letters = dict(LAYERED)
         self.letters |= FILTERS if network.name == "convolution" else NORMALISED if network.kind.coupled else {}
@@ -184,7 +186,7 @@ class Layers(Algebra):
         sizes = self.extents.get(text, samples)  # over a sum a letter may stand for another size
         if text in BATCH and not node.sub and sizes == samples and text not in self.scope:
             return self.raised(Value(samples), node)
-        if text == "s" and self.planes and self.network.name != "convolution" and not node.sub:
+        if text == "s" and self.pools and not node.sub:
             return self.raised(Value(window), node)
         if text == "epsilon" and self.network.kind.coupled and not node.sub:
             return self.raised(Value(epsilon), node)
@@ -273,6 +275,8 @@ class Layers(Algebra):
         sign = 1
         if name.startswith("delta_"):
             name, sign = self.error(name, at, node)
+        if name == "a" and at == layer and self.pools:
+            name = "z" if self.reading.choose("pooled", SECTION["pooled"][0]) == "without activation" else name
         extra = (self.sample(node),) if name.removeprefix("delta_") in self.network.sampled else ()
         value = self.whole(name, at, extra)
         value = replace(value, body=sign * value.body)
@@ -292,7 +296,7 @@ class Layers(Algebra):
         if name == "delta_a":
             self.reading.choose("upright delta", ("upright delta",))
             return name, 1
-        if self.planes and (self.figure or self.network.name != "convolution") and at == layer - 1:
+        if (self.pools or (self.planes and self.figure)) and at == layer - 1:
             if self.reading.choose("below", SECTION["below"][0]) == "by the activation":
                 return "delta_a", 1
         negative = self.reading.choose("error", SECTION["error"][0]) == "negative gradient"
@@ -411,6 +415,10 @@ class Layers(Algebra):
             raise Unbindable("a derivative of or by planes, without indices", of.at)
         if upper.axes and len(lower.axes) == 2:
             return Value(found, lower.row, lower.col, lead=upper.axes[0])
+        own = {lower.axes[0][1], upper.axes[0][1]} == {units(layer)} if upper.axes and lower.axes else False
+        if self.featurewise and own:  # the features of a batch do not act on one another
+            self.feature_by_feature()
+            return replace(upper, body=found.xreplace({lower.axes[0][0]: upper.axes[0][0]}))
         if upper.axes and lower.axes:
             self.reading.choose("layout", SECTION["layout"][0])
             turned = self.reading.agrees("layout") == "denominator"
@@ -595,7 +603,7 @@ class Layers(Algebra):
         """An index of several letters, `i + u - 1` or `s (i - 1) + u`, counted from 1 as its letters are."""
         total = sp.expand(self.whole_number(node))
         letters = sorted((s for s in total.free_symbols if s != window), key=str)
-        if any(total.coeff(letter) not in (1, window) for letter in letters):
+        if any(total.coeff(letter) not in (1, -1, window) for letter in letters):
             raise Unbindable("an index must be a sum of letters, which may be times the window s", node.at)
         for letter in letters:
             if total.coeff(letter) == 1 and total.has(window):
@@ -646,7 +654,21 @@ class Layers(Algebra):
         if len(names) != 2 or names != [n.text for n in sought.indices]:
             raise Unbindable("the place compared must be that of the largest, index by index", condition.at)
         u, v = map(self.letter, names)
+        place_of = self.window_of(sought)
+        winners = [sp.IndexedBase(f"z_at_{k}", integer=True)[place_of] for k in "uv"]
+        return sp.KroneckerDelta(u, winners[0]) * sp.KroneckerDelta(v, winners[1]), place_of[2]
+
+    def _extremum(self, node: f.Extremum) -> Value:
+        r"""`\max_{u, v} a_{...}`: what max pooling makes of a window, by its definition."""
+        if self.network.name != "max_pooling" or node.kind != "max" or len(node.indices) != 2:
+            raise Unbindable("a largest or smallest value that is not understood", node.at)
+        at, sample, channel, i, j = self.window_of(node)
+        return Value(tensor("z")[at, sample, channel, i, j], channels=((channel, channels(layer)),))
+
+    def window_of(self, sought: f.Extremum) -> tuple[sp.Expr, ...]:
+        """The place of the pooled value whose window the largest is sought in: layer, sample, channel, row, column."""
         outer = dict(self.scope)
+        names = [n.text for n in sought.indices]
         inside = [sp.Dummy(name, integer=True) for name in names]
         self.scope |= dict(zip(names, inside, strict=True))
         body = self.value(sought.body).body
@@ -657,11 +679,9 @@ class Layers(Algebra):
             raise Unbindable("the largest of what is not an activation", sought.at)
         at, sample, channel, row, column = body.indices
         i, j = (sp.expand((e - k) / window) for e, k in zip((row, column), inside, strict=True))
-        if i.has(*inside, window) or j.has(*inside, window):
+        if i.has(*inside, window) or j.has(*inside, window) or not (i.is_integer and j.is_integer):
             raise Unbindable("the places compared are not those of one window", sought.at)
-        place_of = (at + 1, sample, channel, i, j)
-        winners = [sp.IndexedBase(f"z_at_{k}", integer=True)[place_of] for k in "uv"]
-        return sp.KroneckerDelta(u, winners[0]) * sp.KroneckerDelta(v, winners[1]), channel
+        return at + 1, sample, channel, i, j
 
 
 def named_variances(relation: f.Relation) -> f.Relation:

@@ -86,12 +86,13 @@ class Rules(Algebra):
         )
         if self.defined not in PARAMETERS | VELOCITIES:
             raise Unbindable("what is updated is neither a parameter nor a velocity", relation.left.at)
+        self.component_scripts: tuple[f.Node, ...] | None = None
         self.steps = sorted({s for n in self.everything if isinstance(n, f.Scripted) if (s := step_of(n)) is not None})
         if self.with_velocity:
             self.velocity = reading.choose("velocity", SECTION["velocity"][0])
         if self.with_decay:
             self.samples_in_penalty = any(isinstance(n, f.Name) and n.text in BATCH for n in self.everything)
-            words = r"\lambda/(2m)" if self.samples_in_penalty else r"\lambda/2"
+            words = r"$\lambda/(2m)$" if self.samples_in_penalty else r"$\lambda/2$"
             reading.choose("penalty", (f"the penalty is {words} times the sum of the squares of the weights",))
 
     def rule(self) -> Definitions:
@@ -110,6 +111,7 @@ class Rules(Algebra):
         if text in PARAMETERS:
             if text != self.defined and self.defined in PARAMETERS:
                 raise Unbindable(f"`{text}` is not what is updated", node.at)
+            self.same_component(node)
             return Value(tensor("w_new" if self.is_new(node) else "w")[0])
         if text in VELOCITIES:
             return Value(self.velocity_at(self.is_new(node) if self.defined in VELOCITIES else not self.is_old(node)))
@@ -126,6 +128,14 @@ class Rules(Algebra):
         if text in GRADIENTS:
             return Value(nabla)
         raise Unbindable(f"the symbol `{text.removeprefix('word ')}` is not known here", node.at)
+
+    def same_component(self, node: f.Node) -> None:
+        """A rule is of one component or of all: whatever scripts say so, all of the formula is of the same."""
+        scripts = component_of(node)
+        if self.component_scripts is None:
+            self.component_scripts = scripts
+        if self.component_scripts != scripts:
+            raise Unbindable("not all of the update is of the same component", node.at)
 
     def velocity_at(self, new: bool) -> sp.Expr:
         """The document's velocity: after the step in terms of ours, which is added to the weights."""
@@ -148,12 +158,14 @@ class Rules(Algebra):
         self.of_cost(node.of)
         if node.by is not None and not self.is_parameter(node.by):
             raise Unbindable("a gradient by what is not updated", node.by.at)
+        self.same_component(node.by or node)
         return Value(nabla)
 
     def _derivative(self, node: f.Derivative) -> Value:
         self.of_cost(node.of)
         if not self.is_parameter(node.by):
             raise Unbindable("a derivative by what is not updated", node.by.at)
+        self.same_component(node.by)
         return Value(nabla)
 
     def is_parameter(self, node: f.Node) -> bool:
@@ -164,6 +176,14 @@ class Rules(Algebra):
         base = node.base if isinstance(node, f.Scripted) else node
         if not isinstance(base, f.Name | f.Word) or base.text not in COSTS | MEAN_COSTS:
             raise Unbindable("only a cost is differentiated here", node.at)
+
+
+def component_of(node: f.Node) -> tuple[f.Node, ...]:
+    """The scripts that say which component of a parameter is meant, without steps and labels."""
+    if not isinstance(node, f.Scripted):
+        return ()
+    kept = [i for i in (*node.sub, *node.sup) if not isinstance(i, f.Word) and step_of(f.Scripted(node.base, (i,))) is None]
+    return tuple(kept)
 
 
 def step_of(node: f.Node) -> int | None:

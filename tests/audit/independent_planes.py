@@ -178,7 +178,7 @@ class OfPlanes(Layered):
         if left.shape[-2:] != (1, 1) or right.shape[-2:] != (1, 1):
             raise Meaningless("two planes side by side")
         if any(p > 1 and q > 1 for p, q in zip(left.shape, right.shape, strict=True)):
-            raise Meaningless("channels side by side")
+            raise Beyond("channels side by side")
         return left * right
 
     def slid(self, left: np.ndarray, right: np.ndarray, mode: str) -> np.ndarray:

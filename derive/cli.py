@@ -30,9 +30,7 @@ def parser() -> argparse.ArgumentParser:
     audit = command(
         "audit", "Judge every formula of the documents (default: ours); exit code 1 if one is refuted.", "derive audit notes.md --format html --output report.html"
     )  # fmt: skip
-    audit.add_argument(
-        "documents", nargs="*", metavar="DOCUMENT", help="Markdown, LaTeX or any text with formulas"
-    )
+    audit.add_argument("documents", nargs="*", metavar="DOCUMENT", help="Markdown, LaTeX or any text with formulas")
     what = audit.add_mutually_exclusive_group()
     what.add_argument("--format", choices=["text", "json", "html"], default="text")
     what.add_argument("--errata", action="store_true", help="only what is wrong or needs a reading, as Markdown")

@@ -1,11 +1,11 @@
 """The whole way on real data: audit, generate, train, evaluate. `derive demo` is this file."""
 
+import textwrap
 import time
 from pathlib import Path
 from typing import Any
 
-from derive.audit.audit import our_documents
-from derive.audit.finding import examined
+from derive.audit.finding import our_findings
 from derive.audit.page import page
 from derive.audit.report import write_whole
 from derive.audit.verdict import KINDS
@@ -41,15 +41,16 @@ def demo(output: Path, seed: int = 0) -> int:
 
     print("1. Audit: every formula of a note on backpropagation, mistakes included, read from its LaTeX")
     began = time.perf_counter()
-    documents = [examined(document, jobs=2) for document in our_documents()]
+    documents = our_findings()  # once: the kernels of step 2 cite these verdicts
     report = output / "audit.html"
     write_whole(report, page(documents))
     found = [f for document in documents for f in document.findings]
     counts = {kind: sum(f.verdict.verdict == kind for f in found) for kind in KINDS}
     said = ", ".join(f"{n} {kind}" for kind, n in counts.items() if n)
     print(f"   {len(found)} formulas: {said}  ({time.perf_counter() - began:.1f} s)")
-    if wrong := [f.verdict for f in found if f.verdict.verdict == "refuted"]:
-        print(f"   refuted: {', '.join(v.id + ' (known erratum)' * v.erratum for v in wrong)}")
+    for marked, words in ((True, "refuted, and marked as errata"), (False, "refuted")):
+        if names := [f.verdict.id for f in found if f.verdict.verdict == "refuted" and f.verdict.erratum == marked]:
+            print(textwrap.fill(f"{words}: {', '.join(names)}", 120, initial_indent="   ", subsequent_indent="     "))
 
     print("2. Generate: every kernel anew from the forward definitions")
     began = time.perf_counter()

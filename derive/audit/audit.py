@@ -312,7 +312,7 @@ def citations(system: str, *, untagged: bool = False) -> dict[str, list[tuple[st
     """
     found: dict[str, list[tuple[str, str, str]]] = {}
     for verdict, outcome in our_verdicts():
-        if (verdict.id.startswith("eq-") and not untagged) or verdict.verdict not in ("proved", "conditional"):
+        if (verdict.id.startswith("eq-") and not untagged) or not outcome.holds or verdict.system != system:
             continue
         for owner, tensor in sorted(outcome.about):
             if owner == system:

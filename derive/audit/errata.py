@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from derive.audit.document import without_tags
-from derive.audit.finding import Document, Finding, Pair, given, reason
+from derive.audit.finding import Document, Finding, Pair, equations, reason
 from derive.audit.judge import ALL_SIZES
 from derive.audit.verdict import Verdict
 
@@ -62,7 +62,7 @@ def why(which: str, pair: Pair, is_code: bool) -> list[str]:
     if words:
         lines += [sentence(words), ""]
     if found := verdict.counterexample:
-        at = ", ".join(inline(f"{name} = {value}", is_code) for name, value in given(found))
+        at = ", ".join(inline(equation, is_code) for equation in equations(found))
         sides = f"Left {side(found['left'], is_code)}, right {side(found['right'], is_code)}"
         lines += [f"{sides}, at {at}." if at else f"{sides}.", ""]
     return [*lines, "Instead:", "", *display(verdict.correction, is_code)] if verdict.correction else lines
@@ -101,7 +101,7 @@ def display(latex: str, is_code: bool) -> list[str]:
 
 def inline(latex: str, is_code: bool) -> str:
     """A formula in a line, without its tag."""
-    flat = " ".join(without_tags(latex)[0].split()).replace("sigma(z) =", r"\sigma(z) =")
+    flat = " ".join(without_tags(latex)[0].split())
     return f"`{flat}`" if is_code else f"${flat}$"
 
 

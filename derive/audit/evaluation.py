@@ -9,10 +9,12 @@ Roots stay rational because epsilon is chosen so that they are; exponentials, be
 import itertools
 import math
 import random
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache
+from typing import TypeAlias
 
 import sympy as sp
 
@@ -41,6 +43,7 @@ Polynomial = tuple[int, ...]  # coefficients, constant first
 ACTIVATIONS: tuple[Polynomial, ...] = ((0, 0, 1), (1, -1, 1), (0, 1, 0, 1))
 NETWORKS = 3  # choices of the depth and the layer l
 WIDEST = 2  # units of a layer
+OF_EACH = 2  # shapes of each depth, at least
 ATTEMPTS = 3  # sets of values for each choice of sizes
 MOST_INSTANCES = 300
 MOST_PLANES = 60  # instances of networks of planes, which take longer
@@ -101,18 +104,22 @@ class Logarithms:
         return " + ".join(terms).replace("+ -", "- ") or "0"
 
 
-Number = Fraction | Logarithms
+Number: TypeAlias = "Fraction | Logarithms | sp.Expr"  # the last: with square roots, as SymPy has them
 
 
 def plus(one: Number, other: Number) -> Number:
     if isinstance(one, Fraction) and isinstance(other, Fraction):
         return one + other
+    if isinstance(one, sp.Expr) or isinstance(other, sp.Expr):
+        return rooted(as_expression(one) + as_expression(other))
     return plain(as_logarithms(one).combined(as_logarithms(other), Fraction(1)))
 
 
 def times(one: Number, other: Number) -> Number:
     if isinstance(one, Fraction) and isinstance(other, Fraction):
         return one * other
+    if isinstance(one, sp.Expr) or isinstance(other, sp.Expr):
+        return rooted(as_expression(one) * as_expression(other))
     if isinstance(one, Logarithms) and isinstance(other, Logarithms):
         raise Inexact("a product of logarithms")
     scalar, logs = (one, other) if isinstance(one, Fraction) else (other, one)
@@ -120,7 +127,21 @@ def times(one: Number, other: Number) -> Number:
     return plain(Logarithms(Fraction(0)).combined(as_logarithms(logs), scalar))
 
 
+def as_expression(x: Number) -> sp.Expr:
+    if isinstance(x, Logarithms):
+        raise Inexact("logarithms beside roots")
+    return x if isinstance(x, sp.Expr) else sp.Rational(x.numerator, x.denominator)
+
+
+def rooted(e: sp.Expr) -> Number:
+    """Multiples of roots of whole numbers without square factors, which are independent of one another."""
+    e = sp.expand(sp.radsimp(sp.expand(e)))
+    return Fraction(int(e.p), int(e.q)) if isinstance(e, sp.Rational) else e
+
+
 def as_logarithms(x: Number) -> Logarithms:
+    if isinstance(x, sp.Expr):
+        raise Inexact("logarithms beside roots")
     return x if isinstance(x, Logarithms) else Logarithms(x)
 
 
@@ -148,8 +169,8 @@ class Instance:
     def value(self, e: sp.Expr, at: dict[sp.Symbol, int] | None = None) -> Fraction:
         """The value of an expression that is rational; raises Inexact where it is not."""
         found = self.evaluate(e, at or {})
-        if isinstance(found, Logarithms):
-            raise Inexact("a logarithm")
+        if not isinstance(found, Fraction):
+            raise Inexact("a logarithm or a root")
         return found
 
     def whole(self, e: sp.Expr, at: dict[sp.Symbol, int] | None = None) -> int:
@@ -179,7 +200,7 @@ class Instance:
                     return product
             return product
         if isinstance(e, sp.Pow):
-            return self.power(self.value(e.base, at), self.value(e.exp, at))
+            return self.power(self.evaluate(e.base, at), self.value(e.exp, at))
         if isinstance(e, sp.Sum):
             (k, low, high), *others = e.limits
             body = sp.Sum(e.function, *others) if others else e.function
@@ -202,10 +223,10 @@ class Instance:
         if isinstance(e, Extent):
             return Fraction(self.extent(type(e).__name__, self.whole(e.args[0], at)))
         if isinstance(e, sigma):
-            return self.polynomial(self.activation, self.value(e.args[0], at))
+            return self.polynomial(self.activation, self.evaluate(e.args[0], at))
         if isinstance(e, slope):
             derived = tuple(power * c for power, c in enumerate(self.activation))[1:]
-            return self.polynomial(derived, self.value(e.args[0], at))
+            return self.polynomial(derived, self.evaluate(e.args[0], at))
         if isinstance(e, sp.exp):
             return self.exponential(self.evaluate(e.exp, at))
         if isinstance(e, sp.log):
@@ -216,17 +237,23 @@ class Instance:
             return self.component(e.base.name, tuple(self.whole(i, at) for i in e.indices))
         raise Inexact(type(e).__name__)
 
-    def power(self, base: Fraction, power: Fraction) -> Fraction:
-        if power.denominator == 2:
-            roots = [math.isqrt(abs(n)) for n in (base.numerator, base.denominator)]
-            if base < 0 or [r * r for r in roots] != [base.numerator, base.denominator]:
-                raise Inexact("a root that is not rational")
-            base, power = Fraction(*roots), power * 2
-        if power.denominator != 1 or abs(power) * base.numerator.bit_length() > LARGEST:
-            raise Inexact("a root, or a number too large to work with")
+    def power(self, base: Number, power: Fraction) -> Number:
+        if isinstance(base, Logarithms) or power.denominator > 2:
+            raise Inexact("a power of a logarithm, or a root that is not a square one")
+        size = base.numerator.bit_length() if isinstance(base, Fraction) else 1
+        if abs(power) * size > LARGEST:
+            raise Inexact("a number too large to work with")
         if base == 0 and power < 0:
             raise Undefined("a division by zero")
-        return base ** int(power)
+        if isinstance(base, sp.Expr):
+            if power.denominator != 1:
+                raise Inexact("a root of a root")
+            return rooted(base ** int(power))
+        if power.denominator == 1:
+            return base ** int(power)
+        if base < 0:
+            raise Undefined("a root of a negative number")
+        return rooted(sp.Rational(base.numerator, base.denominator) ** sp.Rational(power.numerator, 2))
 
     def exponential(self, x: Number) -> Fraction:
         logs = as_logarithms(x)
@@ -253,10 +280,13 @@ class Instance:
         inside = [p for p in places if condition == True or self.holds(condition, at | p)]  # noqa: E712
         return [(self.value(body, at | place), place) for place in inside]
 
-    def polynomial(self, coefficients: Polynomial, x: Fraction) -> Fraction:
-        if x.numerator.bit_length() > LARGEST:
+    def polynomial(self, coefficients: Polynomial, x: Number) -> Number:
+        if isinstance(x, Fraction) and x.numerator.bit_length() > LARGEST:
             raise Inexact("a number too large to work with")
-        return sum((c * x**power for power, c in enumerate(coefficients)), Fraction(0))
+        total: Number = Fraction(0)
+        for c in reversed(coefficients):
+            total = plus(times(total, x), Fraction(c))
+        return total
 
     def symbol(self, s: sp.Symbol, at: dict[sp.Symbol, int]) -> Number:
         if s in at:
@@ -387,7 +417,7 @@ def search(bound: Bound, network: Definitions, most: int | None = None) -> tuple
     """The smallest instance found at which the sides differ, or None; and how many instances were compared."""
     compared = 0
     most, spent = most or (MOST_PLANES if network.kind.planes else MOST_INSTANCES), 0
-    for instance in itertools.islice(instances(bound, network), most):
+    for instance in instances(bound, network, most):
         try:
             sizes = [instance.whole(size) for size in bound.free.values()]
         except Undefined:
@@ -440,8 +470,8 @@ def is_layered(x: sp.Indexed, network: Definitions) -> bool:
     return stem(x.base.name.partition("_at_")[0]) in network.features
 
 
-def instances(bound: Bound, network: Definitions) -> Iterator[Instance]:
-    """Networks from the smallest up. Sizes that the formula takes for equal are made equal."""
+def instances(bound: Bound, network: Definitions, most: int) -> Iterator[Instance]:
+    """Networks from the smallest up, at least some of each depth. Sizes that the formula takes for equal are made equal."""
     both = everything(bound)
     coupled = network.kind.coupled
     speaks_of_all = both.has(samples) or any(
@@ -459,9 +489,14 @@ def instances(bound: Bound, network: Definitions) -> Iterator[Instance]:
         for extents, side in shapes(layers_read(both, depth, at, network), depth, network, given):
             found += [Instance(network, depth, at, extents, batch, ACTIVATIONS[0], 0, side) for batch in batches]
     ties = [*bound.mismatches, *bound.fixed.items()]
-    for i in sorted(found, key=lambda i: (i.depth + sum(i.extents.values()) + i.samples + i.window, i.depth)):
-        if not all(tied(i, one, other) for one, other in ties):
+    found.sort(key=lambda i: (i.depth + sum(i.extents.values()) + i.samples + i.window, i.depth))
+    given_of: Counter[tuple[int, int | None]] = Counter()
+    for i in found:
+        depth_and_layer = i.depth, i.layer
+        enough = given_of.total() * ATTEMPTS >= most and given_of[depth_and_layer] >= OF_EACH
+        if enough or not all(tied(i, one, other) for one, other in ties):
             continue
+        given_of[depth_and_layer] += 1
         for attempt in range(ATTEMPTS):
             activation = ACTIVATIONS[attempt % len(ACTIVATIONS)]
             yield Instance(network, i.depth, i.layer, i.extents, i.samples, activation, attempt, i.window)

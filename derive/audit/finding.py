@@ -4,10 +4,11 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from derive.audit.audit import judged
+from derive.audit.audit import judged, our_documents, our_verdicts
 from derive.audit.document import Formula, read_document
 from derive.audit.judge import ALL_SIZES, Outcome
 from derive.audit.verdict import KINDS, Verdict
@@ -71,6 +72,13 @@ def examined(path: str | Path, jobs: int = 1) -> Document:
     return Document(shown_name(path), tuple(gathered(formulas, judged(formulas, jobs))))
 
 
+def our_findings() -> list[Document]:
+    """Our own documents, audited once in a process."""
+    given = [(shown_name(path), read_document(path)) for path in our_documents()]
+    found = iter(gathered([formula for _, formulas in given for formula in formulas], our_verdicts()))
+    return [Document(name, tuple(islice(found, len(formulas)))) for name, formulas in given]
+
+
 def gathered(formulas: Sequence[Formula], pairs: Sequence[Pair]) -> list[Finding]:
     """Verdicts in the document's order, by formula: its own comes first, then those of its parts."""
     found: list[tuple[Formula, list[Pair]]] = []
@@ -124,6 +132,11 @@ def counterexample_line(found: dict[str, Any]) -> str:
 def given(found: dict[str, Any]) -> list[tuple[str, str]]:
     """The sizes and values of a counterexample."""
     return [*found["sizes"].items(), *found["values"].items()]
+
+
+def equations(found: dict[str, Any]) -> list[str]:
+    """The same as LaTeX."""
+    return [rf"\sigma(z) = {value}" if name == "sigma(z)" else f"{name} = {value}" for name, value in given(found)]
 
 
 def continued(before: str, latex: str) -> str:

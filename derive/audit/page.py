@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from itertools import groupby
 
-from derive.audit.finding import Document, Finding, Pair, continued, details, given
+from derive.audit.finding import Document, Finding, Pair, continued, details, equations
 from derive.audit.judge import ALL_SIZES
 from derive.audit.mathml import mathml
 from derive.audit.verdict import KINDS, Verdict
@@ -96,9 +96,7 @@ def page(documents: Sequence[Document]) -> str:
 
 def summary(document: Document, anchors: dict[int, str]) -> list[str]:
     """How many formulas have which verdict; links to those that are refuted or unread."""
-    counts = "".join(
-        f'<li class="verdict {kind}"><b>{len(document.of_kind(kind))}</b>{kind}</li>' for kind in KINDS
-    )
+    counts = "".join(f'<li class="verdict {kind}"><b>{len(document.of_kind(kind))}</b>{kind}</li>' for kind in KINDS)
     lines = [f'<ul class="counts">{counts}</ul>']
     for kind in ("refuted", "unread"):
         links = [f'<a href="#{anchors[id(f)]}">{html.escape(f.verdict.id)}</a>' for f in document.of_kind(kind)]
@@ -110,7 +108,11 @@ def article(finding: Finding, anchor: str) -> list[str]:
     """A formula as its document has it; where it states several things, each of them below it."""
     own = finding.verdict
     latex = [] if finding.is_code else [folded("LaTeX", f"<pre><code>{html.escape(own.latex)}</code></pre>")]
-    lines = [f'<article class="{own.verdict}" id="{anchor}">', header(own, f"line {own.line}"), box(own.latex, finding.is_code)]
+    lines = [
+        f'<article class="{own.verdict}" id="{anchor}">',
+        header(own, f"line {own.line}"),
+        box(own.latex, finding.is_code),
+    ]
     if not finding.parts:
         return [*lines, *below((own, finding.outcome), finding.is_code, latex), "</article>"]
     if finding.own_reason:
@@ -172,9 +174,8 @@ def instance(found: dict, is_code: bool) -> str:
     def shown(side: str) -> str:  # a number or a formula; or words, such as a shape
         return inline(side, is_code) if re.search(r"[=\\]|^-?[\d/]+$", side) else html.escape(side)
 
-    names = {"sigma(z)": r"\sigma(z)"}
     sides = f"left {shown(found['left'])}, right {shown(found['right'])}"
-    pairs = [inline(f"{names.get(name, name)} = {value}", is_code) for name, value in given(found)]
+    pairs = [inline(equation, is_code) for equation in equations(found)]
     return f"{sides}, at " + ", ".join(f"<span>{pair}</span>" for pair in pairs) if pairs else sides
 
 

@@ -18,6 +18,7 @@ from derive.audit.page import page
 WIDTH = 80
 ROW = "{:<17} {:>5}  {:<12} {:<23} {}"
 ROOM = 17  # for an id in a row
+TIE = "\N{NO-BREAK SPACE}"
 
 
 def run(
@@ -76,7 +77,11 @@ def text(documents: Sequence[Document]) -> str:
     for document in documents:
         said = [v.reading for each in document.findings for v, _ in each.statements if v.reading]
         readings = {reading: f"[{n}]" for n, reading in enumerate(dict.fromkeys(said), 1)}
-        lines += [plain(document.name), "", ROW.format("id", "line", "verdict", "system", "reading" if said else "").rstrip()]
+        lines += [
+            plain(document.name),
+            "",
+            ROW.format("id", "line", "verdict", "system", "reading" if said else "").rstrip(),
+        ]
         for finding in document.findings:
             lines += rows(finding, readings)
         if readings:
@@ -115,7 +120,7 @@ def entry(name: str, line: str, latex: str, pair: Pair, readings: dict[str, str]
         lines += wrapped(stretch.expandtabs(4).rstrip(), 4, 4 + len(stretch) - len(stretch.lstrip()))
     for heading, said in details(verdict, outcome):
         if heading != "reading":
-            lines += wrapped(f"{heading}: {said}", 4, 8)
+            lines += wrapped(f"{heading}: {said}", 4, 8, pairs=heading == "counterexample")
     return lines
 
 
@@ -126,14 +131,17 @@ def row(name: str, line: str, verdict: str, system: str | None, reading: str = "
     return [*above, ROW.format("" if above else name, line, verdict, system or "-", reading).rstrip()]
 
 
-def wrapped(said: str, first: int, further: int) -> list[str]:
-    """Lines of at most 80 columns; a wide character takes two of them."""
-    padded = "".join(c + "\0" * (columns(c) - 1) for c in plain(said))
+def wrapped(said: str, first: int, further: int, pairs: bool = False) -> list[str]:
+    """Lines of at most 80 columns, where a wide character takes two; `pairs`: what commas part stays together."""
+    said = plain(said)
+    if pairs:
+        said = ", ".join(pair.replace(" ", TIE) for pair in said.split(", "))
+    padded = "".join(c + "\0" * (columns(c) - 1) for c in said)
     found = textwrap.wrap(  # one column less where a line may end within a wide character
         padded, WIDTH - ("\0" in padded), initial_indent=" " * first, subsequent_indent=" " * min(further, WIDTH // 2),
         break_on_hyphens=False, drop_whitespace=True, replace_whitespace=False,
     )  # fmt: skip
-    return [line.replace("\0", "").rstrip() for line in found]
+    return [line.replace("\0", "").replace(TIE, " ").rstrip() for line in found]
 
 
 def plain(said: str) -> str:

@@ -11,7 +11,8 @@ of planes, an array with an axis for the channels of each layer and then rows an
 
 import itertools
 import math
-from collections.abc import Iterator
+import random
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -75,6 +76,12 @@ class Dual:
         return Dual(of_value, self.slope / (2 * of_value))
 
     __radd__, __rmul__ = __add__, __mul__
+
+
+def drawer(seed: object) -> Callable[[], Fraction]:
+    """Small numbers, none of them zero."""
+    source = random.Random(f"{seed}")
+    return lambda: Fraction(source.choice([-3, -2, -1, 1, 2, 3]), source.choice([1, 1, 2]))
 
 
 def root(x: Fraction) -> Fraction:
@@ -380,6 +387,10 @@ class Section:
         """The case that a counterexample describes; what it does not mention must not matter."""
         raise NotImplementedError
 
+    def number(self, text: str) -> Any:
+        """A value as a counterexample states it."""
+        return Fraction(text)
+
     def settle(self, relation: f.Relation) -> str:
         """Whether the relation holds in every instance (under one choice for each sliding product)."""
         found = {self.under(relation, modes) for modes in sliding(relation)}
@@ -445,7 +456,7 @@ class Section:
                 continue
             if alike(one, other) and told[0] != told[1]:
                 pairs = zip(np.atleast_1d(one).reshape(-1), np.atleast_1d(other).reshape(-1), strict=True)
-                if any([str(p), str(q)] == told for p, q in pairs):
+                if any((p, q) == (self.number(told[0]), self.number(told[1])) for p, q in pairs):
                     return True
         return False
 

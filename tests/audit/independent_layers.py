@@ -1,7 +1,5 @@
 """Networks of layers in exact numbers: what their letters stand for, and the fully-connected network."""
 
-import itertools
-import random
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,12 +12,12 @@ from independent import (
     Beyond,
     Dual,
     Evaluator,
-    Inexact,
     Meaningless,
     Section,
     array_of,
     as_scripted,
     assigns,
+    drawer,
     flat,
     plain,
     polynomial,
@@ -39,6 +37,7 @@ class Net:
 
     names: tuple[str, ...] = ("a", "z")  # of what each sample has its own
     parameters: tuple[str, ...] = ("w", "b")
+    statistics: tuple[str, ...] = ()  # what neither belongs to one sample nor is given
     direct: dict[str, tuple[str, ...]] = {}  # where a derivative holds all that its one equation reads besides
 
     def __init__(self, last: int, samples: int, given: dict[Key, Fraction], activation: list) -> None:
@@ -86,7 +85,6 @@ class Symbol:
 
     name: str
     layer: int
-    sample: int
     items: tuple[f.Node, ...]
     turned: bool = False
     new: bool = False
@@ -104,15 +102,19 @@ class Layered(Evaluator):
         super().__init__(letters, modes)
         self.net, self.layer, self.relation, self.conventions = net, layer, relation, conventions
         everything = list(walk((relation.left, relation.right)))
-        self.updating = assigns(relation) or any(f.Word("new") in n.sup for n in everything if isinstance(n, f.Scripted))
+        self.updating = assigns(relation) or any(
+            f.Word("new") in n.sup for n in everything if isinstance(n, f.Scripted)
+        )
         self.sampled = any(
-            isinstance(n, f.Scripted) and isinstance(n.base, f.Name) and (self.letter_of_sample(n) or n.base.text == "x")
+            isinstance(n, f.Scripted)
+            and isinstance(n.base, f.Name)
+            and (self.letter_of_sample(n) or n.base.text == "x")
             for n in everything
         )
         self.with_cost = any(isinstance(n, f.Name) and n.text in ("C", "J") for n in everything)
 
     def sides(self, relation):
-        if assigns(relation) and not f.Word("new") in as_scripted(relation.left).sup:
+        if assigns(relation) and f.Word("new") not in as_scripted(relation.left).sup:
             left = as_scripted(relation.left)
             return self.symbol(f.Scripted(left.base, left.sub, (*left.sup, f.Word("new")))), self.value(relation.right)
         return super().sides(relation)
@@ -163,7 +165,7 @@ class Layered(Evaluator):
             layer, items = layer - (ends == ["in"]), (f.Name("k" if ends == ["in"] else "j"),)
         elif text == "w" and not items and not sup and not self.updating:  # the weight between those ends
             items = (f.Name("j"), f.Name("k"))
-        return Symbol(self.quantities[text], layer, self.sample_of(node), items, f.Name("T") in sup, new)
+        return Symbol(self.quantities[text], layer, items, f.Name("T") in sup, new)
 
     def sizes(self, symbol: Symbol) -> tuple[int, ...]:
         """Of the axes that indices can stand for, in the order in which documents write them."""
@@ -187,21 +189,13 @@ class Layered(Evaluator):
             return [(i, self.net.shape("any", 1)[0]) for i in items]
         if text not in self.quantities:
             return []
-        symbol = self.parsed_with(node, 0)
+        symbol = self.parsed(node)
         sample = self.letter_of_sample(node)
         found = [(f.Name(sample), self.net.samples)] if sample else []
         sizes = self.sizes(symbol)[-len(symbol.items) :] if symbol.items else ()
         if len(sizes) != len(symbol.items):
             raise Meaningless("too many indices")
         return found + list(zip(symbol.items, sizes, strict=True))
-
-    def parsed_with(self, node: f.Scripted, sample: int) -> Symbol:
-        """The same where the sample's letter need not have a value yet."""
-        outer = dict(self.letters)
-        self.letters.setdefault(self.letter_of_sample(node), sample)
-        symbol = self.parsed(node)
-        self.letters = outer
-        return symbol
 
     # -- values
 
@@ -217,10 +211,15 @@ class Layered(Evaluator):
         if symbol.name in ("delta", "upright"):
             by = "z" if symbol.name == "delta" and not self.below(symbol) else "a"
             sign = -1 if self.conventions.get("error") == "negative gradient" else 1
-            cost = ("C", symbol.sample) if self.net.samples > 1 else ("C", 0)
-            found = self.gathered(by, symbol, lambda key: self.net.derivative(cost, key))
-            return self.finished(symbol, sign * found, by)
-        return self.finished(symbol, self.gathered(symbol.name, symbol, self.net.value))
+            sample = self.sample_of(node)
+            found = self.gathered(by, symbol.layer, sample, lambda key: self.net.derivative(self.cost_of(sample), key))
+            return self.finished(symbol, sign * found)
+        sample = self.sample_of(node) if symbol.name in self.net.names else 0
+        return self.finished(symbol, self.gathered(symbol.name, symbol.layer, sample, self.net.value))
+
+    def cost_of(self, sample: int) -> Key:
+        """The cost whose derivative a sample's error is."""
+        return "C", sample
 
     def below(self, symbol: Symbol) -> bool:
         """Whether the error of the layer below is meant before its factor sigma'."""
@@ -253,11 +252,12 @@ class Layered(Evaluator):
     def picked(self, value: Any, items: tuple) -> Any:
         return self.pick(value, items) if items else value
 
-    def gathered(self, name: str, symbol: Symbol, entry: Callable[[Key], Fraction]) -> np.ndarray:
+    def gathered(self, name: str, layer: int, sample: int, entry: Callable[[Key], Fraction]) -> np.ndarray:
         """All components of a quantity."""
-        shape = self.net.shape(name, symbol.layer)
-        sample = (symbol.sample,) if name in self.net.names else ()
-        return array_of(shape, lambda *at: entry((name, symbol.layer, *sample, *at)))
+        return array_of(self.net.shape(name, layer), lambda *at: entry(self.key(name, layer, sample, at)))
+
+    def key(self, name: str, layer: int, sample: int, at: tuple[int, ...]) -> Key:
+        return (name, layer, sample, *at) if name in self.net.names else (name, layer, *at)
 
     def laid(self, found: np.ndarray) -> np.ndarray:
         """A vector as a column or a row, a matrix of weights as the document means it."""
@@ -265,7 +265,7 @@ class Layered(Evaluator):
             return found.reshape(1, -1) if self.rows else found.reshape(-1, 1)
         return found.T if self.rows else found
 
-    def finished(self, symbol: Symbol, found: np.ndarray, name: str = "") -> Any:
+    def finished(self, symbol: Symbol, found: np.ndarray) -> Any:
         found = self.laid(found)
         if symbol.items:
             found = self.pick(found, symbol.items)
@@ -274,8 +274,8 @@ class Layered(Evaluator):
     def updated(self, symbol: Symbol) -> np.ndarray:
         if symbol.name not in self.net.parameters or not self.updating:
             raise Meaningless("a new value of what is not updated")
-        old = self.gathered(symbol.name, symbol, self.net.value)
-        gradient = self.gathered(symbol.name, symbol, lambda key: self.net.derivative(("E",), key))
+        old = self.gathered(symbol.name, symbol.layer, 0, self.net.value)
+        gradient = self.gathered(symbol.name, symbol.layer, 0, lambda key: self.net.derivative(("E",), key))
         return old - self.net.given["eta",] * gradient
 
     # -- derivatives
@@ -294,7 +294,7 @@ class Layered(Evaluator):
     def _derivative(self, node):
         of = as_scripted(node.of)
         if self.base_of(of)[0] in self.quantities:
-            return self.jacobian(self.parsed(of), of, as_scripted(node.by))
+            return self.jacobian(of, as_scripted(node.by))
         return self.by(self.cost(node.of), as_scripted(node.by))
 
     def _gradient(self, node):
@@ -311,54 +311,53 @@ class Layered(Evaluator):
         return self.by(cost, at_last)
 
     def by(self, cost: Key, node: f.Scripted) -> Any:
-        if any(isinstance(i, f.Word) and i.text not in ("in", "out", "old") for i in (*node.sup, *node.sub)) or node.primes:
+        if (
+            any(isinstance(i, f.Word) and i.text not in ("in", "out", "old") for i in (*node.sup, *node.sub))
+            or node.primes
+        ):
             raise Meaningless("a derivative by this")
         symbol = self.parsed(node)
-        if symbol.turned or symbol.name not in (*self.net.names, *self.net.parameters):
+        if symbol.turned or symbol.name not in self.all_names:
             raise Meaningless("a derivative by this")
-        if symbol.name in self.net.names and not self.letter_of_sample(node):
-            sample = cost[1] if len(cost) > 1 else self.letters.get("x", 0)
-            symbol = Symbol(symbol.name, symbol.layer, sample, symbol.items)
-        return self.finished(
-            symbol, self.gathered(symbol.name, symbol, lambda key: self.net.derivative(cost, key)), symbol.name
-        )
+        sample = 0
+        if symbol.name in self.net.names:
+            of_cost = cost[1] if len(cost) > 1 else self.letters.get("x", 0)
+            sample = self.sample_of(node) if self.letter_of_sample(node) else of_cost
+        found = self.gathered(symbol.name, symbol.layer, sample, lambda key: self.net.derivative(cost, key))
+        return self.finished(symbol, found)
 
-    def jacobian(self, of: Symbol, of_node: f.Scripted, by_node: f.Scripted) -> Any:
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        return (*self.net.names, *self.net.parameters, *self.net.statistics)
+
+    def jacobian(self, of_node: f.Scripted, by_node: f.Scripted) -> Any:
         """The derivatives of one quantity by another: the rows are of what is differentiated."""
-        by = self.parsed(by_node)
-        if of.turned or by.turned or of.new or by.new or "delta" in (of.name, by.name) or "upright" in (of.name, by.name):
+        of, by = self.parsed(of_node), self.parsed(by_node)
+        if of.turned or by.turned or of.new or by.new or not {of.name, by.name} <= set(self.all_names):
             raise Meaningless("a derivative of or by this")
-        if by.name in self.net.names and not self.letter_of_sample(by_node):
-            by = Symbol(by.name, by.layer, of.sample, by.items)
-        above = self.net.shape(of.name, of.layer)
-        low = self.net.shape(by.name, by.layer)
-        found = np.empty((*above, *low), object)
-        reached = False
-        for at in itertools.product(*(range(n) for n in above)):
-            of_sample = (of.sample,) if of.name in self.net.names else ()
-            by_sample = (by.sample,) if by.name in self.net.names else ()
-            for beneath in itertools.product(*(range(n) for n in low)):
-                key = (by.name, by.layer, *by_sample, *beneath)
-                found[(*at, *beneath)] = self.net.derivative((of.name, of.layer, *of_sample, *at), key)
-        del reached
-        if self.rows and len(low) == 2:
-            found = np.swapaxes(found, -1, -2)
-            low = low[::-1]
-        for count, items in ((len(above), of.items), (len(low), by.items)):
-            if items and len(items) != count:
+        sample = self.sample_of(of_node) if of.name in self.net.names else 0
+        other = self.sample_of(by_node) if self.letter_of_sample(by_node) else sample
+        above, below = self.net.shape(of.name, of.layer), self.net.shape(by.name, by.layer)
+
+        def entry(*at: int) -> Fraction:
+            up, low = at[: len(above)], at[len(above) :]
+            low = low[::-1] if self.rows else low
+            return self.net.derivative(self.key(of.name, of.layer, sample, up), self.key(by.name, by.layer, other, low))
+
+        found = array_of((*above, *(below[::-1] if self.rows else below)), entry)
+        place: list[Any] = []
+        for items, size in ((of.items, len(above)), (by.items, len(below))):
+            if items and len(items) != size:
                 raise Meaningless("too few or too many indices")
-        place: list[Any] = [slice(None)] * (len(above) + len(low))
-        for start, items in ((0, of.items), (len(above), by.items)):
-            for n, item in enumerate(items):
-                place[start + n] = self.index(item, found.shape[start + n])
+            start = len(place)
+            place += [self.index(item, found.shape[start + n]) for n, item in enumerate(items)] or [slice(None)] * size
         found = found[tuple(place)]
         if not isinstance(found, np.ndarray):
             return found
-        if of.items and len(low) == 1 or by.items and len(above) == 1:
+        if found.ndim == 1:
             return self.laid(found)
-        if found.ndim == 2 and self.conventions.get("layout") == "denominator" and not of.items:
-            return found.T
-        return found
+        turned = self.conventions.get("layout") == "denominator" and not of.items and found.ndim == 2
+        return found.T if turned else found
 
     def multiplied(self, left, right, node):
         if left.ndim == 2 and right.ndim == 3 and left.shape == (1, right.shape[0]):
@@ -368,7 +367,12 @@ class Layered(Evaluator):
         return super().multiplied(left, right, node)
 
     def applied(self, function, argument):
-        if function.sub or function.sup or not isinstance(function.base, f.Name) or function.base.text not in ACTIVATIONS:
+        if (
+            function.sub
+            or function.sup
+            or not isinstance(function.base, f.Name)
+            or function.base.text not in ACTIVATIONS
+        ):
             raise Meaningless("a function")
         coefficients = self.net.activation
         for _ in range(function.primes):
@@ -398,9 +402,6 @@ class Dense(Net):
 
     def forward(self, put):
         given, widths = self.given, self.widths
-        for key in given:
-            if key[0] in ("w", "b"):
-                put(key, given[key])
         w = {key: put(key, given[key]) for key in given if key[0] in ("w", "b")}
         costs = []
         for x in range(self.samples):
@@ -420,11 +421,6 @@ class Dense(Net):
             return sum((a[j] * self.given["g", x, j] for j in range(len(a))), Dual(Fraction(0)))
         apart = [a[j] - self.given["y", x, j] for j in range(len(a))]
         return sum((d * d for d in apart), Dual(Fraction(0))) * (Fraction(1, 2) if self.kind == "quadratic" else 1)
-
-
-def drawer(seed: object) -> Callable[[], Fraction]:
-    source = random.Random(f"{seed}")
-    return lambda: Fraction(source.choice([-3, -2, -1, 1, 2, 3]), source.choice([1, 1, 2]))
 
 
 @cache
@@ -516,6 +512,3 @@ def coefficients_of(text: str) -> list[Fraction]:
         if factor or z:
             found[int(power or 1) if z else 0] += int(sign + "1") * int(factor or 1)
     return found
-
-
-__all__ = ["Beyond", "Dense", "DenseSection", "Inexact", "Layered", "Net", "Symbol", "coefficients_of", "drawer"]

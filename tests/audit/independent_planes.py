@@ -5,15 +5,15 @@ An array has an axis for the channels of each layer, of size one where it has no
 
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache
 from typing import Any
 
 import numpy as np
-from independent import FLIP, SLIDES, Beyond, Dual, Meaningless, Section, array_of, flat, is_number, plain, walk
-from independent_layers import Key, Layered, Net, Symbol, coefficients_of, drawer
+from independent import drawer, FLIP, SLIDES, Beyond, Dual, Meaningless, Section, is_number, plain, walk
+from independent_layers import Key, Layered, Net, coefficients_of
 
 from derive.audit import formula as f
 
@@ -131,7 +131,7 @@ class OfPlanes(Layered):
             return (self.raised(Fraction(self.net.window), sup),)
         return super().special(text, node, items, sup)
 
-    def finished(self, symbol, found, name=""):
+    def finished(self, symbol, found):
         """In the layout of arrays: each channel axis at its layer's place; a picked row and column of size one."""
         if symbol.turned:
             raise Meaningless("a transpose of planes")
@@ -148,7 +148,8 @@ class OfPlanes(Layered):
         picked = found[(..., *at)] if count else found
         if not isinstance(picked, np.ndarray) or picked.ndim == 0:
             return picked if not isinstance(picked, np.ndarray) else picked.item()
-        owners = {"w": (symbol.layer, symbol.layer - 1)}.get(symbol.name, (symbol.layer,))
+        owners = (symbol.layer, symbol.layer - 1) if symbol.name == "w" else (symbol.layer,)
+        owners = owners if self.net.taps else (1,)  # a pooling layer has the channels of the one before
         plane = picked.shape[len(owners) :] or (1, 1)
         shape = [1] * self.net.last
         for owner, size in zip(owners, picked.shape, strict=False):
@@ -211,7 +212,8 @@ class OfPlanes(Layered):
     def _scripted(self, node):
         if isinstance(node.base, f.Matrix) and node.sup and not node.sub:
             rows = tuple(
-                tuple(replace(e, sup=node.sup) if isinstance(e, f.Scripted) else e for e in row) for row in node.base.rows
+                tuple(replace(e, sup=node.sup) if isinstance(e, f.Scripted) else e for e in row)
+                for row in node.base.rows
             )
             return self._matrix(f.Matrix(rows))
         return super()._scripted(node)
@@ -334,7 +336,11 @@ class PlaneSection(Section):
                 yield convolution(5, (1, 1), ((2, 2),), (2, 2)), 2
             return
         largest = self.kind == "max_pooling"
-        nets_ = [pooling(1, 1, (1, 1), 2, largest), pooling(2, 1, (1, 2), 1, largest), pooling(3, 2, (2, 1), 2, largest)]
+        nets_ = [
+            pooling(1, 1, (1, 1), 2, largest),
+            pooling(2, 1, (1, 2), 1, largest),
+            pooling(3, 2, (2, 1), 2, largest),
+        ]
         yield from ((net, layer) for net in nets_ for layer in (2, 3))
 
     def evaluator(self, relation, case, letters, modes):
@@ -398,6 +404,3 @@ def component(name: str, one_channel: bool) -> Key:
     if one_channel and letter != "b":
         at = [0] * (2 if letter == "w" else 1) + at
     return (letter, int(m[4]) if letter in "wb" else int(m[3] or 1) - 1, *at)
-
-
-__all__ = ["Callable", "PlaneSection", "Symbol", "array_of", "flat"]

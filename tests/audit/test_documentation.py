@@ -24,7 +24,9 @@ def examples():
         elif columns and "---" not in cells:
             row = dict(zip(columns, cells, strict=True))
             section, verdict = row.get("section", heading), row.get("verdict", "unread")
-            yield pytest.param(section, row["formula"].strip("`"), verdict, row["says"], id=row["formula"].strip("`")[:50])
+            yield pytest.param(
+                section, row["formula"].strip("`"), verdict, row["says"], id=row["formula"].strip("`")[:50]
+            )
 
 
 @pytest.mark.parametrize(("section", "formula", "verdict", "says"), list(examples()))

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from derive.audit.audit import ERRATA, audit, judged, our_documents, our_verdicts
-from derive.audit.document import DocumentError, formulas_in, read_document
+from derive.audit.audit import ERRATA, audit, judged, our_documents
+from derive.audit.document import DocumentError, formulas_in
 from derive.audit.errata import errata
 from derive.audit.evaluation import Counterexample
-from derive.audit.finding import Document, continued, details, examined, gathered
+from derive.audit.finding import Document, continued, details, examined, gathered, our_findings
 from derive.audit.judge import Outcome
 from derive.audit.mathml import mathml
 from derive.audit.page import page
@@ -66,8 +66,8 @@ def note(tmp_path):
 @pytest.fixture(scope="module")
 def ours():
     """Our document as it was judged once for all tests of a process."""
-    (path,) = our_documents()
-    return Document(path.name, tuple(gathered(read_document(path), our_verdicts())))
+    (document,) = our_findings()
+    return document
 
 
 def of_text(said: str, name: str = "document.md") -> Document:
@@ -82,7 +82,10 @@ def verdicts_alone(*verdicts: Verdict, code: bool = False) -> Document:
         formulas = formulas_in("\n".join("```c\ndelta[0] = 1;\n```" for _ in verdicts))
     found = []
     for formula, verdict in zip(formulas, verdicts, strict=True):
-        (one,) = gathered([formula], [(Verdict(**vars(verdict) | {"id": formula.id, "latex": formula.latex}), Outcome(verdict.verdict))])
+        (one,) = gathered(
+            [formula],
+            [(Verdict(**vars(verdict) | {"id": formula.id, "latex": formula.latex}), Outcome(verdict.verdict))],
+        )
         found.append(type(one)(formula, verdict, one.outcome))
     return Document("document.md", tuple(found))
 
@@ -103,7 +106,9 @@ def test_findings_hold_each_formula_with_its_parts(note):
 
 
 def test_parts_that_have_tags_of_their_own_belong_to_their_formula():
-    found = of_text(r"$$\begin{align} z^l &= w^l a^{l-1} + b^l \tag{A} \\ a^l &= \sigma(z^l) \tag{B} \end{align}$$ $$z^l = w^l a^{l-1} \tag{A}$$")
+    found = of_text(
+        r"$$\begin{align} z^l &= w^l a^{l-1} + b^l \tag{A} \\ a^l &= \sigma(z^l) \tag{B} \end{align}$$ $$z^l = w^l a^{l-1} \tag{A}$$"
+    )
     first, second = found.findings
     assert [part.id for part, _ in first.parts] == ["A", "B"]
     assert (second.verdict.id, second.parts) == ("A", ())
@@ -294,7 +299,10 @@ def test_html_leaves_tags_and_alignment_marks_out_of_what_it_shows():
 def test_words_keep_their_code_and_their_formulas():
     said = "`*` is meant, and $a_b$ & <i>; not $a_b_c$"
     body = page([verdicts_alone(Verdict("x", 1, "a = b", None, "conditional", "all sizes", said))])
-    assert "<dd><code>*</code> is meant, and " + mathml("a_b", "inline") + " &amp; &lt;i&gt;; not <code>a_b_c</code></dd>" in body
+    assert (
+        "<dd><code>*</code> is meant, and " + mathml("a_b", "inline") + " &amp; &lt;i&gt;; not <code>a_b_c</code></dd>"
+        in body
+    )
 
 
 def test_a_formula_that_cannot_be_set_is_shown_as_its_latex():
@@ -321,8 +329,8 @@ def test_mathml_has_scripts_on_whole_matrices_limits_below_and_no_stray_marks():
     (sup,) = matrix.iter("msup")
     assert len(sup) == 2
     assert sup[0].find("mtable") is not None
-    assert "<munder><mo movablelimits=\"true\">∑</mo>" in mathml(r"\left(\sum_k a_k\right)")
-    assert "<mo movablelimits=\"true\">arg\N{NO-BREAK SPACE}max</mo>" in mathml(r"\arg\max_{u, v} a")
+    assert '<munder><mo movablelimits="true">∑</mo>' in mathml(r"\left(\sum_k a_k\right)")
+    assert '<mo movablelimits="true">arg\N{NO-BREAK SPACE}max</mo>' in mathml(r"\arg\max_{u, v} a")
     assert "<mtext>class_id</mtext>" in mathml(r"\mathrm{class\_id}_n")
     assert "<mtext>loss_derivative</mtext>" in mathml(r"\text{loss\_derivative}")
     assert mathml(r"a = b \\ c = d").count("<mtr>") == 2
@@ -347,11 +355,14 @@ def test_huge_formulas_are_set_or_shown_within_seconds(latex):
     assert time.perf_counter() - began < 10
 
 
-PIECES = r"""\ { } [ ] ( ) _ ^ & ' = + - * a b z 1 ~ % $ # \\ \frac \sqrt \sum \max \hat \text{ \left( \right) \begin{bmatrix}
-\end{bmatrix} \begin{aligned} \end{aligned} \label \tag{ \arg \_ \operatorname{ \begin{cases} \end{cases} \sigma \quad < >""".split()
+PIECES = [
+    "\\", *"{}[]()_^&'=+-*abz1~%$#<> ", r"\\", r"\frac", r"\sqrt", r"\sum", r"\max", r"\hat", r"\text{", r"\left(", r"\right)",
+    r"\begin{bmatrix}", r"\end{bmatrix}", r"\begin{aligned}", r"\end{aligned}", r"\begin{cases}", r"\end{cases}", r"\label",
+    r"\tag{", r"\arg", r"\_", r"\operatorname{", r"\sigma", r"\quad",
+]  # fmt: skip
 
 
-@given(st.lists(st.sampled_from([*PIECES, " "]), max_size=30).map("".join))
+@given(st.lists(st.sampled_from(PIECES), max_size=30).map("".join))
 @settings(max_examples=300, deadline=None)
 def test_whatever_is_set_is_well_formed(latex):
     for display in ("block", "inline"):
@@ -392,7 +403,12 @@ def test_on_a_phone_long_formulas_scroll_and_the_page_does_not(ours, tmp_path):
     source = page([ours]).replace("<details>", "<details open>")
     (tmp_path / "phone.html").write_text(MEASURE.format(page=html.escape(source)), encoding="utf-8")
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-    options += ["--disable-quic", "--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}"]
+    options += [
+        "--disable-quic",
+        "--disable-component-update",
+        "--disable-sync",
+        f"--user-data-dir={tmp_path / 'profile'}",
+    ]
     command = [CHROMIUM, *options, "--window-size=800,2000", "--dump-dom", (tmp_path / "phone.html").as_uri()]
     shown = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
     width, formulas, scrolling = map(int, re.search(r'data-said="([\d ]+)"', shown)[1].split())
@@ -426,8 +442,21 @@ def test_errata_name_the_line_of_a_derivation_that_is_wrong_and_the_one_that_is_
     shown = errata([found])
     assert "A line before is wrong, but its last line is right.\n" in shown
     assert "Statement 2 of 3 is wrong:\n\n$$\\frac{\\partial C}{\\partial z_j^l} = -\\delta_j^l$$" in shown
-    assert "Statement 3 of 3: the line before is wrong; what stands here is right:\n\n$$\\frac{\\partial C}{\\partial b_j^l} = \\delta_j^l$$" in shown
+    assert (
+        "Statement 3 of 3: the line before is wrong; what stands here is right:\n\n$$\\frac{\\partial C}{\\partial b_j^l} = \\delta_j^l$$"
+        in shown
+    )
     assert "Statement 1" not in shown
+
+
+def test_errata_of_code_are_code():
+    wrong = "delta[index + stride*n] = ((n == class_id) ? 1 : 0) + output[index + stride*n];"
+    (verdict,) = (found := of_text(f"```c\n{wrong}\n```")).verdicts
+    shown = errata([found])
+    assert f"```c\n{wrong}\n```" in shown
+    assert f"Instead:\n\n```c\n{verdict.correction}\n```" in shown
+    assert "at `" in shown
+    assert "$" not in shown.split("## What is wrong")[1]
 
 
 def test_errata_show_the_run_of_numbers_of_a_recurrence():
@@ -478,7 +507,9 @@ def test_a_verdict_is_plain_data():
 
 
 def test_a_report_is_the_same_to_the_byte_whatever_the_hash_seed(note):
-    command = "import sys; from derive.audit.report import run; [run(sys.argv[1:], f) for f in ('json', 'html', 'errata')]"
+    command = (
+        "import sys; from derive.audit.report import run; [run(sys.argv[1:], f) for f in ('json', 'html', 'errata')]"
+    )
     said = [
         subprocess.run(
             [sys.executable, "-c", command, str(note)], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True

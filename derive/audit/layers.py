@@ -41,6 +41,7 @@ from derive.audit.vocabulary import (
     MEAN_COSTS,
     NORMALISED,
     ONE_LAYER,
+    OTHER_ACTIVATIONS,
     OUTPUTS,
     RATES,
     SECTION,
@@ -62,6 +63,7 @@ class Layers(Algebra):
         super().__init__(reading, relation)
         self.letters = dict(LAYERED)
         self.letters |= FILTERS if network.name == "convolution" else NORMALISED if network.kind.coupled else {}
+        self.letters |= self.other_activations()
         self.targets = frozenset({"target"}) if network.kind.coupled else TARGETS
         self.cost_letter = ""  # L is one only where it is no layer
         self.batch: int | None = None  # samples, where the reading fixes them
@@ -100,6 +102,20 @@ class Layers(Algebra):
                     raise Unbindable(
                         f"`{spelled[meaning].text}` and `{node.text}` both stand for the {meaning}", node.at
                     )
+
+    def other_activations(self) -> dict[str, str]:
+        """Where no `a` stands: the letter of a layer that others write for it."""
+        letters = {
+            base_name(n)
+            for n in self.everything
+            if isinstance(n, f.Scripted) and base_name(n) in OTHER_ACTIVATIONS and layer_items(n)
+        }
+        written = {n.text for n in self.everything if isinstance(n, f.Name)}
+        if len(letters) != 1 or "a" in written or self.network.kind.coupled:
+            return {}
+        (letter,) = letters
+        self.reading.choose("activation's letter", (f"`{letter}` stands for the activation",))
+        return {letter: "a"}
 
     def canonical(self, size: sp.Expr) -> sp.Expr:
         return self.network.canonical(size)

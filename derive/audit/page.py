@@ -176,7 +176,7 @@ def instance(found: dict, is_code: bool) -> str:
 
     sides = f"left {shown(found['left'])}, right {shown(found['right'])}"
     pairs = [inline(equation, is_code) for equation in equations(found)]
-    return f"{sides}, at " + ", ".join(f"<span>{pair}</span>" for pair in pairs) if pairs else sides
+    return f"{sides}, at <span>" + ",</span> <span>".join(pairs) + "</span>" if pairs else sides
 
 
 def box(latex: str, is_code: bool = False) -> str:

@@ -13,6 +13,7 @@ NORMALISED = {
     "gamma": "gamma",
     "beta": "beta",
 }
+OTHER_ACTIVATIONS = frozenset({"h", "x", "o"})  # with a layer above, where no `a` stands
 TARGETS = frozenset({"y", "target"})
 OUTPUTS = frozenset({"output"})
 COSTS = frozenset({"C", "J", "L", "Cost", "cost", "Loss", "loss"})  # of a sample, unless the formula says otherwise

@@ -1,6 +1,11 @@
-"""Wrong versions of true formulas, made by changing one thing in their LaTeX; and versions that are still true."""
+"""Wrong versions of true formulas, made by changing one thing in their LaTeX; and versions that are still true.
+
+Which is which is not said here: `independent` works both out. `topics` has the formulas beyond the fully-connected
+network.
+"""
 
 import re
+from collections.abc import Iterator
 
 TRUE = [
     r"w_{ij}^{new} = w_{ij}^{old} - \eta \frac{\partial E}{\partial w_{ij}}",
@@ -32,10 +37,12 @@ TRUE = [
     r"w^l = w^l - \alpha \frac{\partial C}{\partial w^l}",
 ]
 
-# what is found, and what takes its place, one occurrence at a time
+# Kind, what is found, and what takes its place: one occurrence at a time.
 CHANGES = [
-    ("sign", r"(?<=[\w}\]) ]) \+ ", " - "),
-    ("sign", r"(?<=[\w}\]) ]) - (?!1\b|2\b)", " + "),
+    ("sign", r"(?<=[\w}\])] )\+ ", "- "),
+    ("sign", r"(?<=[\w}\])] )- (?!1\b|2\b)", "+ "),
+    ("sign", r"(?<=\{)-(?=\d|\\frac|\\mathbf|z\})", ""),
+    ("sign", r"(?<== )-(?=[a-zA-Z(\\])", ""),
     ("layer", r"\^\{l\+1\}", "^{l}"),
     ("layer", r"\^\{l-1\}", "^{l}"),
     ("layer", r"\^l(?!\w)", "^{l-1}"),
@@ -44,57 +51,140 @@ CHANGES = [
     ("layer", r"x,l-1", "x,l"),
     ("layer", r"x,l(?![-+])", "x,l+1"),
     ("layer", r"x,L", "x,L-1"),
-    ("transpose", r"\(w\^\{?l(?:\+1)?\}?\)\^T", lambda m: m[0][1:-3]),
-    ("transpose", r"\(a\^\{x,l-1\}\)\^T", "a^{x,l-1}"),
-    ("transpose", r"(?<== )\\sigma \\left\(w\^l", r"\\sigma \\left((w^l)^T"),
-    ("transpose", r"(?<=[= ]) ?w\^l(?= a)", r" (w^l)^T"),
+    ("transpose", r"\((w\^(?:l|\{l\+1\}))\)\^T", r"\1"),
+    ("transpose", r"\((a\^\{(?:x,)?l-1\})\)\^T", r"\1"),
+    ("transpose", r"\\left\((a\^\{l-1\}) \\right\)\^T", r"\1"),
+    ("transpose", r"(?<=\\left\()w\^l", r"(w^l)^T"),
+    ("transpose", r"(?<= )w\^l(?= a)", r"(w^l)^T"),
     ("index", r"_\{jk\}", "_{kj}"),
     ("index", r"_\{kj\}", "_{jk}"),
     ("index", r"_\{ij\}", "_{ji}"),
+    ("index", r"_\{i,j\}", "_{j,i}"),
+    ("index", r"_\{u,v\}(?=\^l)", "_{v,u}"),
+    ("index", r"_\{1,2\}", "_{2,1}"),
+    ("index", r"_\{1,1\}", "_{2,2}"),
     ("index", r"_j(?!\w)", "_k"),
     ("index", r"_k(?!\w)", "_j"),
+    ("index", r"\(i-1\) \+ u", r"(i-1) + v"),
+    ("index", r"s \(i-1\)", r"(i-1)"),
     ("slope", r"\\sigma'", r"\\sigma"),
-    ("slope", r"\\sigma(?!')", r"\\sigma'"),
+    ("slope", r"\\sigma(?!'|_)", r"\\sigma'"),
+    ("slope", r"g\((y_i\^l)\)'", r"g(\1)"),
     ("argument", r"(?<=\\sigma'\()z", "a"),
     ("argument", r"(?<=\\sigma\()z", "a"),
+    ("argument", r"(?<=g\()y(?=_i)", "z"),
+    ("argument", r"(?<=g\()y(?=_i)", r"\\hat{z}"),
+    ("argument", r"(?<=\\log\()y", "1 - y"),
+    ("argument", r"(?<=\\log\()1 - y", "y"),
+    ("argument", r"(?<=\\sigma\()z", "-z"),
     ("product", r" \\odot ", " "),
     ("product", r"(?<=\)\^T) (?=\\delta)", r" \\odot "),
-    ("quantity", r"\\delta", "a"),
+    ("product", r" \* (?=[\\a-z])", r" \\odot "),
+    ("half turn", r"\\text\{rot\}180\((w\^l)\)", r"\1"),
+    ("half turn", r"\\text\{rot\}180 \\left\((.*) \\right\)", r"\1"),
+    ("half turn", r"\* (w\^l)", r"* \\text{rot}180(\1)"),
+    ("half turn", r"\* (\\delta\^l)", r"* \\text{rot}180(\1)"),
+    ("order", r"a\^\{l-1\} \* \\delta\^l", r"\\delta^l * a^{l-1}"),
+    ("order", r"y - t", "t - y"),
+    ("order", r"1 - y", "y - 1"),
+    ("quantity", r"(?<!\{)\\delta", "a"),
     ("quantity", r"(?<![\\a-z])a(?=[_^])", r"\\delta"),
+    ("quantity", r"(?<![\\a-z])a(?=[_^])", "z"),
     ("quantity", r"\\partial z", r"\\partial a"),
     ("quantity", r"\\partial a", r"\\partial z"),
+    ("quantity", r"\\partial \\hat\{z\}", r"\\partial z"),
+    ("quantity", r"(?<!\\partial )\\hat\{z\}", "z"),
+    ("quantity", r"(?<!\\partial )(?<!\{)(?<!\w)z(?=_i)", "y"),
     ("quantity", r"\\nabla_a", r"\\nabla_z"),
-    ("quantity", r"\\partial b", r"\\partial w"),
-    ("factor", r"(?<== )(?!\\begin)", "2 "),
+    ("quantity", r"delta(?=\^\{l-1\} \\odot)", r"\\delta"),
+    ("quantity", r"\\mu_B\^l(?=\))", r"\\beta^l"),
+    ("quantity", r"\(\\sigma_B\^2\)\^l(?= \+)", r"\\mu_B^l"),
+    ("quantity", r"\\log\(y\)", r"\\log(z)"),
+    ("quantity", r"(?<=[ (-])t(?= |\))", "y"),
+    ("quantity", r"\\alpha", r"\\gamma"),
+    ("quantity", r"\\gamma(?= v)", r"\\alpha"),
+    ("quantity", r"\\nabla C", "w"),
+    ("quantity", r"v_\{t-1\}", "v_t"),
+    ("quantity", r"(?<=- )v_t", "v_{t-1}"),
+    ("quantity", r"\\lambda", r"\\gamma"),
+    ("quantity", r"\\arg\\max", r"\\arg\\min"),
+    ("quantity", r"\\max", r"\\min"),
+    ("swapped gradients", r"\\partial b", r"\\partial w"),
+    ("swapped gradients", r"\\partial w", r"\\partial b"),
+    ("swapped gradients", r"(?<=\{\\partial )\\gamma\^l", r"\\beta^l"),
+    ("swapped gradients", r"(?<=\{\\partial )\\beta\^l", r"\\gamma^l"),
+    ("swapped gradients", r"(?<=\{\\partial )\\mu_B", r"\\beta"),
+    ("swapped gradients", r"\\partial \\sigma_B\^2\}", r"\\partial \\mu_B}"),
+    ("swapped gradients", r"\{\\partial C\}\{\\partial \\mu_B\}", r"{\\partial C}{\\partial \\sigma_B^2}"),
+    ("factor", r"(?<== )(?!\\begin|-)", "2 "),
     ("factor", r"\\frac\{1\}\{2\}", r"\\frac{1}{3}"),
-    ("factor", r"\\frac\{\\eta\}\{m\}", r"\\eta"),
+    ("factor", r"\\frac\{-1\}\{2\} ", "- "),
+    ("factor", r"\\frac\{(-?)2\}\{m\}", r"\\frac{\1 1}{m}"),
+    ("factor", r"\\mathbf\{2\}", r"\\mathbf{1}"),
+    ("factor", r"\\frac\{\\mathbf\{1\}\}\{m\}", r"\\mathbf{1}"),
     ("factor", r"\\frac\{\\eta\}\{m\}", r"\\frac{\\eta}{2 m}"),
-    ("term", r" \+ b(_j)?\^l", ""),
-    ("term", r"\\sum_k ", ""),
-    ("term", r"\\sum_x ", ""),
-    ("term", r"\\sum_j ", ""),
-    ("term", r" \\odot \\sigma'\([^)]*\)", ""),
-    ("power", r"\)\^2", ")"),
+    ("factor", r"\\frac\{1\}\{s\^2\}", r"\\frac{1}{s}"),
+    ("factor", r"\\frac\{1\}\{s\^2\} ", ""),
+    ("factor", r"\\frac\{\\lambda\}\{m\}", r"\\frac{\\lambda}{2 m}"),
+    ("factor", r"\\frac\{\\lambda\}\{m\}", r"\\frac{\\lambda}{m^2}"),
+    ("factor", r"(?<=[-+] )\\alpha ", ""),
+    ("factor", r"(?<== )\\gamma v", "v"),
+    ("mean", r"\\frac\{\\eta\}\{m\}", r"\\eta"),
+    ("mean", r"\\frac\{1\}\{m\} ", ""),
+    ("mean", r"\\sum_\{i=1\}\^m", r"\\frac{1}{m} \\sum_{i=1}^m"),
+    ("mean", r"\\sum_\{u,v\}", r"\\frac{1}{m} \\sum_{u,v}"),
+    ("term", r"\\sum_[kxj] ", ""),
+    ("term", r"\\sum_\{i=1\}\^m", ""),
+    ("term", r"\\sum_\{u,v\} ", ""),
+    ("exponent", r"(?<!_B)\^2(?!\w)", ""),
+    ("exponent", r"(?<!_B)\^2(?!\w)", "^3"),
+    ("exponent", r"-\\frac\{3\}\{2\}", r"-\\frac{1}{2}"),
+    ("exponent", r"-\\frac\{3\}\{2\}", r"-\\frac{5}{2}"),
+    ("exponent", r"-\\frac\{3\}\{2\}", r"\\frac{3}{2}"),
+    ("exponent", r"\\sqrt\{(\(\\sigma_B\^2\)\^l \+ \\varepsilon|\\sigma_B\^2 \+ \\varepsilon)\}", r"{(\1)}"),
+    ("exponent", r"e\^\{-z\}", "e^{-2 z}"),
     ("number", r"(?<=[{ ])8(?= )", "7"),
+    ("number", r"(?<=t = \\mathbf\{)1", "0"),
+    ("number", r"(?<=t = \\mathbf\{)0", "1"),
+    ("number", r"(?<=& )0|0(?= &)", r"\\delta_{i,j}^l"),
     ("sample", r"C_x", "C"),
-]
+]  # fmt: skip
 
 
-def mutants():
+def mutants(true: list[str] = TRUE) -> Iterator[tuple[str, str, str]]:
     """(kind, the true formula, the changed one), each once."""
-    seen = set(TRUE)
-    for original in TRUE:
-        for kind, pattern, change in CHANGES:
-            for found in re.finditer(pattern, original):
-                new = change(found) if callable(change) else re.sub(pattern, change, found[0]) or change
-                if found[0] == "":
-                    new = change
-                elif isinstance(change, str):
-                    new = change.replace("\\\\", "\\")
-                changed = original[: found.start()] + new + original[found.end() :]
-                if changed not in seen:
-                    seen.add(changed)
-                    yield kind, original, changed
+    seen = set(true)
+    for original in true:
+        for kind, changed in (*changes(original), *shortened(original)):
+            if changed not in seen:
+                seen.add(changed)
+                yield kind, original, changed
+
+
+def changes(original: str) -> Iterator[tuple[str, str]]:
+    for kind, pattern, change in CHANGES:
+        for found in re.finditer(pattern, original):
+            yield kind, original[: found.start()] + found.expand(change) + original[found.end() :]
+
+
+def shortened(original: str) -> Iterator[tuple[str, str]]:
+    """Without one of the terms, or one of the factors between elementwise products, on its right side."""
+    left, mark, right = original.partition(" = ")
+    if not mark or " = " in right or "rightarrow" in right:
+        return
+    for kind, between in (("term", r" [-+] "), ("factor", r" \\odot ")):
+        places = [m for m in re.finditer(between, right) if depth(right[: m.start()]) == 0]
+        for m in places:
+            end = next((n.start() for n in places if n.start() > m.start()), len(right))
+            yield f"{kind} dropped", left + mark + right[: m.start()] + right[end:]
+        if places:
+            yield f"{kind} dropped", left + mark + right[places[0].end() :]
+
+
+def depth(text: str) -> int:
+    """How many brackets are open at the end of it."""
+    text = text.replace(r"\left(", "(").replace(r"\right)", ")").replace(r"\{", "(").replace(r"\}", ")")
+    return sum(text.count(c) for c in "({[") - sum(text.count(c) for c in ")}]")
 
 
 EQUIVALENT = [

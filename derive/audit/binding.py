@@ -57,6 +57,7 @@ def of_layers(relation: f.Relation, reading: Reading, system: str) -> tuple[Boun
     binder.same_kind(one, other, "set equal", relation.at)
     other = binder.aligned(one, other)
     free = {axis[0]: axis[1] for axis in one.axes} | binder.free_letters()
+    free |= binder.left_over({*one.body.free_symbols, *other.body.free_symbols} - free.keys())
     sides = (relation.left, relation.right)
     defines = any(isinstance(s, f.Name | f.Word) and s.text in COSTS | MEAN_COSTS | ERRORS for s in sides)
     turned = reading.agrees("vectors") == "rows" and not net.kind.planes

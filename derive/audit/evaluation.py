@@ -25,6 +25,7 @@ from derive.audit.network import (
     channels,
     columns,
     epsilon,
+    first_largest,
     last,
     layer,
     rows,
@@ -43,7 +44,7 @@ Polynomial = tuple[int, ...]  # coefficients, constant first
 ACTIVATIONS: tuple[Polynomial, ...] = ((0, 0, 1), (1, -1, 1), (0, 1, 0, 1))
 NETWORKS = 3  # choices of the depth and the layer l
 WIDEST = 2  # units of a layer
-OF_EACH = 2  # shapes of each depth, at least
+OF_EACH = 2  # shapes of each depth and window, at least
 ATTEMPTS = 3  # sets of values for each choice of sizes
 MOST_INSTANCES = 300
 MOST_PLANES = 60  # instances of networks of planes, which take longer
@@ -134,8 +135,8 @@ def as_expression(x: Number) -> sp.Expr:
 
 
 def rooted(e: sp.Expr) -> Number:
-    """Multiples of roots of whole numbers without square factors, which are independent of one another."""
-    e = sp.expand(sp.radsimp(sp.expand(e)))
+    """Multiples of roots of whole numbers without square factors, or a rational function of powers of e."""
+    e = sp.cancel(sp.together(e)) if e.has(sp.exp) else sp.expand(sp.radsimp(sp.expand(e)))
     return Fraction(int(e.p), int(e.q)) if isinstance(e, sp.Rational) else e
 
 
@@ -210,6 +211,8 @@ class Instance:
             return total
         if isinstance(e, Maximum):
             return max(v for v, _ in self.candidates(e, at))
+        if isinstance(e, first_largest):
+            return Fraction(self.first_place(e.args[0], at)[e.args[0].limits[int(e.args[1])][0]])
         if isinstance(e, sp.Piecewise):
             for value, condition in e.args:
                 if condition == True or self.holds(condition, at):  # noqa: E712
@@ -255,7 +258,9 @@ class Instance:
             raise Undefined("a root of a negative number")
         return rooted(sp.Rational(base.numerator, base.denominator) ** sp.Rational(power.numerator, 2))
 
-    def exponential(self, x: Number) -> Fraction:
+    def exponential(self, x: Number) -> Number:
+        if isinstance(x, Fraction) and x != 0:
+            return sp.exp(as_expression(x))
         logs = as_logarithms(x)
         if logs.rational or any(k.denominator != 1 or abs(k) > 20 for _, k in logs.of):
             raise Inexact("an exponential that is not rational")
@@ -359,10 +364,13 @@ class Instance:
         """Where the largest stands first, along one of the indices that it is sought over."""
         of, _, letter = name.partition("_at_")
         definition = self.network.definitions[of]
-        found = self.of(definition, at).candidates(definition.body, self.place(definition, at))
-        best = max(v for v, _ in found)
-        place = next(place for v, place in found if v == best)
+        place = self.of(definition, at).first_place(definition.body, self.place(definition, at))
         return Fraction(next(i for k, i in place.items() if k.name == letter))
+
+    def first_place(self, e: Maximum, at: dict[sp.Symbol, int]) -> dict[sp.Symbol, int]:
+        found = self.candidates(e, at)
+        best = max(v for v, _ in found)
+        return next(place for v, place in found if v == best)
 
     def given(self, name: str, at: tuple[int, ...]) -> bool:
         if self.network.kind.coupled and self.layer is not None and at:
@@ -399,6 +407,10 @@ class Instance:
         inside = replace(self, layer=at)
         return [inside.whole(size) for size in sizes]
 
+    def exists(self, x: sp.Indexed, at: dict[sp.Symbol, int]) -> bool:
+        """Whether a component lies inside its plane; raises Undefined where its layer, sample or unit does not exist."""
+        return self.check(x.base.name, tuple(self.whole(i, at) for i in x.indices))
+
     def drawn(self, key: tuple) -> Number:
         """A small number for what nothing defines, not zero; the same for the same key and seed.
 
@@ -416,6 +428,7 @@ class Instance:
 def search(bound: Bound, network: Definitions, most: int | None = None) -> tuple[Counterexample | None, int]:
     """The smallest instance found at which the sides differ, or None; and how many instances were compared."""
     compared = 0
+    named = explicit(bound)
     most, spent = most or (MOST_PLANES if network.kind.planes else MOST_INSTANCES), 0
     for instance in instances(bound, network, most):
         try:
@@ -426,19 +439,46 @@ def search(bound: Bound, network: Definitions, most: int | None = None) -> tuple
         for place in itertools.product(*(range(size) for size in sizes)):
             at = dict(zip(bound.free, place, strict=True))
             try:
+                if not all(instance.exists(x, at) for x in named):
+                    continue
                 one, other = instance.evaluate(bound.left, at), instance.evaluate(bound.right, at)
             except Undefined:
                 continue
             except Inexact:
                 break
             told = True
-            if one != other:
+            if differ(one, other):
                 return describe(instance, bound, at, one, other), compared + 1
         compared += told
         spent += next(instance.steps)
         if spent > MOST_IN_ALL:
             break
     return None, compared
+
+
+def explicit(bound: Bound) -> list[sp.Indexed]:
+    """The components that a formula names itself, not by way of a sum: they must exist."""
+    known = {*bound.free, layer, last, samples, window}
+    both = sp.Tuple(bound.left, bound.right)
+    guarded = {x for k in both.atoms(nonnegative) for x in k.free_symbols}
+    return [
+        x
+        for x in sorted(both.atoms(sp.Indexed), key=str)
+        if x.base.name.removeprefix("delta_") in ("a", "z", "w", "b")
+        and set().union(*(i.free_symbols for i in x.indices)) <= known
+        and not set().union(*(i.free_symbols for i in x.indices[2:])) & guarded
+    ]
+
+
+def differ(one: Number, other: Number) -> bool:
+    """Whether two values differ: of powers of e and roots, whether their difference is zero once multiplied out.
+
+    Powers of e with different exponents are independent (Lindemann, Weierstrass), as are roots without square factors.
+    """
+    if not isinstance(one, sp.Expr) and not isinstance(other, sp.Expr):
+        return one != other
+    gap = sp.together(as_expression(one) - as_expression(other))
+    return sp.expand(sp.radsimp(sp.expand(sp.numer(gap)))) != 0
 
 
 def has_instance(bound: Bound, network: Definitions) -> bool:
@@ -471,7 +511,7 @@ def is_layered(x: sp.Indexed, network: Definitions) -> bool:
 
 
 def instances(bound: Bound, network: Definitions, most: int) -> Iterator[Instance]:
-    """Networks from the smallest up, at least some of each depth. Sizes that the formula takes for equal are made equal."""
+    """Networks from the smallest up, at least some of each depth and window. Sizes that the formula takes for equal are made equal."""
     both = everything(bound)
     coupled = network.kind.coupled
     speaks_of_all = both.has(samples) or any(
@@ -490,13 +530,13 @@ def instances(bound: Bound, network: Definitions, most: int) -> Iterator[Instanc
             found += [Instance(network, depth, at, extents, batch, ACTIVATIONS[0], 0, side) for batch in batches]
     ties = [*bound.mismatches, *bound.fixed.items()]
     found.sort(key=lambda i: (i.depth + sum(i.extents.values()) + i.samples + i.window, i.depth))
-    given_of: Counter[tuple[int, int | None]] = Counter()
+    given_of: Counter[tuple[int, int | None, int]] = Counter()
     for i in found:
-        depth_and_layer = i.depth, i.layer
-        enough = given_of.total() * ATTEMPTS >= most and given_of[depth_and_layer] >= OF_EACH
+        kind = i.depth, i.layer, i.window
+        enough = given_of.total() * ATTEMPTS >= most and given_of[kind] >= OF_EACH
         if enough or not all(tied(i, one, other) for one, other in ties):
             continue
-        given_of[depth_and_layer] += 1
+        given_of[kind] += 1
         for attempt in range(ATTEMPTS):
             activation = ACTIVATIONS[attempt % len(ACTIVATIONS)]
             yield Instance(network, i.depth, i.layer, i.extents, i.samples, activation, attempt, i.window)
@@ -599,6 +639,7 @@ def describe(instance: Instance, bound: Bound, at: dict[sp.Symbol, int], one: Nu
             sizes["s"] = str(instance.window)
         sizes["m"] = str(instance.samples)
     values = {k.name.removesuffix(" of the weight"): str(i + 1) for k, i in at.items() if k.name != "sample"}
+    values |= {"x": str(i + 1) for k, i in at.items() if k.name == "sample" and instance.samples > 1}
     for key in sorted(read, key=str):
         values[label(key, instance, bound)] = str(instance.values[key])
     values |= {name: str(instance.evaluate(e, at)) for name, e in bound.derived.items()}

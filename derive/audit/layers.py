@@ -5,6 +5,7 @@ samples.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 
@@ -17,6 +18,7 @@ from derive.audit.network import (
     channels,
     columns,
     epsilon,
+    first_largest,
     jacobian,
     last,
     layer,
@@ -49,7 +51,7 @@ from derive.audit.vocabulary import (
     TARGETS,
     Reading,
 )
-from derive.calculus.equation import tensor
+from derive.calculus.equation import Maximum, tensor
 
 
 class Layers(Algebra):
@@ -631,6 +633,14 @@ class Layers(Algebra):
         self.reading.choose("counting", SECTION["counting"][0])
         return sp.expand(moved)
 
+    def left_over(self, symbols: set[sp.Symbol]) -> dict[sp.Symbol, sp.Expr]:
+        """Letters that nothing gives a range: beside a window they run over it, elsewhere they have no meaning."""
+        known = {layer, last, samples, window, rate, width}
+        loose = sorted((s for s in symbols if isinstance(s, sp.Symbol) and s.is_integer and s not in known), key=str)
+        if loose and not self.pools:
+            raise Unbindable(f"`{loose[0]}` is an index of nothing", self.relation.at)
+        return dict.fromkeys(loose, window)
+
     def whole_number(self, node: f.Node) -> sp.Expr:
         if isinstance(node, f.Group):
             return self.whole_number(node.body)
@@ -670,27 +680,38 @@ class Layers(Algebra):
         if len(names) != 2 or names != [n.text for n in sought.indices]:
             raise Unbindable("the place compared must be that of the largest, index by index", condition.at)
         u, v = map(self.letter, names)
-        place_of = self.window_of(sought)
-        winners = [sp.IndexedBase(f"z_at_{k}", integer=True)[place_of] for k in "uv"]
-        return sp.KroneckerDelta(u, winners[0]) * sp.KroneckerDelta(v, winners[1]), place_of[2]
+        inside, value = self.over_window(sought)
+        channel = value.channels[0][0] if value.channels else sp.Integer(0)
+        with suppress(Unbindable):  # of the window that is pooled: the place that pooling remembers
+            place_of = self.window_of(sought, inside, value)
+            winners = [sp.IndexedBase(f"z_at_{k}", integer=True)[place_of] for k in "uv"]
+            return sp.KroneckerDelta(u, winners[0]) * sp.KroneckerDelta(v, winners[1]), channel
+        largest = Maximum(value.body, *((k, 0, window - 1) for k in inside))
+        places = [first_largest(largest, sp.Integer(n)) for n in range(2)]
+        return sp.KroneckerDelta(u, places[0]) * sp.KroneckerDelta(v, places[1]), channel
 
     def _extremum(self, node: f.Extremum) -> Value:
         r"""`\max_{u, v} a_{...}`: what max pooling makes of a window, by its definition."""
         if self.network.name != "max_pooling" or node.kind != "max" or len(node.indices) != 2:
             raise Unbindable("a largest or smallest value that is not understood", node.at)
-        at, sample, channel, i, j = self.window_of(node)
+        at, sample, channel, i, j = self.window_of(node, *self.over_window(node))
         return Value(tensor("z")[at, sample, channel, i, j], channels=((channel, channels(layer)),))
 
-    def window_of(self, sought: f.Extremum) -> tuple[sp.Expr, ...]:
-        """The place of the pooled value whose window the largest is sought in: layer, sample, channel, row, column."""
+    def over_window(self, sought: f.Extremum) -> tuple[list[sp.Symbol], Value]:
+        """What the largest is sought of, and the letters that run over the window."""
         outer = dict(self.scope)
         names = [n.text for n in sought.indices]
         inside = [sp.Dummy(name, integer=True) for name in names]
         self.scope |= dict(zip(names, inside, strict=True))
-        body = self.value(sought.body).body
+        value = self.value(sought.body)
         self.scope = outer
         for k in inside:
             self.uses.pop(k, None)
+        return inside, value
+
+    def window_of(self, sought: f.Extremum, inside: list[sp.Symbol], value: Value) -> tuple[sp.Expr, ...]:
+        """The place of the pooled value whose window the largest is sought in: layer, sample, channel, row, column."""
+        body = value.body
         if not isinstance(body, sp.Indexed) or body.base.name != "a":
             raise Unbindable("the largest of what is not an activation", sought.at)
         at, sample, channel, row, column = body.indices

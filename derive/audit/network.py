@@ -100,6 +100,10 @@ class slope(sp.Function):
     """Its derivative."""
 
 
+class first_largest(sp.Function):
+    """The place, along one of its indices, at which a maximum is first attained."""
+
+
 def activation_of(x: sp.Indexed) -> System:
     """The abstract activation, of whatever indices the quantity before it has."""
     a = tensor("a")[x.indices]

@@ -387,6 +387,10 @@ class Section:
         """The case that a counterexample describes; what it does not mention must not matter."""
         raise NotImplementedError
 
+    def chosen(self, case: Any) -> Iterator[Any]:
+        """The same with what a counterexample leaves open: which of the samples is meant where none is named."""
+        yield case
+
     def number(self, text: str) -> Any:
         """A value as a counterexample states it."""
         return Fraction(text)
@@ -445,11 +449,11 @@ class Section:
         told = [counterexample["left"], counterexample["right"]]
         if any("shape" in each or each == "a number" for each in told):
             return self.settle(relation) != EQUAL
-        case = self.restored(counterexample)
+        cases = list(self.chosen(self.restored(counterexample)))
         letters = {
             k: int(counterexample["values"][k]) - 1 for k in self.letters(relation) if k in counterexample["values"]
         }
-        for modes in sliding(relation):
+        for case, modes in itertools.product(cases, sliding(relation)):
             try:
                 one, other = self.evaluator(relation, case, letters, modes).sides(relation)
             except Meaningless:

@@ -25,6 +25,7 @@ class Batch(Net):
     names = ("a", "z", "z_hat", "y")
     parameters = ("w", "b", "gamma", "beta")
     statistics = ("mu", "var")
+    order = ("w", "b", "z", "mu", "var", "z_hat", "gamma", "beta", "y", "a")
     direct: ClassVar = {"var": ("z", "mu"), "z_hat": ("z", "mu", "var"), "y": ("z_hat", "gamma", "beta")}
 
     def __init__(self, widths, samples, given, activation, normal, top="a"):
@@ -279,7 +280,7 @@ class BatchSection(Section):
             elif name in (r"\epsilon", r"\eta"):
                 given[name[1:],] = Fraction(value)
             elif m := re.fullmatch(r"w_\{(\d)(\d)\}\^\{(\d+)\}", name):
-                given["w", int(m[3]), int(m[1]) - 1, int(m[2]) - 1] = Fraction(value)
+                given["w", int(m[3]), int(m[2]) - 1, int(m[1]) - 1] = Fraction(value)  # from its row to its column
             elif m := re.fullmatch(r"(b|\\gamma|\\beta)_(\d+)\^\{(\d+)\}", name):
                 given[m[1].strip("\\"), int(m[3]), int(m[2]) - 1] = Fraction(value)
             elif m := re.fullmatch(r"(a|\\delta|\\partial C/\\partial a)_(\d+)\^\{(?:(\d+),)?(\d+)\}", name):

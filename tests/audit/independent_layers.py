@@ -38,6 +38,7 @@ class Net:
     names: tuple[str, ...] = ("a", "z")  # of what each sample has its own
     parameters: tuple[str, ...] = ("w", "b")
     statistics: tuple[str, ...] = ()  # what neither belongs to one sample nor is given
+    order: tuple[str, ...] = ("w", "b", "z", "a")  # in which a layer makes them
     direct: dict[str, tuple[str, ...]] = {}  # where a derivative holds all that its one equation reads besides
 
     def __init__(self, last: int, samples: int, given: dict[Key, Fraction], activation: list) -> None:
@@ -51,6 +52,10 @@ class Net:
     def shape(self, name: str, layer: int) -> tuple[int, ...]:
         """The sizes of a quantity, without its samples; raises Meaningless for a layer that has none."""
         raise NotImplementedError
+
+    def rank(self, name: str, layer: int) -> int:
+        """How far on its way a quantity is made; a parameter stands before what is made with it."""
+        return len(self.order) * layer + self.order.index(name)
 
     def run(self, bump: Key | None = None, of: Key | None = None) -> dict[Key, Dual]:
         """All numbers, with the slopes by that of `bump`; where only `of` is asked for, all others are held."""
@@ -97,9 +102,10 @@ class Layered(Evaluator):
 
     def __init__(
         self, net: Net, layer: int, relation: f.Relation, letters: dict[str, int], modes: dict[int, str],
-        conventions: dict[str, str],
+        conventions: dict[str, str], free_sample: int = 0,
     ) -> None:  # fmt: skip
         super().__init__(letters, modes)
+        self.free_sample = free_sample  # of what names none, where all samples are alike
         self.net, self.layer, self.relation, self.conventions = net, layer, relation, conventions
         everything = list(walk((relation.left, relation.right)))
         self.updating = assigns(relation) or any(
@@ -133,7 +139,7 @@ class Layered(Evaluator):
         letter = self.letter_of_sample(node)
         if letter and letter not in self.letters:
             raise Meaningless("a sample that is not bound")
-        return self.letters[letter] if letter else 0
+        return self.letters[letter] if letter else self.free_sample
 
     def number_of(self, node: f.Node) -> int:
         node = plain(node)
@@ -237,7 +243,7 @@ class Layered(Evaluator):
             powers = [i for i in sup if isinstance(i, f.Number)]
             return (self.power(found, powers[0].value) if powers else found,)
         if text == "output":
-            return (self.laid(array_of(net.shape("a", net.last), lambda j: net.value(("a", net.last, 0, j)))),)
+            return (self.laid(array_of(net.shape("a", net.last), lambda j: net.value(("a", net.last, self.free_sample, j)))),)
         if text in (*COSTS, "E", "Error"):
             return (net.value(self.cost(node)),)
         if text in ("eta", "alpha") and not sup and not items:
@@ -289,7 +295,7 @@ class Layered(Evaluator):
         if node.sub:
             return "C", self.sample_of(node)
         beside = self.updating or self.sampled or (text == "E" and self.with_cost)
-        return ("E",) if beside else ("C", 0)
+        return ("E",) if beside else ("C", self.free_sample)
 
     def _derivative(self, node):
         of = as_scripted(node.of)
@@ -335,6 +341,8 @@ class Layered(Evaluator):
         of, by = self.parsed(of_node), self.parsed(by_node)
         if of.turned or by.turned or of.new or by.new or not {of.name, by.name} <= set(self.all_names):
             raise Meaningless("a derivative of or by this")
+        if self.net.rank(by.name, by.layer) >= self.net.rank(of.name, of.layer):
+            raise Meaningless("a derivative by what it does not depend on")
         sample = self.sample_of(of_node) if of.name in self.net.names else 0
         other = self.sample_of(by_node) if self.letter_of_sample(by_node) else sample
         above, below = self.net.shape(of.name, of.layer), self.net.shape(by.name, by.layer)
@@ -451,8 +459,11 @@ class DenseSection(Section):
             yield from ((net, layer) for layer in (2, 3, 4))
 
     def evaluator(self, relation, case, letters, modes):
-        net, layer = case
-        return Layered(net, layer, relation, letters, modes, self.conventions)
+        net, layer, *sample = case
+        return Layered(net, layer, relation, letters, modes, self.conventions, *sample)
+
+    def chosen(self, case):
+        yield from ((*case, sample) for sample in range(case[0].samples))
 
     def letters(self, relation):
         found = super().letters(relation)
@@ -465,6 +476,11 @@ class DenseSection(Section):
         if any(isinstance(n, f.Word) and n.text in ("in", "out") for n in walk((relation.left, relation.right))):
             return reader.net.shape("z" if letter == "j" else "a", reader.layer - (letter == "k"))[0]
         return super().free_extent(reader, letter, relation)
+
+    def ends(self, one: str, other: str) -> tuple[int, int]:
+        """Where a weight leads to and where from, by its two indices."""
+        first, second = int(one) - 1, int(other) - 1
+        return (second, first) if self.conventions.get("vectors") == "rows" else (first, second)
 
     def restored(self, counterexample):
         sizes, values = counterexample["sizes"], counterexample["values"]
@@ -481,7 +497,7 @@ class DenseSection(Section):
         given = dict(random_dense(0, widths, samples, self.cost).given)
         for name, value in values.items():
             if m := re.fullmatch(r"w_\{(\d)(\d)\}\^\{(\d+)\}", name):
-                given["w", int(m[3]), int(m[1]) - 1, int(m[2]) - 1] = Fraction(value)
+                given["w", int(m[3]), *self.ends(m[1], m[2])] = Fraction(value)
             elif m := re.fullmatch(r"b_(\d+)\^\{(\d+)\}", name):
                 given["b", int(m[2]), int(m[1]) - 1] = Fraction(value)
             elif m := re.fullmatch(r"(a|y|\\partial C/\\partial a)_(\d+)(?:\^\{(?:(\d+),)?(\d+)\})?", name):

@@ -60,8 +60,8 @@ class Pooled(Planes):
 
     parameters = ()
 
-    def __init__(self, channels, rows, columns, window, given, activation, largest):
-        super().__init__(channels, rows, columns, {}, 1, given, activation)
+    def __init__(self, channels, rows, columns, window, samples, given, activation, largest):
+        super().__init__(channels, rows, columns, {}, samples, given, activation)
         self.window, self.largest = window, largest
 
     def weighted(self, a, w, layer, o, i, j):
@@ -121,7 +121,9 @@ class OfPlanes(Layered):
     def index(self, item, size):
         at = self.whole(item) - self.first
         if not 0 <= at < size:
-            raise Beyond("a component") if isinstance(item, f.Name | f.Number) else Border
+            if isinstance(item, f.Name | f.Number):
+                raise Beyond("a component")
+            raise Border("beyond the border") if self.net.taps else Meaningless("a place in no window")
         return at
 
     # -- values
@@ -314,7 +316,7 @@ def pooling(seed: int, channels: int, top: tuple[int, int], window: int, largest
     given, draw = filled(seed, shapes), drawer(f"{seed} slopes")
     for n, key in enumerate(k for k in given if k[0] == "a"):  # no two alike
         given[key] += Fraction(n + 1, 97)
-    return Pooled((channels,) * depth, rows, columns, window, given, [draw(), draw(), draw()], largest)
+    return Pooled((channels,) * depth, rows, columns, window, 1, given, [draw(), draw(), draw()], largest)
 
 
 class PlaneSection(Section):
@@ -333,7 +335,7 @@ class PlaneSection(Section):
             ]
             yield from ((net, layer) for net in nets for layer in (2, 3))
             if self.conventions.get("figure"):
-                yield convolution(5, (1, 1), ((2, 2),), (2, 2)), 2
+                yield from ((convolution(seed, (1, 1), ((2, 2),), (2, 2)), 2) for seed in (5, 6, 7))
             return
         largest = self.kind == "max_pooling"
         nets_ = [
@@ -344,8 +346,11 @@ class PlaneSection(Section):
         yield from ((net, layer) for net in nets_ for layer in (2, 3))
 
     def evaluator(self, relation, case, letters, modes):
-        net, layer = case
-        return OfPlanes(net, layer, relation, letters, modes, self.conventions)
+        net, layer, *sample = case
+        return OfPlanes(net, layer, relation, letters, modes, self.conventions, *sample)
+
+    def chosen(self, case):
+        yield from ((*case, sample) for sample in range(case[0].samples))
 
     def letters(self, relation):
         found = super().letters(relation) - {"b"}
@@ -390,7 +395,7 @@ class PlaneSection(Section):
         if self.kind == "convolution":
             net: Planes = Planes(channels, rows, columns, taps, samples, given, activation)
         else:
-            net = Pooled(channels, rows, columns, sizes["s"], given, activation, self.kind == "max_pooling")
+            net = Pooled(channels, rows, columns, sizes["s"], samples, given, activation, self.kind == "max_pooling")
         return net, sizes.get("l", 2)
 
 

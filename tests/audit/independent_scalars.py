@@ -77,11 +77,11 @@ class OfRule(Evaluator):
 
     def __init__(self, step: Step, relation: f.Relation) -> None:
         super().__init__({}, {})
-        self.step, self.relation = step, relation
-        self.updated = self.named(as_scripted(relation.left))
-        if self.updated not in ("w", "v"):
-            raise Meaningless("what is updated")
-        self.letter = as_scripted(relation.left).base
+        self.step = step
+        symbols = [n for n in walk(relation.left) if isinstance(n, f.Scripted | f.Name)]
+        found = [n for n in map(as_scripted, symbols) if self.names.get(getattr(n.base, "text", "")) in ("w", "v")]
+        self.first = found[0] if found else f.Scripted(f.Name(""))
+        self.updated = self.names.get(getattr(self.first.base, "text", ""), "")
 
     def named(self, node: f.Scripted) -> str:
         text = node.base.text if isinstance(node.base, f.Name | f.Word) else ""
@@ -90,7 +90,10 @@ class OfRule(Evaluator):
         return self.names[text]
 
     def sides(self, relation):
-        return self.step.new[self.updated], self.value(relation.right)
+        if not self.updated:
+            raise Meaningless("what is updated")
+        alone = as_scripted(relation.left) == self.first
+        return self.step.new[self.updated] if alone else self.value(relation.left), self.value(relation.right)
 
     def symbol(self, node):
         name = self.named(node)
@@ -100,10 +103,10 @@ class OfRule(Evaluator):
             if node.sup or node.primes or (node.sub and name != "g"):
                 raise Meaningless("scripts")
             return self.step.numbers[name]
-        if name == "w" and self.updated == "w" and node.base != self.letter:
+        if name == "w" and self.updated == "w" and node.base != self.first.base:
             raise Meaningless("another parameter than the updated")
         at = shift_of(node)
-        left = shift_of(as_scripted(self.relation.left))
+        left = shift_of(self.first)
         if at is not None and left is not None:
             when = at - left
         elif at is not None:
@@ -127,7 +130,7 @@ class OfRule(Evaluator):
 
     def by_parameter(self, node: f.Node) -> None:
         by = as_scripted(node)
-        if self.named(by) != "w" or (self.updated == "w" and by.base != self.letter):
+        if self.named(by) != "w" or (self.updated == "w" and by.base != self.first.base):
             raise Meaningless("a derivative by what is not updated")
 
     def of_cost(self, node: f.Node) -> None:
@@ -193,6 +196,8 @@ class RuleSection(Section):
             key = {r"\frac{\lambda}{m}": "lambda", "v_{t-1}": "v", r"\nabla C_{t-1}": "g before"}.get(name, name.strip("\\"))
             if name == r"\nabla C":
                 gradient = Fraction(value)
+            elif name == "v_t":  # what the step makes of the others
+                numbers["v'"] = Fraction(value)
             elif key in OfRule.names or key in numbers:
                 numbers[OfRule.names.get(key, key)] = Fraction(value)
             else:
@@ -201,6 +206,11 @@ class RuleSection(Section):
         if r"\frac{\lambda}{m}" in counterexample["values"]:
             numbers["lambda"] *= numbers["m"]
         return numbers, [gradient]
+
+    def replay(self, relation, counterexample):
+        case = self.restored(counterexample)
+        step = next(self.steps(relation, case))
+        return case[0].get("v'", step.new["v"]) == step.new["v"] and super().replay(relation, counterexample)
 
 
 # -- one logistic output ------------------------------------------------------------------------------------------

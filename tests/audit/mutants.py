@@ -116,7 +116,7 @@ CHANGES = [
     ("swapped gradients", r"(?<=\{\\partial )\\mu_B", r"\\beta"),
     ("swapped gradients", r"\\partial \\sigma_B\^2\}", r"\\partial \\mu_B}"),
     ("swapped gradients", r"\{\\partial C\}\{\\partial \\mu_B\}", r"{\\partial C}{\\partial \\sigma_B^2}"),
-    ("factor", r"(?<== )(?!\\begin|-)", "2 "),
+    ("factor", r"(?<!t = )(?<== )(?!\\begin|-|\d)", "2 "),
     ("factor", r"\\frac\{1\}\{2\}", r"\\frac{1}{3}"),
     ("factor", r"\\frac\{-1\}\{2\} ", "- "),
     ("factor", r"\\frac\{(-?)2\}\{m\}", r"\\frac{\1 1}{m}"),
@@ -176,7 +176,8 @@ def shortened(original: str) -> Iterator[tuple[str, str]]:
         places = [m for m in re.finditer(between, right) if depth(right[: m.start()]) == 0]
         for m in places:
             end = next((n.start() for n in places if n.start() > m.start()), len(right))
-            yield f"{kind} dropped", left + mark + right[: m.start()] + right[end:]
+            if right[: m.start()] + right[end:] != left:
+                yield f"{kind} dropped", left + mark + right[: m.start()] + right[end:]
         if places:
             yield f"{kind} dropped", left + mark + right[places[0].end() :]
 

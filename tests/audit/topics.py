@@ -165,7 +165,7 @@ AVERAGE_POOLING = Topic(
     "average pooling",
     "Average pooling",
     lambda: PlaneSection("average_pooling", below="by the activation"),
-    (rf"\delta_{{{BLOCK}}}^{{l-1}} = \frac{{1}}{{s^2}} \delta_{{i,j}}^l", r"a^l = \sigma(z^l)"),
+    (r"a^l = \sigma(z^l)", r"\delta_{s (p-1) + q, s (i-1) + j}^{l-1} = \frac{\delta_{p,i}^l}{s^2}"),
     (rf"\delta_{{{BLOCK}}}^{{l-1}} = \frac{{1}}{{s^2}} \delta_{{i,j}}^l",),
     (
         rf"s^2 \delta_{{{BLOCK}}}^{{l-1}} = \delta_{{i,j}}^l",
@@ -181,9 +181,9 @@ MAX_POOLING = Topic(
     "Max pooling",
     lambda: PlaneSection("max_pooling", below="by the activation"),
     (
-        rf"\delta_{{{BLOCK}}}^{{l-1}} = \begin{{cases}} \delta_{{i,j}}^l & \text{{if }} {WINNER} \\ "
-        r"0 & \text{otherwise} \end{cases}",
         r"a^l = \sigma(z^l)",
+        r"\delta_{s (p-1) + u, s (q-1) + v}^{l-1} = \begin{cases} \delta_{p,q}^l & (u, v) = \arg\max_{u, v} "
+        r"a_{s (p-1) + u, s (q-1) + v}^{l-1} \\ 0 & \text{else} \end{cases}",
     ),
     (
         rf"\delta_{{{BLOCK}}}^{{l-1}} = \begin{{cases}} \delta_{{i,j}}^l & \text{{if }} {WINNER} \\ "
@@ -278,7 +278,7 @@ BATCH_NORMALISATION = Topic(
         r"\frac{\partial C}{\partial \gamma^l} = \sum_{k=1}^m \frac{\partial C}{\partial y_k^l} \odot \hat{z}_k^l",
         r"\frac{\partial C}{\partial \gamma_j^l} = \sum_{i=1}^m \frac{\partial C}{\partial y_{i,j}^l} \hat{z}_{i,j}^l",
         r"\frac{\partial C}{\partial \hat{z}_i^l} = \frac{\partial C}{\partial y_i^l} \odot \gamma^l",
-        r"\frac{\partial \hat{z}_i^l}{\partial z_i^l} \sqrt{\sigma_B^2 + \varepsilon} = \mathbf{1} \frac{\partial a_i^l}{\partial a_i^l}",
+        r"\frac{\partial C}{\partial \mu_B} \frac{\partial \mu_B}{\partial z_i^l} = \frac{1}{m} \frac{\partial C}{\partial \mu_B}",
         rf"{MEAN} = \sum_{{i=1}}^m \left(\frac{{\partial C}}{{\partial \hat{{z}}_i}} {OVER_ROOT} \right)",
         rf"{MEAN} = - \frac{{\mathbf{{1}}}}{{\sqrt{{(\sigma_B^2)^l + \varepsilon}}}} \sum_{{i=1}}^m \frac{{\partial C}}{{\partial \hat{{z}}_i}}",
         rf"{VARIANCE} = - \frac{{1}}{{2}} \sum_{{i=1}}^m \frac{{\partial C}}{{\partial \hat{{z}}_i^l}} (z_i^l - \mu_B^l) {POWER}",

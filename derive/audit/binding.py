@@ -2,6 +2,8 @@ r"""Bind a formula's symbols to what they are in the section's system: a network
 
 from dataclasses import dataclass
 
+import sympy as sp
+
 from derive.audit import formula as f
 from derive.audit.layers import Layers
 from derive.audit.network import Definitions, Network, network, samples
@@ -57,7 +59,7 @@ def of_layers(relation: f.Relation, reading: Reading, system: str) -> tuple[Boun
     binder.same_kind(one, other, "set equal", relation.at)
     other = binder.aligned(one, other)
     free = {axis[0]: axis[1] for axis in one.axes} | binder.free_letters()
-    free |= binder.left_over({*one.body.free_symbols, *other.body.free_symbols} - free.keys())
+    free |= binder.left_over(sp.Tuple(one.body, other.body), free)
     sides = (relation.left, relation.right)
     defines = any(isinstance(s, f.Name | f.Word) and s.text in COSTS | MEAN_COSTS | ERRORS for s in sides)
     turned = reading.agrees("vectors") == "rows" and not net.kind.planes
@@ -74,8 +76,12 @@ def of_rule(relation: f.Relation, reading: Reading) -> tuple[Bound, Definitions]
     one, other = binder.value(relation.left), binder.value(relation.right)
     if one.axes or other.axes or binder.uses:
         raise Unbindable("an update rule is read without indices of components", relation.at)
-    now = {"v_t": binder.velocity_at(True)} if binder.with_velocity and binder.defined not in VELOCITIES else {}
-    return Bound(one.body, other.body, {}, written=written(binder), derived=now), binder.rule()
+    bound = Bound(one.body, other.body, {}, written=written(binder))
+    if binder.with_velocity and binder.defined not in VELOCITIES:
+        bound.derived["v_t"] = binder.velocity_at(True)
+    if binder.with_decay:
+        bound.derived[r"\lambda"] = binder.canonical_decay()
+    return bound, binder.rule()
 
 
 def of_output(relation: f.Relation, reading: Reading, world: World) -> tuple[Bound, Definitions]:

@@ -8,15 +8,18 @@ Roots stay rational because epsilon is chosen so that they are; exponentials, be
 
 import itertools
 import math
+import os
 import random
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import sympy as sp
+from mpmath import iv, mpf, nstr
+from mpmath.ctx_iv import ivmpf
 
 from derive.audit.network import (
     Definition,
@@ -105,12 +108,16 @@ class Logarithms:
         return " + ".join(terms).replace("+ -", "- ") or "0"
 
 
-Number: TypeAlias = "Fraction | Logarithms | sp.Expr"  # the last: with square roots, as SymPy has them
+# As SymPy's: with square roots or powers of e. As an interval: what has no exact form, such as a product of logarithms.
+Number: TypeAlias = "Fraction | Logarithms | sp.Expr | iv.mpf"
+iv.dps = 60
 
 
 def plus(one: Number, other: Number) -> Number:
     if isinstance(one, Fraction) and isinstance(other, Fraction):
         return one + other
+    if is_interval(one) or is_interval(other):
+        return as_interval(one) + as_interval(other)
     if isinstance(one, sp.Expr) or isinstance(other, sp.Expr):
         return rooted(as_expression(one) + as_expression(other))
     return plain(as_logarithms(one).combined(as_logarithms(other), Fraction(1)))
@@ -119,13 +126,30 @@ def plus(one: Number, other: Number) -> Number:
 def times(one: Number, other: Number) -> Number:
     if isinstance(one, Fraction) and isinstance(other, Fraction):
         return one * other
+    if is_interval(one) or is_interval(other) or (isinstance(one, Logarithms) and isinstance(other, Logarithms)):
+        return as_interval(one) * as_interval(other)
     if isinstance(one, sp.Expr) or isinstance(other, sp.Expr):
         return rooted(as_expression(one) * as_expression(other))
-    if isinstance(one, Logarithms) and isinstance(other, Logarithms):
-        raise Inexact("a product of logarithms")
     scalar, logs = (one, other) if isinstance(one, Fraction) else (other, one)
     assert isinstance(scalar, Fraction)
     return plain(Logarithms(Fraction(0)).combined(as_logarithms(logs), scalar))
+
+
+def is_interval(x: Number) -> bool:
+    return isinstance(x, ivmpf)
+
+
+def as_interval(x: Number) -> Any:
+    """An interval that holds the number."""
+    if is_interval(x):
+        return x
+    if isinstance(x, sp.Expr):
+        raise Inexact("an interval beside roots or powers of e")
+    logs = as_logarithms(x)
+    total = iv.mpf(logs.rational.numerator) / logs.rational.denominator
+    for prime, k in logs.of:
+        total += iv.log(prime) * k.numerator / k.denominator
+    return total
 
 
 def as_expression(x: Number) -> sp.Expr:
@@ -233,7 +257,7 @@ class Instance:
         if isinstance(e, sp.exp):
             return self.exponential(self.evaluate(e.exp, at))
         if isinstance(e, sp.log):
-            return plain(Logarithms.of_number(self.value(e.args[0], at)))
+            return self.logarithm(self.evaluate(e.args[0], at))
         if isinstance(e, sp.tanh):
             return self.evaluate(e.rewrite(sp.exp), at)
         if isinstance(e, sp.Indexed):
@@ -241,8 +265,10 @@ class Instance:
         raise Inexact(type(e).__name__)
 
     def power(self, base: Number, power: Fraction) -> Number:
-        if isinstance(base, Logarithms) or power.denominator > 2:
-            raise Inexact("a power of a logarithm, or a root that is not a square one")
+        if power.denominator > 2:
+            raise Inexact("a root that is not a square one")
+        if isinstance(base, Logarithms) or is_interval(base):
+            return self.of_interval(as_interval(base), power)
         size = base.numerator.bit_length() if isinstance(base, Fraction) else 1
         if abs(power) * size > LARGEST:
             raise Inexact("a number too large to work with")
@@ -258,12 +284,27 @@ class Instance:
             raise Undefined("a root of a negative number")
         return rooted(sp.Rational(base.numerator, base.denominator) ** sp.Rational(power.numerator, 2))
 
+    def logarithm(self, x: Number) -> Number:
+        if isinstance(x, Fraction):
+            return plain(Logarithms.of_number(x))
+        enclosed = as_interval(x)
+        if enclosed.a <= 0:
+            raise Undefined("the logarithm of a number that is not certain to be positive")
+        return iv.log(enclosed)
+
+    def of_interval(self, base: Any, power: Fraction) -> Number:
+        if base.a <= 0 and (power < 0 or power.denominator == 2):
+            raise Undefined("a root or a division that is not certain to exist")
+        return base ** int(power) if power.denominator == 1 else iv.sqrt(base) ** int(2 * power)
+
     def exponential(self, x: Number) -> Number:
+        if is_interval(x):
+            return iv.exp(x)
         if isinstance(x, Fraction) and x != 0:
             return sp.exp(as_expression(x))
         logs = as_logarithms(x)
         if logs.rational or any(k.denominator != 1 or abs(k) > 20 for _, k in logs.of):
-            raise Inexact("an exponential that is not rational")
+            return iv.exp(as_interval(x))
         return math.prod((Fraction(p) ** int(k) for p, k in logs.of), start=Fraction(1))
 
     def holds(self, condition: sp.Basic, at: dict[sp.Symbol, int]) -> bool:
@@ -376,13 +417,13 @@ class Instance:
         if self.network.kind.coupled and self.layer is not None and at:
             if at[0] > self.layer if name.startswith("delta_") else at[0] < self.layer and name == "a":
                 return True
-        return (name == "a" and at[0] == 1) or (name == "delta_a" and at[0] == self.depth)
+        return (name == self.network.input and at[0] == 1) or (name == "delta_a" and at[0] == self.depth)
 
     def check(self, name: str, at: tuple[int, ...]) -> bool:
         """Raise Undefined for a layer, a sample or a unit that does not exist; False beyond the border of a plane."""
         own = stem(name.partition("_at_")[0])
         if own in self.network.features and own != "E":
-            if at[0] < (1 if name in ("a", "delta_a") else 2):
+            if at[0] < self.network.lowest(name):
                 raise Undefined(f"layer {at[0]} has no {own}")
             inside = self.of_layer(self.network.features[own], at[0])
             others = len(at) - 1 - len(inside)
@@ -474,7 +515,12 @@ def differ(one: Number, other: Number) -> bool:
     """Whether two values differ: of powers of e and roots, whether their difference is zero once multiplied out.
 
     Powers of e with different exponents are independent (Lindemann, Weierstrass), as are roots without square factors.
+    Intervals differ where they do not meet; raises Inexact where they do.
     """
+    if is_interval(one) or is_interval(other):
+        if 0 in as_interval(one) - as_interval(other):
+            raise Inexact("intervals that meet")
+        return True
     if not isinstance(one, sp.Expr) and not isinstance(other, sp.Expr):
         return one != other
     gap = sp.together(as_expression(one) - as_expression(other))
@@ -557,8 +603,8 @@ def shapes(used: set[int], depth: int, network: Definitions, given: Sizes) -> It
     ranges = [[given[size]] if size in given else range(1, WIDEST + 1) for size in free]
     for chosen in itertools.product(*ranges):
         sizes = dict(zip(free, chosen, strict=True))
-        for side in range(1, WIDEST + 1) if pools else [1]:
-            yield planes(sizes, max(used, default=depth), depth, side, pools), side
+        side = WIDEST if pools else 1  # a window of one place would pool nothing
+        yield planes(sizes, max(used, default=depth), depth, side, pools), side
 
 
 def planes(sizes: Sizes, top: int, depth: int, side: int, pools: bool) -> Sizes:
@@ -590,12 +636,11 @@ def at_depth(depth: int, at: int | None) -> dict[sp.Basic, sp.Basic]:
 def exists(both: sp.Tuple, depth: int, at: int | None, network: Definitions) -> bool:
     """Whether a network of that depth has every layer that is named."""
     change = at_depth(depth, at)
-    lowest = {"a": 1, "delta_a": 1}
     for x in both.atoms(sp.Indexed):
         if not is_layered(x, network):
             continue
         i = x.indices[0].xreplace(change)
-        if not lowest.get(x.base.name, 2) <= i <= depth:
+        if not network.lowest(x.base.name) <= i <= depth:
             return False
     return all(1 <= u.args[0].xreplace(change) <= depth for u in both.atoms(units, channels, rows, columns))
 
@@ -642,10 +687,23 @@ def describe(instance: Instance, bound: Bound, at: dict[sp.Symbol, int], one: Nu
     values |= {"x": str(i + 1) for k, i in at.items() if k.name == "sample" and instance.samples > 1}
     for key in sorted(read, key=str):
         values[label(key, instance, bound)] = str(instance.values[key])
-    values |= {name: str(instance.evaluate(e, at)) for name, e in bound.derived.items()}
+    if bound.derived:
+        values |= {name: shown(instance.evaluate(e, at)) for name, e in bound.derived.items()}
+        values = {name: value for name, value in values.items() if not name.startswith(r"\frac")}  # no value of its own
+        if any(e.has(samples) for e in (bound.left, bound.right, *bound.derived.values())):
+            sizes["m"] = str(instance.samples)
     if layered and instance.network.features and "n" not in sizes:
         values["sigma(z)"] = polynomial_text(instance.activation)
-    return Counterexample(sizes, values, str(one), str(other))
+    return Counterexample(sizes, values, shown(one), shown(other))
+
+
+def shown(x: Number) -> str:
+    """A value as text; of an interval, the digits that its ends share."""
+    if not is_interval(x):
+        return str(x)
+    enclosed = as_interval(x)
+    low, high = (nstr(mpf(end), 15) for end in (enclosed.a, enclosed.b))
+    return f"{os.path.commonprefix([low, high])[:12]}..."
 
 
 GREEK = ("gamma", "beta", "delta", "mu", "epsilon", "eta", "lambda", "alpha")

@@ -147,7 +147,7 @@ class FieldPrinter(LatexPrinter):
         return rf"\sigma'\left({self._print(e.args[0])}\right)" + (f"^{{{exp}}}" if exp else "")
 
     def _print_KroneckerDelta(self, e: sp.Expr, exp: str | None = None) -> str:
-        return rf"[{' = '.join(self._at([i]) for i in e.args)}]"
+        return rf"[{' = '.join(self._print(i) if isinstance(i, sp.Indexed) else self._at([i]) for i in e.args)}]"
 
     def _print_nonnegative(self, e: sp.Expr, exp: str | None = None) -> str:
         return rf"[{self._print(e.args[0])} \geq 0]"

@@ -633,10 +633,10 @@ class Layers(Algebra):
         self.reading.choose("counting", SECTION["counting"][0])
         return sp.expand(moved)
 
-    def left_over(self, symbols: set[sp.Symbol]) -> dict[sp.Symbol, sp.Expr]:
+    def left_over(self, both: sp.Tuple, free: dict[sp.Symbol, sp.Expr]) -> dict[sp.Symbol, sp.Expr]:
         """Letters that nothing gives a range: beside a window they run over it, elsewhere they have no meaning."""
-        known = {layer, last, samples, window, rate, width}
-        loose = sorted((s for s in symbols if isinstance(s, sp.Symbol) and s.is_integer and s not in known), key=str)
+        known = {layer, last, samples, window, rate, width, *free, *(x.base.label for x in both.atoms(sp.Indexed))}
+        loose = sorted((s for s in both.free_symbols - known if s.is_Symbol and s.is_integer), key=str)
         if loose and not self.pools:
             raise Unbindable(f"`{loose[0]}` is an index of nothing", self.relation.at)
         return dict.fromkeys(loose, window)

@@ -203,6 +203,15 @@ class Definitions:
         """A size in the terms in which sizes are compared."""
         return size
 
+    @property
+    def input(self) -> str:
+        """What the first layer is given."""
+        return "a"
+
+    def lowest(self, name: str) -> int:
+        """The first layer that has such a quantity."""
+        return 1 if name in (self.input, "a", f"delta_{self.input}", "delta_a") else 2
+
     def sizes(self, x: sp.Indexed) -> tuple[sp.Expr | None, ...]:
         """Beyond which sizes a tensor is zero, index by index; None where that is not said."""
         return (None,) * len(x.indices)
@@ -242,6 +251,10 @@ class Network(Definitions):
             self._add_pair(COSTS[cost], PAIRS[cost])
 
     # -- what is known of a component -----------------------------------------------------------------------------
+
+    @property
+    def input(self) -> str:  # what is pooled comes out of an activation function
+        return "z" if self.kind.planes and self.name != "convolution" else "a"
 
     def definition(self, x: sp.Indexed) -> Definition | None:
         """What defines a component, if anything does: at layer L, the sensitivity that the cost sends back."""

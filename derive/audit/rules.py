@@ -5,12 +5,13 @@ velocity v with the gradient `nabla`. Documents differ in what they call velocit
 `v_old` is the document's own before the step, and v is that in our terms.
 """
 
+from fractions import Fraction
 from functools import cache
 
 import sympy as sp
 
 from derive.audit import formula as f
-from derive.audit.algebra import Algebra
+from derive.audit.algebra import Algebra, constant
 from derive.audit.network import Definition, Definitions, rewrite, samples
 from derive.audit.scripts import base_name, is_new
 from derive.audit.values import Unbindable, Value
@@ -87,7 +88,6 @@ class Rules(Algebra):
         if self.defined not in PARAMETERS | VELOCITIES:
             raise Unbindable("what is updated is neither a parameter nor a velocity", relation.left.at)
         self.component_scripts: tuple[f.Node, ...] | None = None
-        self.steps = sorted({s for n in self.everything if isinstance(n, f.Scripted) if (s := step_of(n)) is not None})
         if self.with_velocity:
             self.velocity = reading.choose("velocity", SECTION["velocity"][0])
         if self.with_decay:
@@ -115,8 +115,17 @@ class Rules(Algebra):
             return Value(tensor("w_new" if self.is_new(node) else "w")[0])
         if text in VELOCITIES:
             return Value(self.velocity_at(self.is_new(node) if self.defined in VELOCITIES else not self.is_old(node)))
-        if node.primes or (node.sub and text not in GRADIENTS) or node.sup:
-            raise Unbindable(f"scripts on `{text}` that are not understood", node.at)
+        if text in GRADIENTS:
+            return Value(nabla)
+        if node.primes or node.sub or len(node.sup) > 1:
+            raise Unbindable(f"scripts on `{text.removeprefix('word ')}` that are not understood", node.at)
+        value = self.setting(text, node)
+        exponent = constant(node.sup[0]) if node.sup else Fraction(1)
+        if exponent is None:
+            raise Unbindable("a superscript that is no power", node.at)
+        return value if exponent == 1 else self.power(value, exponent, node.at)
+
+    def setting(self, text: str, node: f.Node) -> Value:
         if text in RATES:
             return Value(RATE)
         if text in MOMENTA:
@@ -125,17 +134,7 @@ class Rules(Algebra):
             return Value(self.canonical_decay())
         if text in BATCH:
             return Value(samples)
-        if text in GRADIENTS:
-            return Value(nabla)
         raise Unbindable(f"the symbol `{text.removeprefix('word ')}` is not known here", node.at)
-
-    def same_component(self, node: f.Node) -> None:
-        """A rule is of one component or of all: whatever scripts say so, all of the formula is of the same."""
-        scripts = component_of(node)
-        if self.component_scripts is None:
-            self.component_scripts = scripts
-        if self.component_scripts != scripts:
-            raise Unbindable("not all of the update is of the same component", node.at)
 
     def velocity_at(self, new: bool) -> sp.Expr:
         """The document's velocity: after the step in terms of ours, which is added to the weights."""
@@ -151,8 +150,18 @@ class Rules(Algebra):
         return left is not None and step_of(node) == left
 
     def is_old(self, node: f.Scripted) -> bool:
+        """Of a velocity in an update of w: v_{t-1}, or what is not of the step that w is new at."""
         step = step_of(node)
-        return step is not None and step < 0 and step != max(self.steps)
+        new = step_of(self.relation.left)
+        return step is not None and (step < 0 if new is None else step < new)
+
+    def same_component(self, node: f.Node) -> None:
+        """A rule is of one component or of all: whatever scripts say so, all of the formula is of the same."""
+        scripts = component_of(node)
+        if self.component_scripts is None:
+            self.component_scripts = scripts
+        if self.component_scripts != scripts:
+            raise Unbindable("not all of the update is of the same component", node.at)
 
     def _gradient(self, node: f.Gradient) -> Value:
         self.of_cost(node.of)

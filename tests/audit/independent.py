@@ -159,7 +159,7 @@ def assigns(relation: f.Relation) -> bool:
 class Evaluator:
     """The sides of one relation, with its free index letters at certain components (counted from 0 here).
 
-    `modes` says of each sliding product whether it stays inside of its first operand ("valid") or goes on in zeros.
+    `modes` says of each sliding product what stays inside of what.
     """
 
     def __init__(self, letters: dict[str, int], modes: dict[int, str]) -> None:
@@ -470,9 +470,10 @@ def alike(one: Any, other: Any) -> bool:
 
 
 def sliding(relation: f.Relation) -> Iterator[dict[int, str]]:
-    """Every choice of valid or full for the products that may slide one plane over another."""
+    """Every choice of what stays inside for the products that may slide one plane over another: the second operand in the
+    first ("valid"), neither, for the first goes on in zeros ("full"), or the first in the second ("second valid")."""
     found = [id(n) for n in walk((relation.left, relation.right)) if isinstance(n, f.Product) and n.operator in SLIDES]
-    for modes in itertools.product(("valid", "full"), repeat=len(found)):
+    for modes in itertools.product(("valid", "full", "second valid"), repeat=len(found)):
         yield dict(zip(found, modes, strict=True))
 
 

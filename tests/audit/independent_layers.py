@@ -117,6 +117,8 @@ class Layered(Evaluator):
             and (self.letter_of_sample(n) or n.base.text == "x")
             for n in everything
         )
+        names = {n.text for n in everything if isinstance(n, f.Name)}
+        self.of_network = bool(names & ({*self.quantities, *COSTS, "y"}))
         self.with_cost = any(isinstance(n, f.Name) and n.text in ("C", "J") for n in everything)
 
     def sides(self, relation):
@@ -235,6 +237,8 @@ class Layered(Evaluator):
         """What belongs to no layer, in a tuple of one."""
         net = self.net
         if ("any", text, 0) in net.given:
+            if self.of_network:
+                raise Meaningless("a letter of no network in a formula of one")
             return (self.picked(self.laid(array_of(net.shape("any", 1), lambda i: net.given["any", text, i])), items),)
         if text in ("y", "target"):
             sample = self.sample_of(node)
@@ -272,6 +276,8 @@ class Layered(Evaluator):
         return found.T if self.rows else found
 
     def finished(self, symbol: Symbol, found: np.ndarray) -> Any:
+        if symbol.items and len(symbol.items) != found.ndim:
+            raise Meaningless("too few or too many indices")
         found = self.laid(found)
         if symbol.items:
             found = self.pick(found, symbol.items)

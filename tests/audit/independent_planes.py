@@ -186,6 +186,8 @@ class OfPlanes(Layered):
 
     def slid(self, left: np.ndarray, right: np.ndarray, mode: str) -> np.ndarray:
         """The second operand slid over the first; a sum over the channels that both have."""
+        if mode == "second valid":
+            left, right = right, left
         if self.conventions.get("star", "cross-correlation") != "cross-correlation":
             right = right[FLIP]
         tall, wide = right.shape[-2:]

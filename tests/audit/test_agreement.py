@@ -99,7 +99,9 @@ def test_a_derivation_goes_on_behind_a_wrong_line():
     assert second.correction == r"\frac{\partial C}{\partial b_{j}^{l}} = \delta_{j}^{l}"
 
 
-@pytest.mark.parametrize(("letter", "formula"), [("h", r"z^l = w^l h^{l-1} + b^l"), ("x", r"x^l = f(w^l x^{l-1} + b^l)")])
+@pytest.mark.parametrize(
+    ("letter", "formula"), [("h", r"z^l = w^l h^{l-1} + b^l"), ("x", r"x^l = f(w^l x^{l-1} + b^l)")]
+)
 def test_other_letters_stand_for_activations_where_no_a_does(letter, formula):
     (found,) = audit_text(f"$${formula}$$")
     assert (found.verdict, found.reading) == ("conditional", f"`{letter}` stands for the activation")

@@ -71,7 +71,12 @@ OF_PLANES = [
     ("a full convolution with the filter turned is the sum over its taps", BACK, TURNED, True),
     ("or over the outputs", BACK, OUTPUTS, True),
     ("not with the filter as it is", BACK, TURNED.xreplace({w[o, c, U - 1 - i, V - 1 - j]: w[o, c, i, j]}), False),
-    ("nor turned in one direction", BACK, TURNED.xreplace({w[o, c, U - 1 - i, V - 1 - j]: w[o, c, i, V - 1 - j]}), False),
+    (
+        "nor turned in one direction",
+        BACK,
+        TURNED.xreplace({w[o, c, U - 1 - i, V - 1 - j]: w[o, c, i, V - 1 - j]}),
+        False,
+    ),
     ("nor one output short", OUTPUTS, OUTPUTS.xreplace({sp.Tuple(i, 0, J - 1): sp.Tuple(i, 0, J - 2)}), False),
     ("a bound that an operand implies says nothing", nonnegative(p - 1) * a[c, p - 1, q], a[c, p - 1, q], True),
     ("another does", nonnegative(p - 2) * a[c, p - 1, q], a[c, p - 1, q], False),

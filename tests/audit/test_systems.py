@@ -1,11 +1,19 @@
 """What is true and what is false of convolution, pooling, batch normalisation, update rules and one logistic output."""
 
+import time
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from derive.audit.agreement import worlds
+from derive.audit.audit import our_documents
 from derive.audit.binding import World
+from derive.audit.document import read_document
+from derive.audit.formula import Clause
 from derive.audit.judge import Context, judge
-from derive.audit.reader import read
+from derive.audit.reader import Unreadable, read
+from derive.audit.verdict import WORST_FIRST
 
 
 def outcome(system, latex, agreed=(), target=None):
@@ -132,7 +140,9 @@ def test_what_is_true_holds_for_all_sizes_and_what_is_false_is_refuted(system, l
 def test_a_wrong_gradient_comes_with_what_is_right():
     bias = outcome("convolution", r"\frac{\partial C}{\partial b^l} = \sum_{u,v} \delta_{w,h}")
     assert bias.correction == r"\frac{\partial C}{\partial b^{l}} = \sum_{i} \sum_{j} \delta_{i, j}^{l}"
-    scale = outcome("batch_norm", r"\frac{\partial C}{\partial \gamma} = \sum_{i=1}^m \frac{\partial C}{\partial y_i} z_i")
+    scale = outcome(
+        "batch_norm", r"\frac{\partial C}{\partial \gamma} = \sum_{i=1}^m \frac{\partial C}{\partial y_i} z_i"
+    )
     assert scale.correction == (
         r"\frac{\partial C}{\partial \gamma^{l}} = \sum_{i} \frac{\partial C}{\partial y_{i}^{l}} \hat{z}_{i}^{l}"
     )
@@ -163,17 +173,24 @@ def test_pooling_sends_an_error_back_into_its_window():
     assert outcome("average_pooling", mean.replace("s^2", "s"), before).verdict == "refuted"
     assert outcome("average_pooling", mean, [("below", "by the weighted input")]).verdict == "refuted"
     largest = r"(u, v) = \arg\max_{u, v} a_{s (i-1) + u, s (j-1) + v}^{l-1}"
-    to_it = rf"{place} = \begin{{cases}} \delta_{{i,j}}^l & \text{{if }} {largest} \\ 0 & \text{{otherwise}} \end{{cases}}"
+    to_it = (
+        rf"{place} = \begin{{cases}} \delta_{{i,j}}^l & \text{{if }} {largest} \\ 0 & \text{{otherwise}} \end{{cases}}"
+    )
     by_definition = r"z_{i,j}^l = \max_{u, v} a_{s (i-1) + u, s (j-1) + v}^{l-1}"
     assert outcome("max_pooling", by_definition).scope == "all sizes"
     assert outcome("max_pooling", by_definition.replace("^{l-1}", "^l")).verdict == "refuted"
     assert outcome("max_pooling", to_it, before).scope == "all sizes"
-    to_others = to_it.replace(r"\delta_{i,j}^l &", "0 &").replace(r"0 & \text{otherwise}", r"\delta_{i,j}^l & \text{otherwise}")
+    to_others = to_it.replace(r"\delta_{i,j}^l &", "0 &").replace(
+        r"0 & \text{otherwise}", r"\delta_{i,j}^l & \text{otherwise}"
+    )
     assert outcome("max_pooling", to_others, before).verdict == "refuted"
     by_definition = r"z_{i,j}^l = \max_{u, v} a_{s (i-1) + u, s (j-1) + v}^{l-1}"
     assert outcome("max_pooling", by_definition).scope == "all sizes"
     assert outcome("max_pooling", by_definition.replace("^{l-1}", "^l")).verdict == "refuted"
-    assert outcome("max_pooling", to_it.replace("+ u, s (j-1)", "+ v, s (j-1)"), before).verdict in ("refuted", "unread")
+    assert outcome("max_pooling", to_it.replace("+ u, s (j-1)", "+ v, s (j-1)"), before).verdict in (
+        "refuted",
+        "unread",
+    )
 
 
 def test_a_case_is_taken_as_given():
@@ -214,3 +231,35 @@ def test_what_has_no_meaning_there_is_unread_with_a_reason(system, latex):
     found = outcome(system, latex)
     assert found.verdict == "unread"
     assert found.reason
+
+
+# -- damaged formulas ---------------------------------------------------------------------------------------------------
+
+(DOCUMENT,) = our_documents()
+FORMULAS = [formula for formula in read_document(DOCUMENT) if formula.kind == "formula"]
+MOST_SECONDS = 10
+
+
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(st.sampled_from(FORMULAS), st.sampled_from(FORMULAS), st.data())
+def test_a_damaged_formula_of_any_system_is_judged_in_time(formula, other, data):
+    start = data.draw(st.integers(0, len(formula.source)))
+    stop = data.draw(st.integers(start, min(len(formula.source), start + 12)))
+    piece = data.draw(st.integers(0, len(other.source)))
+    size = data.draw(st.integers(0, 12))
+    damaged = formula.source[:start] + other.source[piece : piece + size] + formula.source[stop:]
+    try:
+        statements = read(damaged)
+    except Unreadable:
+        return
+    for relation in (r for s in statements if isinstance(s, Clause) for r in s.relations):
+        began = time.process_time()
+        found = judge(relation, Context(world=World(formula.section.system or "dense"))).told()
+        assert time.process_time() - began < MOST_SECONDS
+        assert found.verdict in WORST_FIRST
+        assert found.verdict != "unread" or found.reason
+        assert (
+            found.verdict != "refuted"
+            or found.counterexample.left != found.counterexample.right
+            or found.scope == "shapes"
+        )

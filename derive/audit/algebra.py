@@ -37,6 +37,7 @@ class Algebra:
         self.uses: dict[sp.Symbol, list[sp.Expr]] = {}  # the sizes that each index letter has to run over
         self.scope: dict[str, sp.Symbol] = {}  # summed letters
         self.extents: dict[str, sp.Expr] = {}  # letters that stand for a size, over a sum
+        self.slid_so_far = 0
         self.everything = list(nodes(relation))
         sums = [n for n in self.everything if isinstance(n, f.Summation)]
         if len(sums) > MOST_SUMS:
@@ -271,7 +272,8 @@ class Algebra:
         if len(left.places) != 2 or len(right.places) != 2:
             raise Unbindable("`*` between what are not two planes", node.at)
         turns = self.reading.choose("star", SLIDING) != "cross-correlation"
-        mode = self.reading.choose(f"border {node.at}", ("valid", "full", "second valid"))
+        self.slid_so_far += 1
+        mode = self.reading.choose(f"border of the {self.slid_so_far}th", ("valid", "full", "second valid"))
         right, shared, kept = self.shared_channels(left, right)
         body, over, axes = right.body, [], []
         for mine, theirs in zip(left.places, right.places, strict=True):

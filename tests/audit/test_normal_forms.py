@@ -57,14 +57,14 @@ def test_normal_forms_decide(left, right, expected):
 # -- planes: a tensor is zero outside its sizes --------------------------------------------------------------------
 
 o, c, p, q, u, v = sp.symbols("o c p q u v", integer=True)
-O, C, U, V, S = sp.symbols("O C U V S", integer=True, positive=True)
-PLANES = {"w": (O, C, U, V), "d": (O, J, K), "a": (C, J + U - 1, K + V - 1)}
-PLACES = {p: J + U - 1, q: K + V - 1, c: C, o: O}
-BACK = sp.Sum(w[o, c, u, v] * d[o, p - u, q - v], (o, 0, O - 1), (u, 0, U - 1), (v, 0, V - 1))
+D, C, U, V, S = sp.symbols("D C U V S", integer=True, positive=True)
+PLANES = {"w": (D, C, U, V), "d": (D, J, K), "a": (C, J + U - 1, K + V - 1)}
+PLACES = {p: J + U - 1, q: K + V - 1, c: C, o: D}
+BACK = sp.Sum(w[o, c, u, v] * d[o, p - u, q - v], (o, 0, D - 1), (u, 0, U - 1), (v, 0, V - 1))
 TURNED = sp.Sum(
-    w[o, c, U - 1 - i, V - 1 - j] * d[o, p + i - U + 1, q + j - V + 1], (i, 0, U - 1), (o, 0, O - 1), (j, 0, V - 1)
+    w[o, c, U - 1 - i, V - 1 - j] * d[o, p + i - U + 1, q + j - V + 1], (i, 0, U - 1), (o, 0, D - 1), (j, 0, V - 1)
 )
-OUTPUTS = sp.Sum(w[o, c, p - i, q - j] * d[o, i, j], (o, 0, O - 1), (i, 0, J - 1), (j, 0, K - 1))
+OUTPUTS = sp.Sum(w[o, c, p - i, q - j] * d[o, i, j], (o, 0, D - 1), (i, 0, J - 1), (j, 0, K - 1))
 FORWARD = sp.Sum(w[o, c, u, v] * a[c, j + u, k + v], (c, 0, C - 1), (u, 0, U - 1), (v, 0, V - 1))
 
 OF_PLANES = [
@@ -93,7 +93,7 @@ def test_normal_forms_decide_of_planes(left, right, expected):
 def test_a_division_has_one_quotient_where_its_remainder_is_below_the_divisor(remainders, expected):
     gap = S * i + u - S * k
     right = sp.Sum(d[o, k, q] * nonnegative(gap) * nonnegative(S - 1 - gap), (k, 0, J - 1))
-    found = equal(right, d[o, i, q], {o: O, q: K, i: J, u: remainders}, lambda x: PLANES[x.base.name])
+    found = equal(right, d[o, i, q], {o: D, q: K, i: J, u: remainders}, lambda x: PLANES[x.base.name])
     assert found is expected
 
 

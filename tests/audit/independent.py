@@ -12,6 +12,7 @@ of planes, an array with an axis for the channels of each layer and then rows an
 import itertools
 import math
 import random
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -51,7 +52,7 @@ class Dual:
 
     @staticmethod
     def of(x: Any) -> "Dual":
-        return x if isinstance(x, Dual) else Dual(Fraction(x))
+        return x if isinstance(x, Dual) else Dual(Fraction(x) if isinstance(x, int) else x)
 
     def __add__(self, other):
         other = Dual.of(other)
@@ -84,11 +85,87 @@ def drawer(seed: object) -> Callable[[], Fraction]:
     return lambda: Fraction(source.choice([-3, -2, -1, 1, 2, 3]), source.choice([1, 1, 2]))
 
 
-def root(x: Fraction) -> Fraction:
-    found = Fraction(math.isqrt(abs(x.numerator)), math.isqrt(x.denominator))
-    if found * found != x:
-        raise Inexact(f"the root of {x}")
-    return found
+@dataclass(frozen=True)
+class Surd:
+    """Rational multiples of square roots: by the number under each, which no square divides."""
+
+    of: tuple[tuple[int, Fraction], ...]
+
+    @staticmethod
+    def made(terms: dict[int, Fraction]) -> "Surd | Fraction":
+        kept = {n: k for n, k in sorted(terms.items()) if k}
+        return kept.get(1, Fraction(0)) if set(kept) <= {1} else Surd(tuple(kept.items()))
+
+    @staticmethod
+    def terms(x: Any) -> dict[int, Fraction]:
+        return dict(x.of) if isinstance(x, Surd) else {1: Fraction(x)}
+
+    def __add__(self, other):
+        if not isinstance(other, Surd | Fraction | int):
+            return NotImplemented
+        total = dict(self.of)
+        for n, k in Surd.terms(other).items():
+            total[n] = total.get(n, Fraction(0)) + k
+        return Surd.made(total)
+
+    def __mul__(self, other):
+        if not isinstance(other, Surd | Fraction | int):
+            return NotImplemented
+        total: dict[int, Fraction] = {}
+        for (n, j), (m, k) in itertools.product(self.of, Surd.terms(other).items()):
+            common = math.gcd(n, m)
+            under = n * m // common**2
+            total[under] = total.get(under, Fraction(0)) + j * k * common
+        return Surd.made(total)
+
+    def inverse(self):
+        """Multiplied from above and below by what takes one prime after the other out of the roots below."""
+        over, under = Fraction(1), self
+        while isinstance(under, Surd):
+            p = next(p for n, _ in under.of for p in range(2, n + 1) if n % p == 0)
+            turned = Surd.made({n: -k if n % p == 0 else k for n, k in under.of})
+            over, under = turned * over, turned * under
+        return over * (1 / under)
+
+    def __truediv__(self, other):
+        return self * (other.inverse() if isinstance(other, Surd) else 1 / Fraction(other))
+
+    def __rtruediv__(self, other):
+        return self.inverse() * other
+
+    def __pow__(self, exponent):
+        found = math.prod([self] * abs(int(exponent)), start=Fraction(1))
+        return found if exponent >= 0 else 1 / found
+
+    def __neg__(self):
+        return self * -1
+
+    def __sub__(self, other):
+        return self + -other
+
+    def __rsub__(self, other):
+        return -self + other
+
+    __radd__, __rmul__ = __add__, __mul__
+
+
+def root(x: Any) -> Any:
+    if isinstance(x, Surd):
+        raise Inexact("a root of roots")
+    if x < 0:
+        raise Meaningless("the root of a negative number")
+    square, under = 1, x.numerator * x.denominator
+    for p in itertools.count(2):
+        if p * p > under:
+            break
+        while under % (p * p) == 0:
+            square, under = square * p, under // (p * p)
+    return Surd.made({under: Fraction(square, x.denominator)}) if x else x
+
+
+def parsed(text: str, number: Callable[[int], Any], **functions: Callable[[Any], Any]) -> Any:
+    """A number as a counterexample writes it: `-3/2`, `5 + 2*sqrt(3)`."""
+    return eval(re.sub(r"\d+", lambda m: f"number({m[0]})", text), {"__builtins__": {}, "number": number, **functions})
 
 
 def polynomial(coefficients: list, x: Any) -> Any:
@@ -393,7 +470,7 @@ class Section:
 
     def number(self, text: str) -> Any:
         """A value as a counterexample states it."""
-        return Fraction(text)
+        return parsed(text, Fraction, sqrt=root)
 
     def settle(self, relation: f.Relation) -> str:
         """Whether the relation holds in every instance (under one choice for each sliding product)."""

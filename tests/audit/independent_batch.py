@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
-from independent import drawer, Beyond, Dual, Meaningless, Section, array_of, is_number, plain, root, unbound, walk
+from independent import Beyond, Dual, Meaningless, Section, array_of, drawer, is_number, plain, root, unbound, walk
 from independent_layers import Key, Layered, Net, coefficients_of
 
 from derive.audit import formula as f
@@ -73,9 +73,12 @@ class Batch(Net):
             sums = self.weighted(w, a, layer)
             z = rows("z", layer, lambda x, j, sums=sums: sums[x][j])
             y = self.normalised(put, w, z, rows) if layer == self.normal else z
-            a = rows("a", layer, lambda x, j, y=y: self.activated(y[x][j]))
+            a = rows("a", layer, lambda x, j, at=layer, y=y: self.given.get(("a", at, x, j)) or self.activated(y[x][j]))
         out = a if self.top == "a" else z
-        put(("C",), sum((out[x][j] * self.given["g", x, j] for x in everyone for j in range(len(out[x]))), Dual(Fraction(0))))
+        put(
+            ("C",),
+            sum((out[x][j] * self.given["g", x, j] for x in everyone for j in range(len(out[x]))), Dual(Fraction(0))),
+        )
 
     def normalised(self, put, w, z, rows):
         layer, everyone, units = self.normal, range(self.samples), range(self.widths[self.normal - 1])
@@ -275,21 +278,22 @@ class BatchSection(Section):
             given |= {(name, i, j): draw() for name in ("b", "gamma", "beta") for j in units}
         top = "a"
         for name, value in values.items():
-            if m := re.fullmatch(r"\\partial (\w+)", name):
-                given["partial", m[1]] = Fraction(value)
+            if m := re.fullmatch(r"\\partial \\?(\w+)", name):
+                given["partial", m[1]] = self.number(value)
             elif name in (r"\epsilon", r"\eta"):
-                given[name[1:],] = Fraction(value)
+                given[name[1:],] = self.number(value)
             elif m := re.fullmatch(r"w_\{(\d)(\d)\}\^\{(\d+)\}", name):
-                given["w", int(m[3]), int(m[2]) - 1, int(m[1]) - 1] = Fraction(value)  # from its row to its column
+                given["w", int(m[3]), int(m[2]) - 1, int(m[1]) - 1] = self.number(value)  # from its row to its column
             elif m := re.fullmatch(r"(b|\\gamma|\\beta)_(\d+)\^\{(\d+)\}", name):
-                given[m[1].strip("\\"), int(m[3]), int(m[2]) - 1] = Fraction(value)
+                given[m[1].strip("\\"), int(m[3]), int(m[2]) - 1] = self.number(value)
             elif m := re.fullmatch(r"(a|\\delta|\\partial C/\\partial a)_(\d+)\^\{(?:(\d+),)?(\d+)\}", name):
-                given["a" if m[1] == "a" else "g", int(m[3] or 1) - 1, int(m[2]) - 1] = Fraction(value)
+                where = (int(m[3] or 1) - 1, int(m[2]) - 1)
+                below = ("a", int(m[4])) if m[4] != "1" else ("a",)  # a layer below may be given: it has its own scale
+                given[(*below, *where) if m[1] == "a" else ("g", *where)] = self.number(value)
                 top = "z" if m[1] == r"\delta" else top
             elif name != "sigma(z)" and not re.fullmatch(r"[a-zA-Z]", name):
                 raise AssertionError(f"a value that the checker does not know: {name}")
         activation = coefficients_of(values.get("sigma(z)", "z"))
-        given.setdefault(("epsilon",), Fraction(1))
         return Batch(widths, samples, given, activation, layer, top), layer
 
 

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from independent import drawer, FLIP, SLIDES, Beyond, Dual, Meaningless, Section, is_number, plain, walk
+from independent import FLIP, SLIDES, Beyond, Dual, Meaningless, Section, drawer, is_number, plain, walk
 from independent_layers import Key, Layered, Net, coefficients_of
 
 from derive.audit import formula as f
@@ -25,9 +25,10 @@ class Planes(Net):
         super().__init__(len(channels), samples, given, activation)
         self.channels, self.rows, self.columns, self.taps = channels, rows, columns, taps
         self.window = 1
+        self.given_first = "z" if any(key[0] == "z" for key in given) else "a"  # what is given of layer 1
 
     def shape(self, name, layer):
-        if not (1 if name == "a" else 2) <= layer <= self.last or (name in "wb" and not self.taps):
+        if not (1 if name in ("a", self.given_first) else 2) <= layer <= self.last or (name in "wb" and not self.taps):
             raise Beyond(f"no {name} in layer {layer}")
         if name == "w":
             return (self.channels[layer - 1], self.channels[layer - 2], *self.taps[layer])
@@ -41,7 +42,10 @@ class Planes(Net):
         w = {key: put(key, value) for key, value in self.given.items() if key[0] in ("w", "b")}
         costs = []
         for x in range(self.samples):
-            a = {at: put(("a", 1, x, *at), self.given[("a", x, *at)]) for at in self.places(1)}
+            first = {at: put((self.given_first, 1, x, *at), self.given[(self.given_first, x, *at)]) for at in self.places(1)}
+            a = first
+            if self.given_first == "z":
+                a = {at: put(("a", 1, x, *at), self.activated(first[at])) for at in first}
             for layer in range(2, self.last + 1):
                 z = {at: put(("z", layer, x, *at), self.weighted(a, w, layer, *at)) for at in self.places(layer)}
                 a = {at: put(("a", layer, x, *at), self.activated(z[at])) for at in self.places(layer)}
@@ -123,7 +127,7 @@ class OfPlanes(Layered):
         if not 0 <= at < size:
             if isinstance(item, f.Name | f.Number):
                 raise Beyond("a component")
-            raise Border("beyond the border") if self.net.taps else Meaningless("a place in no window")
+            raise Border("beyond the border")
         return at
 
     # -- values
@@ -314,9 +318,9 @@ def convolution(seed: int, channels: tuple, taps: tuple, top: tuple[int, int], s
 def pooling(seed: int, channels: int, top: tuple[int, int], window: int, largest: bool, depth: int = 3) -> Pooled:
     rows = [top[0] * window**n for n in reversed(range(depth))]
     columns = [top[1] * window**n for n in reversed(range(depth))]
-    shapes = {("a", 0): (channels, rows[0], columns[0]), ("g", 0): (channels, rows[-1], columns[-1])}
+    shapes = {("z", 0): (channels, rows[0], columns[0]), ("g", 0): (channels, rows[-1], columns[-1])}
     given, draw = filled(seed, shapes), drawer(f"{seed} slopes")
-    for n, key in enumerate(k for k in given if k[0] == "a"):  # no two alike
+    for n, key in enumerate(k for k in given if k[0] == "z"):  # no two alike
         given[key] += Fraction(n + 1, 97)
     return Pooled((channels,) * depth, rows, columns, window, 1, given, [draw(), draw(), draw()], largest)
 
@@ -372,10 +376,11 @@ class PlaneSection(Section):
         layers = range(1, last + 1)
         channels = tuple(sizes.get(f"c_{i}", 1) for i in layers)
         rows, columns = ([sizes.get(f"{letter}_{i}", 1) for i in layers] for letter in "rq")
+        given_first = "z" if any(name.startswith("z_") for name in counterexample["values"]) else "a"
         taps = {i: (sizes.get(f"h_{i}", 1), sizes.get(f"k_{i}", 1)) for i in layers if i > 1}
         shapes: dict[tuple, tuple[int, ...]] = {}
         for x in range(samples):
-            shapes["a", x] = (channels[0], rows[0], columns[0])
+            shapes[given_first, x] = (channels[0], rows[0], columns[0])
             shapes["g", x] = (channels[-1], rows[-1], columns[-1])
         if self.kind == "convolution":
             for layer in layers[1:]:
@@ -403,7 +408,7 @@ class PlaneSection(Section):
 
 def component(name: str, one_channel: bool) -> Key:
     r"""The key of `a_{1,2}^{1}`, of `w_{1,1,2,1}^{2}` and of `\partial C/\partial a_{2,1}^{3}`."""
-    m = re.fullmatch(r"(a|w|b|\\partial C/\\partial a)_\{?([\d,]+)\}?\^\{(?:(\d+),)?(\d+)\}", name)
+    m = re.fullmatch(r"(a|z|w|b|\\partial C/\\partial a)_\{?([\d,]+)\}?\^\{(?:(\d+),)?(\d+)\}", name)
     if not m:
         raise AssertionError(f"a value that the checker does not know: {name}")
     letter = m[1] if len(m[1]) == 1 else "g"

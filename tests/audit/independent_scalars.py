@@ -24,6 +24,7 @@ from independent import (
     as_scripted,
     assigns,
     drawer,
+    parsed,
     plain,
     walk,
 )
@@ -193,7 +194,9 @@ class RuleSection(Section):
         numbers = {name: Fraction(1) for name in ("alpha", "gamma", "lambda", "w", "v", "g before", "m")}
         gradient = Fraction(1)
         for name, value in counterexample["values"].items():
-            key = {r"\frac{\lambda}{m}": "lambda", "v_{t-1}": "v", r"\nabla C_{t-1}": "g before"}.get(name, name.strip("\\"))
+            key = {r"\frac{\lambda}{m}": "lambda", "v_{t-1}": "v", r"\nabla C_{t-1}": "g before"}.get(
+                name, name.strip("\\")
+            )
             if name == r"\nabla C":
                 gradient = Fraction(value)
             elif name == "v_t":  # what the step makes of the others
@@ -211,6 +214,19 @@ class RuleSection(Section):
         case = self.restored(counterexample)
         step = next(self.steps(relation, case))
         return case[0].get("v'", step.new["v"]) == step.new["v"] and super().replay(relation, counterexample)
+
+
+def products(text: str) -> str:
+    """`2 log 3` as `2*log(3)`."""
+    return re.sub(r"(?<=\d) log", "*log", re.sub(r"log (\d+)", r"log(\1)", text))
+
+
+def close(text: str, found: Any) -> bool:
+    """Whether an interval has the number that a counterexample states, or begins with the digits that it does."""
+    if text.endswith("..."):
+        return mpmath.nstr(mpmath.mpf(found.a), 30).startswith(text.removesuffix("..."))
+    told = parsed(products(text), mpmath.iv.mpf, log=log, exp=exp)
+    return told.a <= found.b and found.a <= told.b and found.delta < 1e-9
 
 
 # -- one logistic output ------------------------------------------------------------------------------------------
@@ -431,17 +447,18 @@ class OutputSection(Section):
         return OfOutput(case, False)
 
     def number(self, text):
-        """`1/2 - log 3 + 2 log 5`."""
-        if "log" not in text:
-            return Fraction(text)
-        found: dict[int, Fraction] = {}
-        rational = Fraction(0)
-        for sign, factor, prime in re.findall(r"([+-]?)\s*([\d/]+)?(?:\s*log (\d+))?", text):
-            if prime:
-                found[int(prime)] = Fraction(sign + "1") * Fraction(factor or 1)
-            elif factor:
-                rational = Fraction(sign + factor)
-        return Logs.made(rational, found)
+        """`1/2 - log 3 + 2 log 5`, `exp(3/4)`."""
+        return parsed(products(text), Fraction, log=log, exp=exp)
+
+    def replay(self, relation, counterexample):
+        """Exactly, or within intervals."""
+        told = [counterexample["left"], counterexample["right"]]
+        try:
+            return super().replay(relation, counterexample)
+        except Inexact:
+            found = OfOutput(self.restored(counterexample), True).sides(relation)
+        apart = found[0].b < found[1].a or found[1].b < found[0].a
+        return apart and all(map(close, told, found))
 
     def restored(self, counterexample):
         values = counterexample["values"]

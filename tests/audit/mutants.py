@@ -116,7 +116,7 @@ CHANGES = [
     ("swapped gradients", r"(?<=\{\\partial )\\mu_B", r"\\beta"),
     ("swapped gradients", r"\\partial \\sigma_B\^2\}", r"\\partial \\mu_B}"),
     ("swapped gradients", r"\{\\partial C\}\{\\partial \\mu_B\}", r"{\\partial C}{\\partial \\sigma_B^2}"),
-    ("factor", r"(?<!t = )(?<== )(?!\\begin|-|\d)", "2 "),
+    ("factor", r"(?<!\(t = )(?<== )(?!\\begin|-|\d)", "2 "),
     ("factor", r"\\frac\{1\}\{2\}", r"\\frac{1}{3}"),
     ("factor", r"\\frac\{-1\}\{2\} ", "- "),
     ("factor", r"\\frac\{(-?)2\}\{m\}", r"\\frac{\1 1}{m}"),

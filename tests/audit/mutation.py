@@ -85,14 +85,25 @@ def held(version: Version) -> Finding:
     start = time.process_time()
     t = topic(version.topic)
     text, line = t.document(version.latex, version.original)
-    verdicts = audit_text(text)
-    whole, *parts = (v for v in verdicts if v.line == line)
     truth = settled(version.topic, version.latex)
-    problems = [] if whole.verdict in ALLOWED[truth] else [f"{truth}, but {whole.verdict} ({whole.scope}; {whole.reading})"]
+    try:
+        verdicts = audit_text(text)
+    except Exception as error:
+        return Finding(version, truth, "crash", (f"the auditor fails: {error!r}",), time.process_time() - start)
+    whole, *parts = (v for v in verdicts if v.line == line)
+    problems = (
+        [] if whole.verdict in ALLOWED[truth] else [f"{truth}, but {whole.verdict} ({whole.scope}; {whole.reading})"]
+    )
     problems += [f"true, but refuted: {v.latex}" for v in verdicts if v.line != line and v.verdict == "refuted"]
-    for relation, part in () if whole.verdict == "unread" else zip(relations(version.latex), parts or [whole], strict=True):
-        if part.verdict == "refuted" and not confirmed(t, relation, part, whole if not parts else parts[0]):
-            problems.append(f"a counterexample that is none: {part.counterexample}")
+    for relation, part in (
+        () if whole.verdict == "unread" else zip(relations(version.latex), parts or [whole], strict=True)
+    ):
+        try:
+            wrong = part.verdict == "refuted" and not confirmed(t, relation, part, whole if not parts else parts[0])
+        except Exception as error:
+            problems.append(f"a counterexample that cannot be worked out, {error!r}: {part.counterexample}")
+        else:
+            problems += [f"a counterexample that is none: {part.counterexample}"] * wrong
     return Finding(version, truth, whole.verdict, tuple(problems), time.process_time() - start)
 
 
@@ -141,7 +152,10 @@ def main() -> int:
             counts[finding.version.topic, finding.settled, finding.verdict] += 1
             wrong += bool(finding.problems)
             for problem in finding.problems:
-                print(f"{finding.version.topic}, {finding.version.kind}: {finding.version.latex}\n    {problem}", flush=True)
+                print(
+                    f"{finding.version.topic}, {finding.version.kind}: {finding.version.latex}\n    {problem}",
+                    flush=True,
+                )
     for (name, truth, verdict), count in sorted(counts.items()):
         print(f"{name:20} {truth:12} {verdict:12} {count:5}")
     for truth in (DIFFERENT, MEANINGLESS, EQUAL):

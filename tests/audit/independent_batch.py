@@ -13,10 +13,10 @@ from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
-from independent import drawer, Beyond, Dual, Meaningless, Section, array_of, is_number, plain, root, unbound, walk
+from independent import Beyond, Dual, Meaningless, Section, array_of, drawer, is_number, plain, root, unbound, walk
 from independent_layers import Key, Layered, Net, coefficients_of
 
-from derive.audit import formula as f
+from derive.audit.syntax import formula as f
 
 
 class Batch(Net):
@@ -75,7 +75,10 @@ class Batch(Net):
             y = self.normalised(put, w, z, rows) if layer == self.normal else z
             a = rows("a", layer, lambda x, j, y=y: self.activated(y[x][j]))
         out = a if self.top == "a" else z
-        put(("C",), sum((out[x][j] * self.given["g", x, j] for x in everyone for j in range(len(out[x]))), Dual(Fraction(0))))
+        put(
+            ("C",),
+            sum((out[x][j] * self.given["g", x, j] for x in everyone for j in range(len(out[x]))), Dual(Fraction(0))),
+        )
 
     def normalised(self, put, w, z, rows):
         layer, everyone, units = self.normal, range(self.samples), range(self.widths[self.normal - 1])

@@ -25,7 +25,7 @@ from independent import (
     walk,
 )
 
-from derive.audit import formula as f
+from derive.audit.syntax import formula as f
 
 Key = tuple  # of a number in a network: its name, its layer, its sample if it has one, its indices
 COSTS = ("C", "L", "J")
@@ -247,7 +247,11 @@ class Layered(Evaluator):
             powers = [i for i in sup if isinstance(i, f.Number)]
             return (self.power(found, powers[0].value) if powers else found,)
         if text == "output":
-            return (self.laid(array_of(net.shape("a", net.last), lambda j: net.value(("a", net.last, self.free_sample, j)))),)
+            return (
+                self.laid(
+                    array_of(net.shape("a", net.last), lambda j: net.value(("a", net.last, self.free_sample, j)))
+                ),
+            )
         if text in (*COSTS, "E", "Error"):
             return (net.value(self.cost(node)),)
         if text in ("eta", "alpha") and not sup and not items:

@@ -12,10 +12,10 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from independent import drawer, FLIP, SLIDES, Beyond, Dual, Meaningless, Section, is_number, plain, walk
+from independent import FLIP, SLIDES, Beyond, Dual, Meaningless, Section, drawer, is_number, plain, walk
 from independent_layers import Key, Layered, Net, coefficients_of
 
-from derive.audit import formula as f
+from derive.audit.syntax import formula as f
 
 
 class Planes(Net):

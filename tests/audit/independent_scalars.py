@@ -28,7 +28,7 @@ from independent import (
     walk,
 )
 
-from derive.audit import formula as f
+from derive.audit.syntax import formula as f
 
 COSTS = ("C", "E", "L", "J", "xi")
 
@@ -193,7 +193,9 @@ class RuleSection(Section):
         numbers = {name: Fraction(1) for name in ("alpha", "gamma", "lambda", "w", "v", "g before", "m")}
         gradient = Fraction(1)
         for name, value in counterexample["values"].items():
-            key = {r"\frac{\lambda}{m}": "lambda", "v_{t-1}": "v", r"\nabla C_{t-1}": "g before"}.get(name, name.strip("\\"))
+            key = {r"\frac{\lambda}{m}": "lambda", "v_{t-1}": "v", r"\nabla C_{t-1}": "g before"}.get(
+                name, name.strip("\\")
+            )
             if name == r"\nabla C":
                 gradient = Fraction(value)
             elif name == "v_t":  # what the step makes of the others

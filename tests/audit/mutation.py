@@ -24,10 +24,10 @@ from independent_layers import DenseSection
 from mutants import mutants
 from topics import TOPICS, Topic, topic
 
-from derive.audit import formula as f
 from derive.audit.audit import audit_text
-from derive.audit.reader import Unreadable, read
-from derive.audit.verdict import Verdict
+from derive.audit.reports.verdict import Verdict
+from derive.audit.syntax import formula as f
+from derive.audit.syntax.reader import Unreadable, read
 
 ALLOWED = {DIFFERENT: {"refuted"}, MEANINGLESS: {"refuted", "unread"}, EQUAL: {"proved", "conditional", "unread"}}
 COSTS = ("quadratic", "squared_error")
@@ -88,9 +88,13 @@ def held(version: Version) -> Finding:
     verdicts = audit_text(text)
     whole, *parts = (v for v in verdicts if v.line == line)
     truth = settled(version.topic, version.latex)
-    problems = [] if whole.verdict in ALLOWED[truth] else [f"{truth}, but {whole.verdict} ({whole.scope}; {whole.reading})"]
+    problems = (
+        [] if whole.verdict in ALLOWED[truth] else [f"{truth}, but {whole.verdict} ({whole.scope}; {whole.reading})"]
+    )
     problems += [f"true, but refuted: {v.latex}" for v in verdicts if v.line != line and v.verdict == "refuted"]
-    for relation, part in () if whole.verdict == "unread" else zip(relations(version.latex), parts or [whole], strict=True):
+    for relation, part in (
+        () if whole.verdict == "unread" else zip(relations(version.latex), parts or [whole], strict=True)
+    ):
         if part.verdict == "refuted" and not confirmed(t, relation, part, whole if not parts else parts[0]):
             problems.append(f"a counterexample that is none: {part.counterexample}")
     return Finding(version, truth, whole.verdict, tuple(problems), time.process_time() - start)
@@ -141,7 +145,10 @@ def main() -> int:
             counts[finding.version.topic, finding.settled, finding.verdict] += 1
             wrong += bool(finding.problems)
             for problem in finding.problems:
-                print(f"{finding.version.topic}, {finding.version.kind}: {finding.version.latex}\n    {problem}", flush=True)
+                print(
+                    f"{finding.version.topic}, {finding.version.kind}: {finding.version.latex}\n    {problem}",
+                    flush=True,
+                )
     for (name, truth, verdict), count in sorted(counts.items()):
         print(f"{name:20} {truth:12} {verdict:12} {count:5}")
     for truth in (DIFFERENT, MEANINGLESS, EQUAL):

@@ -4,7 +4,7 @@ import pytest
 from independent import holds
 
 from derive.audit.audit import audit, citations, our_documents, verdicts_by_tag
-from derive.audit.reader import read
+from derive.audit.syntax.reader import read
 
 (DOCUMENT,) = our_documents()
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from derive.audit.audit import judged, our_documents, our_verdicts
-from derive.audit.document import Formula, read_document
-from derive.audit.judge import ALL_SIZES, Outcome
-from derive.audit.verdict import KINDS, Verdict
+from derive.audit.judging.judge import ALL_SIZES, Outcome
+from derive.audit.reports.verdict import KINDS, Verdict
+from derive.audit.source.document import Formula, read_document
 
 Pair = tuple[Verdict, Outcome]
 

@@ -8,7 +8,6 @@ Roots stay rational because epsilon is chosen so that they are; exponentials, be
 
 import itertools
 import math
-import os
 import random
 from collections import Counter
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ import sympy as sp
 from mpmath import iv, mpf, nstr
 from mpmath.ctx_iv import ivmpf
 
-from derive.audit.network import (
+from derive.audit.meaning.network import (
     Definition,
     Definitions,
     Extent,
@@ -40,7 +39,7 @@ from derive.audit.network import (
     width,
     window,
 )
-from derive.audit.values import Bound, nonnegative, size_name
+from derive.audit.meaning.values import Bound, nonnegative, size_name
 from derive.calculus.equation import Maximum, tensor
 
 Polynomial = tuple[int, ...]  # coefficients, constant first
@@ -684,7 +683,9 @@ def describe(instance: Instance, bound: Bound, at: dict[sp.Symbol, int], one: Nu
             sizes["s"] = str(instance.window)
         sizes["m"] = str(instance.samples)
     values = {k.name.removesuffix(" of the weight"): str(i + 1) for k, i in at.items() if k.name != "sample"}
-    values |= {"x": str(i + 1) for k, i in at.items() if k.name == "sample" and instance.samples > 1}
+    of_sample = [i for k, i in at.items() if k.name == "sample"]
+    if of_sample and instance.samples > 1:
+        values["x"] = str(of_sample[0] + 1)
     for key in sorted(read, key=str):
         values[label(key, instance, bound)] = str(instance.values[key])
     if bound.derived:
@@ -703,7 +704,8 @@ def shown(x: Number) -> str:
         return str(x)
     enclosed = as_interval(x)
     low, high = (nstr(mpf(end), 15) for end in (enclosed.a, enclosed.b))
-    return f"{os.path.commonprefix([low, high])[:12]}..."
+    shared = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(low, high, strict=False))
+    return "".join(digit for digit, _ in shared)[:12] + "..."
 
 
 GREEK = ("gamma", "beta", "delta", "mu", "epsilon", "eta", "lambda", "alpha")

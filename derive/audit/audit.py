@@ -13,7 +13,7 @@ import sympy as sp
 
 from derive.audit.excerpt import Claim, judge_excerpt
 from derive.audit.judging.agreement import agreement, worlds
-from derive.audit.judging.evaluation import Counterexample
+from derive.audit.judging.counterexample import Counterexample
 from derive.audit.judging.judge import A_COUNTEREXAMPLE, ALL_SIZES, Context, Outcome, corrected_by, fails_under, judge
 from derive.audit.judging.proof import chain
 from derive.audit.meaning.network import last, layer

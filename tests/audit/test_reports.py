@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from derive.audit.audit import ERRATA, audit, judged, our_documents
-from derive.audit.judging.evaluation import Counterexample
+from derive.audit.judging.counterexample import Counterexample
 from derive.audit.judging.judge import Outcome
 from derive.audit.reports.errata import errata
 from derive.audit.reports.finding import Document, continued, details, examined, gathered, our_findings

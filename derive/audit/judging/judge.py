@@ -7,9 +7,10 @@ from typing import Any
 
 import sympy as sp
 
-from derive.audit.judging.evaluation import Counterexample, has_instance, search
+from derive.audit.judging.counterexample import Counterexample, search
 from derive.audit.judging.notation import correction, derivation
 from derive.audit.judging.proof import Proof, Use, proof
+from derive.audit.judging.sizes import has_instance
 from derive.audit.meaning.binding import RULES, World, bind
 from derive.audit.meaning.network import (
     ACTIVATIONS,

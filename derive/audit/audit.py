@@ -19,11 +19,11 @@ from derive.audit.judging.proof import chain
 from derive.audit.meaning.network import last, layer
 from derive.audit.meaning.scripts import layer_expression
 from derive.audit.meaning.values import Unbindable
-from derive.audit.reports.verdict import WORST_FIRST, Verdict
 from derive.audit.source.document import DocumentError, Formula, formulas_in, read_document
 from derive.audit.syntax import formula as f
 from derive.audit.syntax.formula import Clause, Ellipsis, Range, Relation
 from derive.audit.syntax.reader import Unreadable, read
+from derive.audit.verdict import WORST_FIRST, Verdict
 
 __all__ = ["DocumentError", "Verdict", "audit", "audit_text", "citations", "our_documents", "verdicts_by_tag"]
 

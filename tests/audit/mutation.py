@@ -25,7 +25,7 @@ from mutants import mutants
 from topics import TOPICS, Topic, topic
 
 from derive.audit.audit import audit_text
-from derive.audit.reports.verdict import Verdict
+from derive.audit.verdict import Verdict
 from derive.audit.syntax import formula as f
 from derive.audit.syntax.reader import Unreadable, read
 

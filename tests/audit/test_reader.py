@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mutants import EQUIVALENT, TRUE
 
 from derive.audit.audit import audit_text
-from derive.audit.reports.verdict import WORST_FIRST
+from derive.audit.verdict import WORST_FIRST
 from derive.audit.source.document import DocumentError, formulas_in
 from derive.audit.syntax import formula as f
 from derive.audit.syntax.formula import Application, Clause, Hadamard, Name, Number, Product, Range, Scripted, Summation

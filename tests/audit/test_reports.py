@@ -23,8 +23,8 @@ from derive.audit.reports.finding import Document, continued, details, examined,
 from derive.audit.reports.mathml import mathml
 from derive.audit.reports.page import page
 from derive.audit.reports.report import columns, run, text
-from derive.audit.reports.verdict import KINDS, WORST_FIRST, Verdict
 from derive.audit.source.document import DocumentError, formulas_in
+from derive.audit.verdict import KINDS, WORST_FIRST, Verdict
 
 KEYS = {
     "id", "line", "latex", "system", "verdict", "scope", "reading", "counterexample", "correction", "reason", "erratum",

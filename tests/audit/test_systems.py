@@ -10,10 +10,10 @@ from derive.audit.audit import our_documents
 from derive.audit.judging.agreement import worlds
 from derive.audit.judging.judge import Context, judge
 from derive.audit.meaning.binding import World
-from derive.audit.reports.verdict import WORST_FIRST
 from derive.audit.source.document import read_document
 from derive.audit.syntax.formula import Clause
 from derive.audit.syntax.reader import Unreadable, read
+from derive.audit.verdict import WORST_FIRST
 
 
 def outcome(system, latex, agreed=(), target=None):

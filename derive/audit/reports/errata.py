@@ -10,8 +10,8 @@ from pathlib import PurePath
 
 from derive.audit.judging.judge import ALL_SIZES
 from derive.audit.reports.finding import Document, Finding, Pair, equations, reason
-from derive.audit.reports.verdict import Verdict
 from derive.audit.source.document import without_tags
+from derive.audit.verdict import Verdict
 
 
 def errata(documents: Sequence[Document]) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 
 from derive.audit.audit import judged, our_documents, our_verdicts
 from derive.audit.judging.judge import ALL_SIZES, Outcome
-from derive.audit.reports.verdict import KINDS, Verdict
 from derive.audit.source.document import Formula, read_document
+from derive.audit.verdict import KINDS, Verdict
 
 Pair = tuple[Verdict, Outcome]
 

@@ -8,7 +8,7 @@ from itertools import groupby
 from derive.audit.judging.judge import ALL_SIZES
 from derive.audit.reports.finding import Document, Finding, Pair, continued, details, equations
 from derive.audit.reports.mathml import mathml
-from derive.audit.reports.verdict import KINDS, Verdict
+from derive.audit.verdict import KINDS, Verdict
 
 STYLE = """
 :root {

@@ -91,7 +91,7 @@ def _one_line(error: Exception) -> str:
 
 
 def _audit(asked: argparse.Namespace) -> int:
-    from derive.audit.report import run
+    from derive.audit.reports.report import run
 
     return run(asked.documents, "errata" if asked.errata else asked.format, asked.output, asked.jobs)
 

@@ -5,9 +5,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from derive.audit.finding import our_findings
-from derive.audit.page import page
-from derive.audit.report import write_whole
+from derive.audit.reports.finding import our_findings
+from derive.audit.reports.page import page
+from derive.audit.reports.report import write_whole
 from derive.audit.verdict import KINDS
 from derive.generate import generate, systems_with_kernels
 from derive.show import derivation_named

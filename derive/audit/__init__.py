@@ -1,8 +1,12 @@
 """The audit: documents -> formulas -> verdicts -> reports.
 
-In the order in which a formula passes through: `document` finds it, `reader` (with `latex.lark`) turns it into the tree
-of `formula`; `binding` (with `vocabulary`, `scripts`, `values`) turns that into components of the tensors of `network`,
-which lifts the forward definitions by a layer index; `judge` proves it by the normal forms of `equality`, or refutes it
-by an instance from `evaluation` and says with `latex` what would be right; `audit` gathers each document's `verdict`s,
-and `report` shows them.
+A formula passes through the rooms in this order:
+
+    source/     finds it in its document, with its name, its place and the section that it belongs to
+    syntax/     reads its LaTeX into a syntax tree, or refuses it with the place
+    meaning/    binds its letters to the tensors of the forward definitions, lifted by a layer index
+    judging/    proves it for all sizes, or finds the smallest instance that contradicts it, and says what would be right
+    reports/    shows the verdicts
+
+Excerpts of C go from source/ to `excerpt` instead. `audit` is the way through: one verdict for every formula.
 """

@@ -11,18 +11,18 @@ from pathlib import Path
 
 import sympy as sp
 
-from derive.audit import formula as f
-from derive.audit.agreement import agreement, worlds
-from derive.audit.document import DocumentError, Formula, formulas_in, read_document
-from derive.audit.evaluation import Counterexample
 from derive.audit.excerpt import Claim, judge_excerpt
-from derive.audit.formula import Clause, Ellipsis, Range, Relation
-from derive.audit.judge import A_COUNTEREXAMPLE, ALL_SIZES, Context, Outcome, corrected_by, fails_under, judge
-from derive.audit.network import last, layer
-from derive.audit.proof import chain
-from derive.audit.reader import Unreadable, read
-from derive.audit.scripts import layer_expression
-from derive.audit.values import Unbindable
+from derive.audit.judging.agreement import agreement, worlds
+from derive.audit.judging.counterexample import Counterexample
+from derive.audit.judging.judge import A_COUNTEREXAMPLE, ALL_SIZES, Context, Outcome, corrected_by, fails_under, judge
+from derive.audit.judging.proof import chain
+from derive.audit.meaning.network import last, layer
+from derive.audit.meaning.scripts import layer_expression
+from derive.audit.meaning.values import Unbindable
+from derive.audit.source.document import DocumentError, Formula, formulas_in, read_document
+from derive.audit.syntax import formula as f
+from derive.audit.syntax.formula import Clause, Ellipsis, Range, Relation
+from derive.audit.syntax.reader import Unreadable, read
 from derive.audit.verdict import WORST_FIRST, Verdict
 
 __all__ = ["DocumentError", "Verdict", "audit", "audit_text", "citations", "our_documents", "verdicts_by_tag"]

@@ -19,7 +19,7 @@ import sympy as sp
 from pycparser import c_ast as ast
 from pycparser.c_parser import CParser, ParseError
 
-from derive.audit.evaluation import Counterexample
+from derive.audit.judging.counterexample import Counterexample
 from derive.calculus.adjoint import adjoint
 from derive.calculus.derivation import compose
 from derive.calculus.equation import Equation, Term

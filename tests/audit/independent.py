@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from derive.audit import formula as f
+from derive.audit.syntax import formula as f
 
 EQUAL, DIFFERENT, MEANINGLESS = "equal", "different", "meaningless"
 HALF_TURN = f.Name("rot180")

@@ -16,7 +16,7 @@ import numpy as np
 from independent import Beyond, Dual, Meaningless, Section, array_of, drawer, is_number, plain, root, unbound, walk
 from independent_layers import Key, Layered, Net, coefficients_of
 
-from derive.audit import formula as f
+from derive.audit.syntax import formula as f
 
 
 class Batch(Net):

@@ -25,7 +25,7 @@ from independent import (
     walk,
 )
 
-from derive.audit import formula as f
+from derive.audit.syntax import formula as f
 
 Key = tuple  # of a number in a network: its name, its layer, its sample if it has one, its indices
 COSTS = ("C", "L", "J")

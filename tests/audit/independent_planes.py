@@ -15,7 +15,7 @@ import numpy as np
 from independent import FLIP, SLIDES, Beyond, Dual, Meaningless, Section, drawer, is_number, plain, walk
 from independent_layers import Key, Layered, Net, coefficients_of
 
-from derive.audit import formula as f
+from derive.audit.syntax import formula as f
 
 
 class Planes(Net):

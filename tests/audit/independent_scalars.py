@@ -29,7 +29,7 @@ from independent import (
     walk,
 )
 
-from derive.audit import formula as f
+from derive.audit.syntax import formula as f
 
 COSTS = ("C", "E", "L", "J", "xi")
 

@@ -26,7 +26,7 @@ from topics import TOPICS, Topic, topic
 
 from derive.audit import formula as f
 from derive.audit.audit import audit_text
-from derive.audit.reader import Unreadable, read
+from derive.audit.syntax.reader import Unreadable, read
 from derive.audit.verdict import Verdict
 
 ALLOWED = {DIFFERENT: {"refuted"}, MEANINGLESS: {"refuted", "unread"}, EQUAL: {"proved", "conditional", "unread"}}

@@ -12,7 +12,7 @@ from independent_scalars import OutputSection, RuleSection
 from mutation import relations
 
 from derive.audit.audit import citations, our_documents, our_verdicts, verdicts_by_tag
-from derive.audit.document import Formula, read_document
+from derive.audit.source.document import Formula, read_document
 from derive.audit.verdict import Verdict
 
 (DOCUMENT,) = our_documents()

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from derive.audit.audit import audit, audit_text
-from derive.audit.document import DocumentError, Formula, formulas_in, read_document
+from derive.audit.source.document import DocumentError, Formula, formulas_in, read_document
 
 WRONG = r"z^l = w^l a^{l-1} - b^l"
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from derive.audit.document import DocumentError, formulas_in, read_document
-from derive.audit.guide import guide_of, our_guides, read_guide
-from derive.audit.sections import SYSTEMS
+from derive.audit.source.document import DocumentError, formulas_in, read_document
+from derive.audit.source.guide import guide_of, our_guides, read_guide
+from derive.audit.source.sections import SYSTEMS
 
 DOCUMENTS = Path(str(files("derive") / "documents"))
 OURS = DOCUMENTS / "backpropagation.md"

@@ -3,9 +3,9 @@
 import pytest
 import sympy as sp
 
-from derive.audit.equality import equal
-from derive.audit.network import sigma, slope
-from derive.audit.values import nonnegative
+from derive.audit.judging.equality import equal
+from derive.audit.meaning.network import sigma, slope
+from derive.audit.meaning.values import nonnegative
 
 i, j, k, n, x = sp.symbols("i j k n x", integer=True)
 J, K, M = sp.symbols("J K M", integer=True, positive=True)

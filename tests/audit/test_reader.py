@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mutants import EQUIVALENT, TRUE
 
-from derive.audit import formula as f
 from derive.audit.audit import audit_text
-from derive.audit.document import DocumentError, formulas_in
-from derive.audit.formula import Application, Clause, Hadamard, Name, Number, Product, Range, Scripted, Summation
-from derive.audit.reader import Unreadable, parser, read
-from derive.audit.shape import Shape
+from derive.audit.source.document import DocumentError, formulas_in
+from derive.audit.syntax import formula as f
+from derive.audit.syntax.formula import Application, Clause, Hadamard, Name, Number, Product, Range, Scripted, Summation
+from derive.audit.syntax.reader import Unreadable, parser, read
+from derive.audit.syntax.shape import Shape
 from derive.audit.verdict import WORST_FIRST
 
 PIECES = r"""

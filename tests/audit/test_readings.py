@@ -3,8 +3,8 @@
 import pytest
 import sympy as sp
 
-from derive.audit import network as lifted
 from derive.audit.audit import audit_text
+from derive.audit.meaning import network as lifted
 from derive.calculus.equation import tensor
 from derive.notation import Sum, indices, system, tensors
 

@@ -16,14 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from derive.audit.audit import ERRATA, audit, judged, our_documents
-from derive.audit.document import DocumentError, formulas_in
-from derive.audit.errata import errata
-from derive.audit.evaluation import Counterexample
-from derive.audit.finding import Document, continued, details, examined, gathered, our_findings
-from derive.audit.judge import Outcome
-from derive.audit.mathml import mathml
-from derive.audit.page import page
-from derive.audit.report import columns, run, text
+from derive.audit.judging.counterexample import Counterexample
+from derive.audit.judging.judge import Outcome
+from derive.audit.reports.errata import errata
+from derive.audit.reports.finding import Document, continued, details, examined, gathered, our_findings
+from derive.audit.reports.mathml import mathml
+from derive.audit.reports.page import page
+from derive.audit.reports.report import columns, run, text
+from derive.audit.source.document import DocumentError, formulas_in
 from derive.audit.verdict import KINDS, WORST_FIRST, Verdict
 
 KEYS = {
@@ -507,9 +507,7 @@ def test_a_verdict_is_plain_data():
 
 
 def test_a_report_is_the_same_to_the_byte_whatever_the_hash_seed(note):
-    command = (
-        "import sys; from derive.audit.report import run; [run(sys.argv[1:], f) for f in ('json', 'html', 'errata')]"
-    )
+    command = "import sys; from derive.audit.reports.report import run; [run(sys.argv[1:], f) for f in ('json', 'html', 'errata')]"
     said = [
         subprocess.run(
             [sys.executable, "-c", command, str(note)], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from derive.audit.agreement import worlds
 from derive.audit.audit import our_documents
-from derive.audit.binding import World
-from derive.audit.document import read_document
-from derive.audit.formula import Clause
-from derive.audit.judge import Context, judge
-from derive.audit.reader import Unreadable, read
+from derive.audit.judging.agreement import worlds
+from derive.audit.judging.judge import Context, judge
+from derive.audit.meaning.binding import World
+from derive.audit.source.document import read_document
+from derive.audit.syntax.formula import Clause
+from derive.audit.syntax.reader import Unreadable, read
 from derive.audit.verdict import WORST_FIRST
 
 

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 from latex2mathml.converter import convert_to_element
 
-from derive.audit.document import readable, without_tags
+from derive.audit.source.document import readable, without_tags
 
 LONGEST = 20_000  # characters: what is longer is no formula that a person would read
 # Alignments by the name under which latex2mathml knows them.

@@ -8,9 +8,9 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import PurePath
 
-from derive.audit.document import without_tags
-from derive.audit.finding import Document, Finding, Pair, equations, reason
-from derive.audit.judge import ALL_SIZES
+from derive.audit.judging.judge import ALL_SIZES
+from derive.audit.reports.finding import Document, Finding, Pair, equations, reason
+from derive.audit.source.document import without_tags
 from derive.audit.verdict import Verdict
 
 

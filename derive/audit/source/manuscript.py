@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from derive.audit.passage import DocumentError, Lines, Passage
+from derive.audit.source.passage import DocumentError, Lines, Passage
 
 SILENT = re.compile(
     r"\\begin\s*\{(?P<verbatim>verbatim\*?|Verbatim|lstlisting|minted|comment|filecontents\*?)\}"

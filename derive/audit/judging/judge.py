@@ -7,11 +7,12 @@ from typing import Any
 
 import sympy as sp
 
-from derive.audit import formula as f
-from derive.audit.binding import RULES, World, bind
-from derive.audit.evaluation import Counterexample, has_instance, search
-from derive.audit.latex import correction, derivation
-from derive.audit.network import (
+from derive.audit.judging.counterexample import Counterexample, search
+from derive.audit.judging.notation import correction, derivation
+from derive.audit.judging.proof import Proof, Use, proof
+from derive.audit.judging.sizes import has_instance
+from derive.audit.meaning.binding import RULES, World, bind
+from derive.audit.meaning.network import (
     ACTIVATIONS,
     COSTS,
     PAIRS,
@@ -20,11 +21,11 @@ from derive.audit.network import (
     Network,
     network,
 )
-from derive.audit.proof import Proof, Use, proof
-from derive.audit.rules import corrected, run_of
-from derive.audit.scripts import nodes
-from derive.audit.values import Bound, Misshapen, Unbindable, size_name
-from derive.audit.vocabulary import FAILING, MEANINGS, SECTION, Ask, Reading
+from derive.audit.meaning.rules import corrected, run_of
+from derive.audit.meaning.scripts import nodes
+from derive.audit.meaning.values import Bound, Misshapen, Unbindable, size_name
+from derive.audit.meaning.vocabulary import FAILING, MEANINGS, SECTION, Ask, Reading
+from derive.audit.syntax import formula as f
 
 ALL_SIZES = "all sizes"
 A_COUNTEREXAMPLE = "a counterexample"

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from derive.audit.equality import TooLarge, equal
-from derive.audit.network import Definitions, Network, last, layer, rewrite, samples
-from derive.audit.values import Bound
+from derive.audit.judging.equality import TooLarge, equal
+from derive.audit.meaning.network import Definitions, Network, last, layer, rewrite, samples
+from derive.audit.meaning.values import Bound
 
 Sides = tuple[sp.Expr, sp.Expr]
 Use = tuple[str, str]  # a system and the tensor whose equation was used

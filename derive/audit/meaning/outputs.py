@@ -5,12 +5,12 @@ from functools import cache
 
 import sympy as sp
 
-from derive.audit import formula as f
-from derive.audit.algebra import Algebra, constant
-from derive.audit.network import Definition, Definitions, jacobian
-from derive.audit.scripts import base_name
-from derive.audit.values import Unbindable, Value
-from derive.audit.vocabulary import ACTIVATIONS, COSTS, MEAN_COSTS, Reading
+from derive.audit.meaning.algebra import Algebra, constant
+from derive.audit.meaning.network import Definition, Definitions, jacobian
+from derive.audit.meaning.scripts import base_name
+from derive.audit.meaning.values import Unbindable, Value
+from derive.audit.meaning.vocabulary import ACTIVATIONS, COSTS, MEAN_COSTS, Reading
+from derive.audit.syntax import formula as f
 from derive.calculus.adjoint import adjoint
 from derive.calculus.derivation import compose
 from derive.calculus.equation import Equation, size_of, tensor

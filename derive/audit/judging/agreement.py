@@ -7,11 +7,11 @@ enough more of its formulas hold under another answer.
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from derive.audit import formula as f
-from derive.audit.binding import World
-from derive.audit.judge import Outcome
-from derive.audit.scripts import nodes
-from derive.audit.vocabulary import SECTION
+from derive.audit.judging.judge import Outcome
+from derive.audit.meaning.binding import World
+from derive.audit.meaning.scripts import nodes
+from derive.audit.meaning.vocabulary import SECTION
+from derive.audit.syntax import formula as f
 
 Agreed = tuple[tuple[str, str], ...]
 SIGNS = {  # what only one kind of section writes

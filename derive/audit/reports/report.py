@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from derive.audit.audit import our_documents
-from derive.audit.document import DocumentError, without_tags
-from derive.audit.errata import errata
-from derive.audit.finding import Document, Finding, Pair, continued, details, examined
-from derive.audit.page import page
+from derive.audit.reports.errata import errata
+from derive.audit.reports.finding import Document, Finding, Pair, continued, details, examined
+from derive.audit.reports.page import page
+from derive.audit.source.document import DocumentError, without_tags
 
 WIDTH = 80
 ROW = "{:<17} {:>5}  {:<12} {:<23} {}"

@@ -21,7 +21,7 @@ from functools import cache
 
 import sympy as sp
 
-from derive.audit.values import nonnegative
+from derive.audit.meaning.values import nonnegative
 from derive.calculus.adjoint import adjoint
 from derive.calculus.derivation import compose, derive
 from derive.calculus.equation import Equation, Maximum, Term, tensor

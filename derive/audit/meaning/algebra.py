@@ -13,10 +13,10 @@ from typing import NoReturn
 
 import sympy as sp
 
-from derive.audit import formula as f
-from derive.audit.scripts import nodes
-from derive.audit.values import Axis, Misshapen, Unbindable, Value, within
-from derive.audit.vocabulary import SLIDING, VECTORS, Reading
+from derive.audit.meaning.scripts import nodes
+from derive.audit.meaning.values import Axis, Misshapen, Unbindable, Value, within
+from derive.audit.meaning.vocabulary import SLIDING, VECTORS, Reading
+from derive.audit.syntax import formula as f
 
 HIGHEST_POWER = 6
 LARGEST = 4000  # bits of a number that is worked out
@@ -246,7 +246,7 @@ class Algebra:
         for axis in shared:
             fresh = sp.Dummy(axis[0].name, integer=True)
             body = self.summed(body.xreplace({axis[0]: fresh}), (fresh, axis[1]))
-        return Value(body, channels=tuple([*(c for c in left.channels if c not in shared), *kept]))
+        return Value(body, channels=(*(c for c in left.channels if c not in shared), *kept))
 
     def shared_channels(self, left: Value, right: Value) -> tuple[Value, list[Axis], list[Axis]]:
         """The right operand with the left one's indices for the channels that both have, those, and its others."""

@@ -5,9 +5,9 @@ import re
 from collections.abc import Sequence
 from itertools import groupby
 
-from derive.audit.finding import Document, Finding, Pair, continued, details, equations
-from derive.audit.judge import ALL_SIZES
-from derive.audit.mathml import mathml
+from derive.audit.judging.judge import ALL_SIZES
+from derive.audit.reports.finding import Document, Finding, Pair, continued, details, equations
+from derive.audit.reports.mathml import mathml
 from derive.audit.verdict import KINDS, Verdict
 
 STYLE = """

@@ -12,7 +12,7 @@ from typing import Any
 
 import lark
 
-from derive.audit.formula import (
+from derive.audit.syntax.formula import (
     Addition,
     Application,
     Call,
@@ -39,7 +39,7 @@ from derive.audit.formula import (
     Summation,
     Word,
 )
-from derive.audit.layout import Unreadable
+from derive.audit.syntax.layout import Unreadable
 
 TAKES_BRACKETS = frozenset({"sigma", "varphi", "phi", "f", "g"})  # letters: a factor where no brackets follow
 TAKES_A_FACTOR = frozenset({"exp", "log", "ln", "tanh"})  # with or without brackets

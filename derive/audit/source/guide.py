@@ -33,9 +33,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from derive.audit.marks import states
-from derive.audit.passage import DocumentError, Passage
-from derive.audit.sections import SYSTEMS, Section
+from derive.audit.source.marks import states
+from derive.audit.source.passage import DocumentError, Passage
+from derive.audit.source.sections import SYSTEMS, Section
 
 CELL = re.compile(r"\$([^$]+)\$")
 SYMBOL = re.compile(r"[A-Za-z]_\{?\w+\}?")

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from derive.audit import formula as f
-from derive.audit.layers import Layers
-from derive.audit.network import Definitions, Network, network, samples
-from derive.audit.outputs import NOTATION, Outputs, one_output
-from derive.audit.rules import VELOCITIES, Rules, written
-from derive.audit.scripts import addends, is_new, labelled_new, parameter
-from derive.audit.values import Bound, Unbindable
-from derive.audit.vocabulary import COSTS, ERRORS, MEAN_COSTS, Reading
+from derive.audit.meaning.layers import Layers
+from derive.audit.meaning.network import Definitions, Network, network, samples
+from derive.audit.meaning.outputs import NOTATION, Outputs, one_output
+from derive.audit.meaning.rules import VELOCITIES, Rules, written
+from derive.audit.meaning.scripts import addends, is_new, labelled_new, parameter
+from derive.audit.meaning.values import Bound, Unbindable
+from derive.audit.meaning.vocabulary import COSTS, ERRORS, MEAN_COSTS, Reading
+from derive.audit.syntax import formula as f
 
 RULES = frozenset({"momentum", "gradient_descent", "weight_decay"})
 OUTPUT = frozenset({"logistic_cross_entropy", "yolo"})

@@ -21,9 +21,9 @@ from typing import cast
 
 import lark
 
-from derive.audit.formula import Clause, Ellipsis, Name, Node, Range, Relation
-from derive.audit.layout import Unreadable, guard, plain, rows
-from derive.audit.shape import Shape, sign
+from derive.audit.syntax.formula import Clause, Ellipsis, Name, Node, Range, Relation
+from derive.audit.syntax.layout import Unreadable, guard, plain, rows
+from derive.audit.syntax.shape import Shape, sign
 
 __all__ = ["Unreadable", "parser", "read"]
 
@@ -55,7 +55,7 @@ def read(latex: str) -> tuple[Clause | Range, ...]:
 
 @cache
 def parser() -> lark.Lark:
-    grammar = (files("derive.audit") / "latex.lark").read_text(encoding="utf-8")
+    grammar = (files("derive.audit.syntax") / "latex.lark").read_text(encoding="utf-8")
     return lark.Lark(grammar, parser="lalr", transformer=Shape(), maybe_placeholders=False)
 
 

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from derive.audit.manuscript import braces
-from derive.audit.passage import DocumentError, Lines, Passage
+from derive.audit.source.manuscript import braces
+from derive.audit.source.passage import DocumentError, Lines, Passage
 
 MARKDOWN = re.compile(
     r"""

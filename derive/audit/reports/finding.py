@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from derive.audit.audit import judged, our_documents, our_verdicts
-from derive.audit.document import Formula, read_document
-from derive.audit.judge import ALL_SIZES, Outcome
+from derive.audit.judging.judge import ALL_SIZES, Outcome
+from derive.audit.source.document import Formula, read_document
 from derive.audit.verdict import KINDS, Verdict
 
 Pair = tuple[Verdict, Outcome]

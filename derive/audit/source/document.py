@@ -17,11 +17,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from derive.audit.guide import Guide, guide_of, guided
-from derive.audit.manuscript import defines, expanded, manuscript
-from derive.audit.marks import Found, found_in
-from derive.audit.passage import DocumentError, Lines, Passage
-from derive.audit.sections import Heading, Section, headed
+from derive.audit.source.guide import Guide, guide_of, guided
+from derive.audit.source.manuscript import defines, expanded, manuscript
+from derive.audit.source.marks import Found, found_in
+from derive.audit.source.passage import DocumentError, Lines, Passage
+from derive.audit.source.sections import Heading, Section, headed
 
 __all__ = ["DocumentError", "Formula", "Section", "formulas_in", "read_document", "without_tags"]
 

@@ -11,9 +11,8 @@ from fractions import Fraction
 
 import sympy as sp
 
-from derive.audit import formula as f
-from derive.audit.algebra import Algebra
-from derive.audit.network import (
+from derive.audit.meaning.algebra import Algebra
+from derive.audit.meaning.network import (
     Network,
     channels,
     columns,
@@ -31,9 +30,9 @@ from derive.audit.network import (
     width,
     window,
 )
-from derive.audit.scripts import base_name, layer_expression, layer_items, nodes, sample_letter
-from derive.audit.values import Unbindable, Value
-from derive.audit.vocabulary import (
+from derive.audit.meaning.scripts import base_name, layer_expression, layer_items, nodes, sample_letter
+from derive.audit.meaning.values import Unbindable, Value
+from derive.audit.meaning.vocabulary import (
     ACTIVATIONS,
     BATCH,
     COSTS,
@@ -51,6 +50,7 @@ from derive.audit.vocabulary import (
     TARGETS,
     Reading,
 )
+from derive.audit.syntax import formula as f
 from derive.calculus.equation import Maximum, tensor
 
 

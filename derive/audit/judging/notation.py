@@ -5,10 +5,21 @@ from collections.abc import Iterable, Mapping
 import sympy as sp
 from sympy.printing.latex import LatexPrinter
 
-from derive.audit.equality import tidied
-from derive.audit.network import Definition, Definitions, Network, last, layer, rewrite, samples, sigma, slope, stem
-from derive.audit.proof import Proof
-from derive.audit.values import Bound, nonnegative, size_name
+from derive.audit.judging.equality import tidied
+from derive.audit.judging.proof import Proof
+from derive.audit.meaning.network import (
+    Definition,
+    Definitions,
+    Network,
+    last,
+    layer,
+    rewrite,
+    samples,
+    sigma,
+    slope,
+    stem,
+)
+from derive.audit.meaning.values import Bound, nonnegative, size_name
 
 LETTERS = "jkip"
 PLAIN_SAMPLE = "sample"  # the one sample that a formula without samples speaks of

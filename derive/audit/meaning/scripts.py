@@ -5,10 +5,10 @@ from dataclasses import fields, replace
 
 import sympy as sp
 
-from derive.audit import formula as f
-from derive.audit.network import last, layer
-from derive.audit.values import Unbindable
-from derive.audit.vocabulary import COSTS, LAYERED, TARGETS
+from derive.audit.meaning.network import last, layer
+from derive.audit.meaning.values import Unbindable
+from derive.audit.meaning.vocabulary import COSTS, LAYERED, TARGETS
+from derive.audit.syntax import formula as f
 
 PARAMETERS = frozenset({"w", "b"})
 

@@ -10,12 +10,12 @@ from functools import cache
 
 import sympy as sp
 
-from derive.audit import formula as f
-from derive.audit.algebra import Algebra, constant
-from derive.audit.network import Definition, Definitions, rewrite, samples
-from derive.audit.scripts import base_name, is_new
-from derive.audit.values import Unbindable, Value
-from derive.audit.vocabulary import BATCH, COSTS, MEAN_COSTS, RATES, SECTION, Reading
+from derive.audit.meaning.algebra import Algebra, constant
+from derive.audit.meaning.network import Definition, Definitions, rewrite, samples
+from derive.audit.meaning.scripts import base_name, is_new
+from derive.audit.meaning.values import Unbindable, Value
+from derive.audit.meaning.vocabulary import BATCH, COSTS, MEAN_COSTS, RATES, SECTION, Reading
+from derive.audit.syntax import formula as f
 from derive.calculus.adjoint import adjoint
 from derive.calculus.equation import tensor
 from derive.calculus.system import System
@@ -191,7 +191,9 @@ def component_of(node: f.Node) -> tuple[f.Node, ...]:
     """The scripts that say which component of a parameter is meant, without steps and labels."""
     if not isinstance(node, f.Scripted):
         return ()
-    kept = [i for i in (*node.sub, *node.sup) if not isinstance(i, f.Word) and step_of(f.Scripted(node.base, (i,))) is None]
+    kept = [
+        i for i in (*node.sub, *node.sup) if not isinstance(i, f.Word) and step_of(f.Scripted(node.base, (i,))) is None
+    ]
     return tuple(kept)
 
 

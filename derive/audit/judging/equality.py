@@ -18,7 +18,7 @@ import sympy as sp
 from sympy.core.function import AppliedUndef
 from sympy.printing.str import StrPrinter
 
-from derive.audit.values import nonnegative
+from derive.audit.meaning.values import nonnegative
 
 MOST_TERMS = 400
 MOST_NAMINGS = 200

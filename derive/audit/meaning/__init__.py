@@ -1,0 +1,1 @@
+"""From a syntax tree to components: what the letters are in the forward definitions, and what they leave open."""

@@ -1,0 +1,1 @@
+"""From a document to its formulas: Markdown, LaTeX or plain text, with a reading guide where it needs one."""

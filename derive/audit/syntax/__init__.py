@@ -1,0 +1,1 @@
+"""From a formula's LaTeX to its syntax tree: what is written, nothing interpreted yet."""

@@ -24,7 +24,7 @@ from independent_layers import DenseSection
 from mutants import mutants
 from topics import TOPICS, Topic, topic
 
-from derive.audit import formula as f
+from derive.audit.syntax import formula as f
 from derive.audit.audit import audit_text
 from derive.audit.syntax.reader import Unreadable, read
 from derive.audit.verdict import Verdict

@@ -100,13 +100,14 @@ def shapes(used: set[int], depth: int, network: Definitions, given: Sizes) -> It
         return
     pools = network.name != "convolution"
     filters = [] if pools else [(name, i) for i in sorted(used) if i > 1 for name in ("height", "breadth")]
-    free = [("rows", max(used, default=depth)), ("columns", max(used, default=depth)), *filters]
+    top = depth if pools else max(used, default=depth)
+    free = [("rows", top), ("columns", top), *filters]
     free += [("channels", i) for i in sorted(used)][: 1 if pools else None]
     ranges = [[given[size]] if size in given else range(1, WIDEST + 1) for size in free]
     for chosen in itertools.product(*ranges):
         sizes = dict(zip(free, chosen, strict=True))
         side = WIDEST if pools else 1  # a window of one place would pool nothing
-        yield planes(sizes, max(used, default=depth), depth, side, pools), side
+        yield planes(sizes, top, depth, side, pools), side
 
 
 def planes(sizes: Sizes, top: int, depth: int, side: int, pools: bool) -> Sizes:

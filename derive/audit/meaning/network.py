@@ -516,7 +516,8 @@ def jacobian(of: sp.Indexed, by: sp.Indexed, net: Network) -> sp.Expr | None:
         return None
 
     def before(x: sp.Indexed) -> bool:
-        return x.base.name.startswith("delta_") and bool((net.position(of) - net.position(x)).is_positive)
+        derived = x.base.name.startswith("delta_") and net.definition(x) is not None
+        return derived and bool((net.position(of) - net.position(x)).is_positive)
 
     start = tensor(f"delta_{name}")[by.indices]
     if not (net.position(of) - net.position(start)).is_Integer:

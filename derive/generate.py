@@ -283,7 +283,7 @@ class _Names(dict):
 def module_for(derivation: Derivation, kind: str, runtime: str) -> Module:
     """The module of a layer, a cost, or a pair of both."""
     system = derivation.system
-    cited = citations(system.name)
+    cited = citations(system.name) if system.name in own_systems() else {}  # our documents speak of ours alone
     lowered = lower(derivation, _Names(system, kind))
     fields: dict[str, Any] = {}
     if kind == "Pair":

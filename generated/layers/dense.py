@@ -48,7 +48,7 @@ def dense_input_sensitivity(delta_z, w, delta_a, scratch, first, last):
     r"""delta_a[n, k] = sum_j delta_z[n, j]*w[j, k]
 
     From z[n, j] = b[j] + sum_k a[n, k]*w[j, k].
-    Documents: FC-1 (proved, all sizes).
+    Documents: FC-1 (proved, all sizes); P1 (conditional, all sizes).
     Shapes: delta_z (N, J), w (K, J), delta_a (N, K); float32 or float64, C-contiguous.
     """
     J = w.shape[1]

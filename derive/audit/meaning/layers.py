@@ -504,8 +504,8 @@ class Layers(Algebra):
             raise Unbindable("superscripts that are not understood", node.at)
         if items:
             at = layer_expression(items[0])
-            if self.network.kind.coupled and name not in ("a", "z", "w", "b", "delta_z", "delta_a") and at != layer:
-                raise Unbindable("the layer that is normalised must be l", node.at)
+            if self.network.kind.coupled:
+                self.near_the_normalised(name, at, node)
             return at
         if self.network.kind.coupled:  # it is of the one layer that is normalised
             return layer
@@ -525,6 +525,14 @@ class Layers(Algebra):
         if option == "the last layer":
             return last
         return layer - 1 if name == "a" and option == ONE_LAYER[0] else layer
+
+    def near_the_normalised(self, name: str, at: sp.Expr, node: f.Node) -> None:
+        """Layer l is normalised; of the layer above, only what it weighs is known, and what it sends back."""
+        above = sp.expand(at - layer)
+        if name not in ("a", "z", "w", "b", "delta_z", "delta_a") and above != 0:
+            raise Unbindable("the layer that is normalised must be l", node.at)
+        if not above.is_Integer or above > (0 if name in ("a", "delta_a") else 1):
+            raise Unbindable("so far above the layer that is normalised nothing is known", node.at)
 
     def on_both_sides(self) -> f.Name | None:
         r"""Of `\delta_j = \sigma'(z_j) \sum_k w_{kj} \delta_k`, `\delta`: weights lead from a layer to the next."""

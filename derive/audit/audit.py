@@ -5,7 +5,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import cache
 from importlib.resources import as_file, files
-from itertools import groupby
+from itertools import groupby, repeat
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -48,14 +48,17 @@ def audit_text(text: str, name: str = "document") -> list[Verdict]:
     return [verdict for verdict, _ in judged(formulas_in(text, name))]
 
 
-def judged(formulas: Sequence[Formula], jobs: int = 1) -> list[Pair]:
-    """Verdicts with the outcomes behind them, in the document's order."""
+def judged(formulas: Sequence[Formula], jobs: int = 1, *, refute: bool = True) -> list[Pair]:
+    """Verdicts with the outcomes behind them, in the document's order.
+
+    Without `refute`, what does not hold is left undecided, which is quicker.
+    """
     batches = in_batches(formulas)
     if jobs > 1 and len(batches) > 1:
         with ProcessPoolExecutor(min(jobs, len(batches)), mp_context=get_context("spawn")) as pool:
-            parts = list(pool.map(judged_together, sorted(batches, key=weight, reverse=True)))
+            parts = list(pool.map(judged_together, sorted(batches, key=weight, reverse=True), repeat(refute)))
     else:
-        parts = [judged_together(batch) for batch in batches]
+        parts = [judged_together(batch, refute) for batch in batches]
     by_formula = {formula: pairs for part in parts for formula, pairs in part}
     return [pair for formula in formulas for pair in by_formula[formula]]
 
@@ -73,10 +76,10 @@ def in_batches(formulas: Sequence[Formula]) -> list[list[Formula]]:
     return list(batches.values())
 
 
-def judged_together(batch: Sequence[Formula]) -> list[tuple[Formula, list[Pair]]]:
+def judged_together(batch: Sequence[Formula], refute: bool = True) -> list[tuple[Formula, list[Pair]]]:
     """Section by section, each formula with its verdicts. What a document defines, it means from there on."""
     results = []
-    context = Context()
+    context = Context(refute=refute)
     for _, group in groupby(batch, key=lambda formula: formula.section.number):
         found, context = in_section(list(group), context)
         found = [
@@ -86,7 +89,7 @@ def judged_together(batch: Sequence[Formula]) -> list[tuple[Formula, list[Pair]]
         for formula in dict.fromkeys(formula for formula, *_ in found):
             own = [each for each in found if each[0] is formula]
             pairs = with_whole(formula, [(part, outcome) for _, part, outcome in own])
-            told = [(verdict, outcome.told()) for verdict, outcome in pairs]
+            told = [(verdict, outcome.told() if refute else outcome) for verdict, outcome in pairs]
             results.append((formula, told))
     return results
 
@@ -99,7 +102,7 @@ def in_section(formulas: list[Formula], context: Context) -> tuple[list[Found], 
     statements: Statements = []
     for formula in formulas:
         try:
-            statements.append((formula, read(formula.source) if formula.kind == "formula" else Outcome("")))
+            statements.append((formula, read(formula.source) if formula.kind == "formula" else Outcome("unread")))
         except Unreadable as error:
             statements.append((formula, Outcome("unread", reason=error.reason, at=error.at)))
     relations = [
@@ -131,7 +134,7 @@ def statement_outcomes(statements: Statements, context: Context) -> tuple[list[F
     found: list[Found] = []
     for formula, clauses in statements:
         if isinstance(clauses, Outcome):
-            if formula.kind == "code":
+            if formula.kind == "code" and context.refute:  # it asks its section nothing
                 found += [(formula, claim.source, of_claim(claim)) for claim in judge_excerpt(formula.source)]
             else:
                 found.append((formula, None, clauses))
@@ -295,8 +298,9 @@ def our_documents() -> list[Path]:
 
 
 @cache
-def our_verdicts() -> tuple[tuple[Verdict, Outcome], ...]:
-    return tuple(pair for path in our_documents() for pair in judged(read_document(path)))
+def our_verdicts(refute: bool = True) -> tuple[Pair, ...]:
+    """The verdicts on our documents' formulas; without `refute`, only on what holds."""
+    return tuple(pair for path in our_documents() for pair in judged(read_document(path), refute=refute))
 
 
 def verdicts_by_tag() -> dict[str, Verdict]:
@@ -311,7 +315,7 @@ def citations(system: str, *, untagged: bool = False) -> dict[str, list[tuple[st
     other had not: of dense, FC-1 speaks of `delta_a`, FC-2 of `nabla_b`, FC-3 of `nabla_w`.
     """
     found: dict[str, list[tuple[str, str, str]]] = {}
-    for verdict, outcome in our_verdicts():
+    for verdict, outcome in our_verdicts(refute=False):
         if (verdict.id.startswith("eq-") and not untagged) or not outcome.holds or verdict.system != system:
             continue
         for owner, tensor in sorted(outcome.about):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from independent import (
@@ -39,7 +39,9 @@ class Net:
     parameters: tuple[str, ...] = ("w", "b")
     statistics: tuple[str, ...] = ()  # what neither belongs to one sample nor is given
     order: tuple[str, ...] = ("w", "b", "z", "a")  # in which a layer makes them
-    direct: dict[str, tuple[str, ...]] = {}  # where a derivative holds all that its one equation reads besides
+    direct: ClassVar[
+        dict[str, tuple[str, ...]]
+    ] = {}  # where a derivative holds all that its one equation reads besides
 
     def __init__(self, last: int, samples: int, given: dict[Key, Fraction], activation: list) -> None:
         self.last, self.samples, self.given, self.activation = last, samples, given, activation
@@ -98,7 +100,7 @@ class Symbol:
 class Layered(Evaluator):
     """The letters of a network of layers. Conventions: column vectors unless `rows`, an error is the derivative."""
 
-    quantities = {"a": "a", "z": "z", "w": "w", "W": "w", "b": "b", "delta": "delta", "word delta": "upright"}
+    quantities: ClassVar = {"a": "a", "z": "z", "w": "w", "W": "w", "b": "b", "delta": "delta", "word delta": "upright"}
 
     def __init__(
         self, net: Net, layer: int, relation: f.Relation, letters: dict[str, int], modes: dict[int, str],
@@ -424,12 +426,12 @@ class Dense(Net):
         costs = []
         for x in range(self.samples):
             a = [put(("a", 1, x, j), given["a", x, j]) for j in range(widths[0])]
-            for l in range(2, self.last + 1):
+            for layer in range(2, self.last + 1):
                 z = []
-                for j in range(widths[l - 1]):
-                    total = sum((w["w", l, j, k] * a[k] for k in range(widths[l - 2])), w["b", l, j])
-                    z.append(put(("z", l, x, j), total))
-                a = [put(("a", l, x, j), self.activated(z[j])) for j in range(widths[l - 1])]
+                for j in range(widths[layer - 1]):
+                    total = sum((w["w", layer, j, k] * a[k] for k in range(widths[layer - 2])), w["b", layer, j])
+                    z.append(put(("z", layer, x, j), total))
+                a = [put(("a", layer, x, j), self.activated(z[j])) for j in range(widths[layer - 1])]
             costs.append(put(("C", x), self.cost_of(a, x)))
         share = 1 if self.given.get(("summed",)) else Fraction(1, self.samples)
         put(("E",), sum(costs, Dual(Fraction(0))) * share)
@@ -450,10 +452,10 @@ def random_dense(seed: int, widths: tuple[int, ...], samples: int, cost: str) ->
     for x in range(samples):
         given |= {("a", x, j): draw() for j in range(widths[0])}
         given |= {(name, x, j): draw() for name in "yg" for j in range(widths[-1])}
-    for l in range(2, len(widths) + 1):
-        rows, cols = range(widths[l - 1]), range(widths[l - 2])
-        given |= {("b", l, j): draw() for j in rows}
-        given |= {("w", l, j, k): draw() for j in rows for k in cols}
+    for layer in range(2, len(widths) + 1):
+        rows, cols = range(widths[layer - 1]), range(widths[layer - 2])
+        given |= {("b", layer, j): draw() for j in rows}
+        given |= {("w", layer, j, k): draw() for j in rows for k in cols}
     return Dense(widths, samples, given, [draw() for _ in range(4)], cost)
 
 

@@ -42,7 +42,9 @@ class Planes(Net):
         w = {key: put(key, value) for key, value in self.given.items() if key[0] in ("w", "b")}
         costs = []
         for x in range(self.samples):
-            first = {at: put((self.given_first, 1, x, *at), self.given[(self.given_first, x, *at)]) for at in self.places(1)}
+            first = {
+                at: put((self.given_first, 1, x, *at), self.given[(self.given_first, x, *at)]) for at in self.places(1)
+            }
             a = first
             if self.given_first == "z":
                 a = {at: put(("a", 1, x, *at), self.activated(first[at])) for at in first}

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, ClassVar
 
 import mpmath
 from independent import (
@@ -71,7 +71,7 @@ def run(numbers: dict[str, Fraction], gradients: list[Fraction], velocity: str, 
 class OfRule(Evaluator):
     """The letters of an update rule."""
 
-    names = {
+    names: ClassVar = {
         **dict.fromkeys(("w", "W", "b", "theta"), "w"), **dict.fromkeys(("v", "u"), "v"), "eta": "alpha", "alpha": "alpha",
         **dict.fromkeys(("gamma", "mu", "beta", "rho"), "gamma"), "lambda": "lambda", "m": "m", "n": "m", "N": "m", "g": "g",
     }  # fmt: skip
@@ -167,7 +167,7 @@ class RuleSection(Section):
     def steps(self, relation: f.Relation, case: Any) -> Iterator[Step]:
         numbers, gradients = case
         everything = list(walk((relation.left, relation.right)))
-        names = {n.text for n in everything if isinstance(n, f.Name)}
+        names: ClassVar = {n.text for n in everything if isinstance(n, f.Name)}
         pull = Fraction(0)
         if "lambda" in names:
             pull = numbers["lambda"] / numbers["m"] if names & {"m", "n", "N"} else numbers["lambda"]
@@ -329,7 +329,15 @@ def dual_log(x: Dual) -> Dual:
 class OfOutput(Evaluator):
     """The letters of one logistic output; in `intervals`, numbers are enclosed instead of exact."""
 
-    names = {"z": "z", "y": "y", "a": "y", "output": "y", "t": "t", "target": "t", **dict.fromkeys(COSTS, "C")}
+    names: ClassVar = {
+        "z": "z",
+        "y": "y",
+        "a": "y",
+        "output": "y",
+        "t": "t",
+        "target": "t",
+        **dict.fromkeys(COSTS, "C"),
+    }
     slopes = ("loss_derivative", r"loss\_derivative", "loss derivative")
 
     def __init__(self, output: Output, intervals: bool) -> None:

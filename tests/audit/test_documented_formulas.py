@@ -158,7 +158,9 @@ def test_only_the_wrong_lines_of_a_derivation_are_refuted():
 
 
 def test_what_is_refuted_is_what_the_document_marks_as_wrong():
-    assert {v.id for v in whole_formulas() if v.verdict == "refuted"} == {f.id for f in formulas().values() if f.erratum}
+    assert {v.id for v in whole_formulas() if v.verdict == "refuted"} == {
+        f.id for f in formulas().values() if f.erratum
+    }
 
 
 def test_tags_name_formulas():

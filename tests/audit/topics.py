@@ -145,7 +145,8 @@ FIGURES = Topic(
     (
         rf"{square('z', 2, '^l')} = {square('a', 3, '^{l-1}')} * {square('W', 2)} + W_b",
         r"\frac{\partial C}{\partial w^l} = a^{l-1} * \delta^l",
-        rf"{square(chr(92) + 'delta', 3, '^{l-1}')} = {square(chr(92) + 'delta', 2, '^l')} * {TURNED}",
+        rf"{square(chr(92) + 'delta', 3, '^{l-1}')} = {square(chr(92) + 'delta', 2, '^l')}"
+        rf" * \text{{rot}}180 \left({square('W', 2)} \right)",
     ),
     (
         rf"{square('z', 2, '^l')} = {square('a', 3, '^{l-1}')} * {square('W', 2)} + W_b",

@@ -189,7 +189,7 @@ class Layered(Evaluator):
 
     def axes(self, node):
         text, items, _ = self.base_of(node)
-        if text in COSTS or text == "y":
+        if text in COSTS or (text == "y" and text not in self.quantities):
             sample = self.letter_of_sample(node)
             found = [(f.Name(sample), self.net.samples)] if sample else []
             if text == "y":

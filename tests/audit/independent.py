@@ -154,13 +154,16 @@ def root(x: Any) -> Any:
         raise Inexact("a root of roots")
     if x < 0:
         raise Meaningless("the root of a negative number")
+    found = Fraction(math.isqrt(x.numerator), math.isqrt(x.denominator))
+    if found**2 == x:
+        return found
     square, under = 1, x.numerator * x.denominator
     for p in itertools.count(2):
         if p * p > under:
             break
         while under % (p * p) == 0:
             square, under = square * p, under // (p * p)
-    return Surd.made({under: Fraction(square, x.denominator)}) if x else x
+    return Surd.made({under: Fraction(square, x.denominator)})
 
 
 def parsed(text: str, number: Callable[[int], Any], **functions: Callable[[Any], Any]) -> Any:

@@ -31,16 +31,15 @@ class Batch(Net):
     def __init__(self, widths, samples, given, activation, normal, top="a"):
         super().__init__(len(widths), samples, given, activation)
         self.widths, self.normal, self.top = widths, normal, top
-        self.all_normal = {key[1] for key in given if key[0] == "gamma"}
         if ("epsilon",) not in given:
             self.given[("epsilon",)] = Fraction(0)
             given["epsilon",] = epsilon_for(self.variances())
 
     def shape(self, name, layer):
         special = name in ("z_hat", "y", "gamma", "beta", "mu", "var")
-        if not (1 if name == "a" else 2) <= layer <= self.last or (special and layer not in self.all_normal):
+        if not (1 if name == "a" else 2) <= layer <= self.last or (special and layer != self.normal):
             raise Beyond(f"no {name} in layer {layer}")
-        if name == "a" and layer > self.normal and not self.all_normal >= {layer}:
+        if name == "a" and layer > self.normal:
             raise Meaningless("whether the layer above is normalised is not said")
         width = self.widths[layer - 1]
         return (width, self.widths[layer - 2]) if name == "w" else (width,)
@@ -75,7 +74,7 @@ class Batch(Net):
         for layer in range(2, self.last + 1):
             sums = self.weighted(w, a, layer)
             z = rows("z", layer, lambda x, j, sums=sums: sums[x][j])
-            y = self.normalised(put, w, z, rows, layer) if layer in self.all_normal else z
+            y = self.normalised(put, w, z, rows) if layer == self.normal else z
             a = rows("a", layer, lambda x, j, at=layer, y=y: self.given.get(("a", at, x, j)) or self.activated(y[x][j]))
         out = a if self.top == "a" else z
         put(
@@ -83,8 +82,8 @@ class Batch(Net):
             sum((out[x][j] * self.given["g", x, j] for x in everyone for j in range(len(out[x]))), Dual(Fraction(0))),
         )
 
-    def normalised(self, put, w, z, rows, layer):
-        everyone, units = range(self.samples), range(self.widths[layer - 1])
+    def normalised(self, put, w, z, rows):
+        layer, everyone, units = self.normal, range(self.samples), range(self.widths[self.normal - 1])
         nothing, share = Dual(Fraction(0)), Fraction(1, self.samples)
         mu = [put(("mu", layer, j), sum((z[x][j] for x in everyone), nothing) * share) for j in units]
         var = []
@@ -248,7 +247,7 @@ def random_batch(seed: int, widths: tuple[int, ...], samples: int) -> Batch:
         given |= {("w", layer, j, k): draw() for j in units for k in range(widths[layer - 2])}
         given |= {("b", layer, j): draw() for j in units}
     given |= {(name, 3, j): draw() for name in ("gamma", "beta") for j in range(widths[2])}
-    return Batch(widths, samples, given, [draw() for _ in range(3)], 3)
+    return Batch(widths, samples, given, [draw() for _ in range(3)], 3, "z")
 
 
 class BatchSection(Section):
@@ -278,8 +277,7 @@ class BatchSection(Section):
         for i in range(2, last + 1):
             units = range(widths[i - 1])
             given |= {("w", i, j, k): draw() for j in units for k in range(widths[i - 2])}
-            scaled = ("gamma", "beta") if i == layer or rf"\gamma_1^{{{i}}}" in values else ()
-            given |= {(name, i, j): draw() for name in ("b", *scaled) for j in units}
+            given |= {(name, i, j): draw() for name in ("b", "gamma", "beta") for j in units}
         top = "a"
         for name, value in values.items():
             if m := re.fullmatch(r"\\partial \\?(\w+)", name):

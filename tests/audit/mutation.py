@@ -32,7 +32,7 @@ from derive.audit.verdict import Verdict
 ALLOWED = {DIFFERENT: {"refuted"}, MEANINGLESS: {"refuted", "unread"}, EQUAL: {"proved", "conditional", "unread"}}
 COSTS = ("quadratic", "squared_error")
 SAMPLED = {
-    "fully connected": 14, "quadratic cost": 4, "squared error": 1, "two steps": 5, "convolution": 4, "figures": 1,
+    "fully connected": 14, "quadratic cost": 4, "squared error": 1, "two steps": 5, "convolution": 3, "figures": 1,
     "average pooling": 2, "max pooling": 2, "updates": 7, "batch normalisation": 10, "logistic output": 6,
 }  # fmt: skip
 

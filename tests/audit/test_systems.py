@@ -152,7 +152,7 @@ def test_a_wrong_gradient_comes_with_what_is_right():
 
 def test_a_recurrence_that_does_nothing_is_shown_by_its_run():
     found = outcome("momentum", r"v_t = \gamma v_{t-1}")
-    assert "gives the velocities 0, 0, 0; momentum gives 1, 3/2, 7/4" in found.reason
+    assert "gives the velocities 0, 0, 0; momentum gives 1/2, 3/4, 7/8" in found.reason
 
 
 @pytest.mark.parametrize(

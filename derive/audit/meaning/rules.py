@@ -279,19 +279,20 @@ def run_of(relation: f.Relation, reading: Reading, count: int = 3) -> str | None
     if binder.defined not in VELOCITIES:
         return None
     body = binder.value(relation.right).body
-    numbers = {RATE: sp.Integer(1), MOMENTUM: sp.Rational(1, 2), nabla: sp.Integer(1)}
+    numbers = {RATE: sp.Rational(1, 2), MOMENTUM: sp.Rational(1, 2), nabla: sp.Integer(1)}
+    convention = dict(reading.chosen)["velocity"]
+    (step,) = (e for e in heavy_ball.equations if e.name == "v_new")
+    (i,) = step.target.indices
     old, ours = sp.Integer(0), sp.Integer(0)
     said, meant = [], []
-    (step,) = (e for e in heavy_ball.equations if e.name == "v_new")
     for _ in range(count):
         old = body.xreplace({sp.Symbol("v old", real=True): old} | numbers)
-        (i,) = step.target.indices
-        ours = step.expression().xreplace({v.base[i]: ours, nabla.base[i]: sp.Integer(1)} | numbers)
+        before, ours = ours, step.expression().xreplace({v.base[i]: ours, nabla.base[i]: sp.Integer(1)} | numbers)
         said.append(str(old))
-        meant.append(str(-ours))
+        meant.append(str(OURS[convention][1].xreplace({v: before, v_new: ours} | numbers)))
     if old.free_symbols:
         return None
     return (
-        f"from $v_0 = 0$, with a gradient of 1 at every step, rate 1 and momentum 1/2, the formula gives the velocities "
+        f"from $v_0 = 0$, with a gradient of 1 at every step, rate 1/2 and momentum 1/2, the formula gives the velocities "
         f"{', '.join(said)}; momentum gives {', '.join(meant)}"
     )

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from functools import cache
 from importlib.resources import as_file, files
 from itertools import groupby, repeat
 from multiprocessing import get_context
@@ -297,10 +296,14 @@ def our_documents() -> list[Path]:
         return sorted(path for path in folder.glob("*.md") if path.name != ERRATA)
 
 
-@cache
+KNOWN: dict[bool, tuple[Pair, ...]] = {}  # our verdicts once they were worked out, with and without refutations
+
+
 def our_verdicts(refute: bool = True) -> tuple[Pair, ...]:
-    """The verdicts on our documents' formulas; without `refute`, only on what holds."""
-    return tuple(pair for path in our_documents() for pair in judged(read_document(path), refute=refute))
+    """The verdicts on our documents' formulas; without `refute`, at least on what holds."""
+    if refute not in KNOWN and True not in KNOWN:
+        KNOWN[refute] = tuple(p for path in our_documents() for p in judged(read_document(path), refute=refute))
+    return KNOWN.get(True) or KNOWN[refute]
 
 
 def verdicts_by_tag() -> dict[str, Verdict]:

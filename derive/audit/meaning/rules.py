@@ -150,10 +150,9 @@ class Rules(Algebra):
         return left is not None and step_of(node) == left
 
     def is_old(self, node: f.Scripted) -> bool:
-        """Of a velocity in an update of w: v_{t-1}, or what is not of the step that w is new at."""
+        """Of a velocity in an update of w: v_{t-1}. Beside w_{t+1} documents write v_t and v_{t+1} for the same one."""
         step = step_of(node)
-        new = step_of(self.relation.left)
-        return step is not None and (step < 0 if new is None else step < new)
+        return step is not None and step < 0
 
     def same_component(self, node: f.Node) -> None:
         """A rule is of one component or of all: whatever scripts say so, all of the formula is of the same."""

@@ -6,6 +6,7 @@ import random
 import re
 import shutil
 import subprocess
+import sys
 import time
 from functools import cache
 from math import exp, inf, log
@@ -329,15 +330,15 @@ def test_the_notes_excerpts_hold_statement_by_statement():
 def test_the_readings_name_the_sign_the_outputs_and_the_targets():
     (one,), (_, x, y, w, h), (early, loop) = claims(ONE), claims(BOX), claims(CLASS)
     for claim in (one, x, y, w, h, early, loop, *claims(OBJECT)):
-        assert "delta is minus the derivative of the cost by the raw input" in claim.reading
-    assert "target 1 where n = class_id and 0 elsewhere" in one.reading
+        assert "`delta` is minus the derivative of the cost by the raw input" in claim.reading
+    assert "target 1 where `n == class_id` and 0 elsewhere" in one.reading
     for claim in (x, y):
         assert "a logistic output" in claim.reading
         assert "logistic cross-entropy" in claim.reading
-        assert "under half the squared error of the output the factor (1 - x[index + " in claim.reading
+        assert "under half the squared error of the output the factor `(1 - x[index + " in claim.reading
     for claim in (w, h):
         assert "the raw input itself; its cost is half the squared error" in claim.reading
-    assert "a delta that is not 0 marks an earlier truth, since outputs lie strictly between 0 and 1" in early.reading
+    assert "a `delta` that is not 0 marks an earlier truth, since outputs lie strictly between 0 and 1" in early.reading
     assert all("the definitions leave targets and weights to the data" in claim.reading for claim in claims(OBJECT))
 
 
@@ -351,7 +352,7 @@ def test_the_targets_are_where_the_decoded_box_is_the_truth():
 def test_another_sign_or_cost_is_a_reading_of_the_whole_excerpt():
     positive = re.sub(r"\((t.) - (x\[.*?\])\)", r"(\2 - \1)", BOX)
     assert verdicts(positive) == verdicts(BOX)
-    assert all("delta is the derivative of the cost" in claim.reading for claim in claims(positive)[1:])
+    assert all("`delta` is the derivative of the cost" in claim.reading for claim in claims(positive)[1:])
     squared = re.sub(r"(t[xy]) - (x\[.*?\])\)", r"\1 - \2) * \2 * (1 - \2)", BOX)
     assert verdicts(squared) == verdicts(BOX)
     assert all("its cost is half the squared error" in claim.reading for claim in claims(squared)[1:3])
@@ -362,6 +363,21 @@ def test_every_step_can_be_shown():
         for claim in claims(excerpt):
             assert claim.steps
             assert all(heading and convert(latex) for heading, latex in claim.steps)
+
+
+def test_the_steps_say_only_the_conditions_that_matter():
+    for excerpt in EXCERPTS:
+        left = [latex for claim in claims(excerpt) for heading, latex in claim.steps if heading.startswith("What")]
+        for conditions in (latex.partition(r"\qquad ")[2].split(", ") for latex in left):
+            assert len(set(conditions)) == len(conditions)
+            assert all(len(set(re.split(r" (?:=|<|>|\\le|\\ge|\\ne) ", c))) == 2 for c in conditions if c), conditions
+    ((one,), latex) = claims(ONE), r"\mathrm{class\_id} = n, \mathrm{classes} > n"
+    assert next(step for heading, step in one.steps if heading.startswith("What")).partition(r"\qquad ")[2] == latex
+
+
+def test_nothing_of_it_is_imported_before_there_is_an_excerpt():
+    said = "import sys, derive.audit.audit; print(sorted({'pycparser', 'derive.forward.yolo'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", said], check=True, capture_output=True, text=True).stdout == "[]\n"
 
 
 # Wrong and equivalent versions
@@ -446,6 +462,33 @@ def test_nothing_wrong_hides():
     assert "refuted" in verdicts(once)
 
 
+def test_nothing_is_accepted_that_is_not_looked_at():
+    skipped = LOOP.replace("stride*n", "2*stride*n").replace("(n == class)", "(2*n == class)")
+    assert verdicts(changed(CLASS, EARLY + LOOP, skipped)) == ["unread"]
+    perhaps = claims(changed(CLASS, EARLY, "").replace("        delta[", "        if (mystery(n)) delta["))
+    assert [claim.verdict for claim in perhaps] == ["unread", "conditional"]
+    beyond = claims("if (n >= classes) delta[index + stride*n] = 5;\nelse " + ONE.replace("class_id", "class"))
+    assert [claim.verdict for claim in beyond] == ["unread", "conditional"]
+    assert "only where what is taken for granted is not so" in beyond[0].reason
+    elsewhere = changed(
+        BOX, "    return iou", "    for (int k = 4; k < lw; ++k) delta[index + k*stride] = 5;\n    return iou"
+    )
+    assert verdicts(elsewhere) == [*verdicts(BOX), "unread"]
+
+
+def test_corrections_are_c():
+    weighed = (
+        BOX.replace("scale * ", "(1.5 + truth.w*truth.w) * ").replace("float scale, ", "").replace("(th - x", "(tw - x")
+    )
+    (refuted,) = (claim for claim in claims(weighed) if claim.verdict == "refuted")
+    assert "pow(truth.w, 2)" in refuted.correction
+    assert "**" not in refuted.correction
+    assert not re.search(r"(?<![\w.])3/2", refuted.correction)
+    unrolled = "for (int k = 0; k < 2; k++) delta[index + k*stride] = scale*(tx - x[index + k*stride]);"
+    (claim,) = claims(unrolled)
+    assert claim.correction.startswith("delta[index + 1*stride]")
+
+
 def test_functions_stand_beside_each_other():
     helper = "box get_yolo_box(float *x, int n)\n{\n    box b;\n    b.x = x[n];\n    return b;\n}\n\n"
     assert verdicts(helper + BOX + CLASS) == verdicts(BOX) + verdicts(CLASS)
@@ -459,7 +502,7 @@ def test_functions_stand_beside_each_other():
 def test_the_weight_may_be_written_out():
     weighed = BOX.replace("scale * ", "(2 - truth.w*truth.h) * ").replace("float scale, ", "")
     assert verdicts(weighed) == verdicts(BOX)
-    assert "its weight is 2 - truth.h*truth.w" in claims(weighed)[1].reading
+    assert "its weight is `2 - truth.h*truth.w`" in claims(weighed)[1].reading
     assert "refuted" in verdicts(changed(weighed, "(2 - truth.w*truth.h) * (th", "(th"))
 
 
@@ -558,17 +601,17 @@ def test_counterexamples_are_small():
     ("text", "line", "words"),
     [
         ("", 1, "there is no statement"),
-        ("x = 1;", 1, "nothing is assigned to delta"),
+        ("x = 1;", 1, "nothing is assigned to `delta`"),
         ("delta[index] = 1 -", 1, "not C"),
         ("\n\nfor (;;) delta[index + stride*class] = 0;", 3, "count one int"),
         ("while (1) delta[index + stride*class] = 0;", 1, "While is not read"),
-        ("delta[index + stride*class] = mystery - output[index + stride*class];", 1, "mystery is not in the vocabulary"),
-        ("delta[index + stride*class] = 1 - gain(class)*output[index + stride*class];", 1, "gain(...) is not known"),
-        ("fill(delta, 0);\ndelta[index + stride*class] = 1;", 1, "handed delta"),
+        ("delta[index + stride*class] = mystery - output[index + stride*class];", 1, "`mystery` is not in the vocabulary"),
+        ("delta[index + stride*class] = 1 - gain(class)*output[index + stride*class];", 1, "`gain(...)` is not known"),
+        ("fill(delta, 0);\ndelta[index + stride*class] = 1;", 1, "handed `delta`"),
         ("delta[index + stride*7] = 0 - output[index + stride*7];", 1, "nothing says whose sensitivity"),
         ("delta[stride + index*n] = 0; class;", 1, "cannot be told apart"),
         ("delta[index + truth.x] = 0;", 1, "the address is not read"),
-        ("float *d = delta;\ndelta[index + stride*class] = 0;", 1, "the declaration of d is not read"),
+        ("float *d = delta;\ndelta[index + stride*class] = 0;", 1, "the declaration of `d` is not read"),
         ("int k = 1/classes;\ndelta[index + stride*class] = k;", 1, "a division of integers"),
         ("int k = scale;\ndelta[index + stride*class] = k;", 1, "cut to an integer"),
         ("int k;\ndelta[index + stride*class] = k;", 2, "read before it has a value"),

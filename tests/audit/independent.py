@@ -33,7 +33,7 @@ class Meaningless(Exception):
 
 
 class Beyond(Meaningless):
-    """A layer or a component that does not exist in this instance, but may in another."""
+    """A layer, a component or a value that does not exist in this instance, but may in another."""
 
 
 class Inexact(Exception):
@@ -153,16 +153,18 @@ def root(x: Any) -> Any:
     if isinstance(x, Surd):
         raise Inexact("a root of roots")
     if x < 0:
-        raise Meaningless("the root of a negative number")
+        raise Beyond("the root of a negative number")
     found = Fraction(math.isqrt(x.numerator), math.isqrt(x.denominator))
     if found**2 == x:
         return found
     square, under = 1, x.numerator * x.denominator
-    for p in itertools.count(2):
+    for p in range(2, 10_000):
         if p * p > under:
             break
         while under % (p * p) == 0:
             square, under = square * p, under // (p * p)
+    else:
+        raise Inexact("the root of a large number")
     return Surd.made({under: Fraction(square, x.denominator)})
 
 
@@ -265,6 +267,10 @@ class Evaluator:
     def sides(self, relation: f.Relation) -> tuple[Any, Any]:
         return self.value(relation.left), self.value(relation.right)
 
+    def spread(self, one: Any, other: Any) -> tuple[Any, Any]:
+        """Both sides in one shape, where the notation leaves out a repetition."""
+        return one, other
+
     def value(self, node: f.Node) -> Any:
         method = getattr(self, f"_{type(node).__name__.lower()}", None)
         if method is None:
@@ -312,7 +318,7 @@ class Evaluator:
         if exponent.denominator == 2:
             value, exponent = root(value), exponent * 2
         if value == 0 and exponent < 0:
-            raise Meaningless("a division by zero")
+            raise Beyond("a division by zero")
         return value ** int(exponent)
 
     def power_of_array(self, value, exponent):
@@ -361,7 +367,7 @@ class Evaluator:
         if not is_number(under):
             return self.divided(over, under)
         if under == 0:
-            raise Meaningless("a division by zero")
+            raise Beyond("a division by zero")
         return over / under
 
     def divided(self, over, under):
@@ -495,7 +501,8 @@ class Section:
         told = ""
         for letters in self.places(relation, case, modes):
             try:
-                one, other = self.evaluator(relation, case, letters, modes).sides(relation)
+                evaluator = self.evaluator(relation, case, letters, modes)
+                one, other = evaluator.spread(*evaluator.sides(relation))
             except (Beyond, Inexact):
                 continue
             except Meaningless:
@@ -535,7 +542,8 @@ class Section:
         }
         for case, modes in itertools.product(cases, sliding(relation)):
             try:
-                one, other = self.evaluator(relation, case, letters, modes).sides(relation)
+                evaluator = self.evaluator(relation, case, letters, modes)
+                one, other = evaluator.spread(*evaluator.sides(relation))
             except Meaningless:
                 continue
             if alike(one, other) and told[0] != told[1]:

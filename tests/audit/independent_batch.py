@@ -1,4 +1,7 @@
-"""Batch normalisation in exact numbers: one layer l normalised over its samples, between two plain ones.
+"""Batch normalisation in exact numbers: one layer l normalised over its samples.
+
+Whether the layers beside it are normalised too is not said, so only a^{l-1} is known of the one below, and only what is
+weighed, z^{l+1}, of the one above.
 
 Roots are rational because epsilon is chosen so that they are. Vectors are rows, products of rows side by side are taken
 feature by feature, and the derivative of a row by a row is the matrix whose rows are of what is differentiated.
@@ -13,14 +16,14 @@ from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
-from independent import Beyond, Dual, Meaningless, Section, array_of, drawer, is_number, plain, root, unbound, walk
+from independent import Beyond, Dual, Meaningless, Section, array_of, drawer, is_number, plain, unbound, walk
 from independent_layers import Key, Layered, Net, coefficients_of
 
 from derive.audit.syntax import formula as f
 
 
 class Batch(Net):
-    """Layers of some widths, layer `normal` with batch normalisation; the cost is linear in the last `top`, a or z."""
+    """Layers l - 1, l and perhaps l + 1, of some widths; the cost is linear in z^{l+1}, or in a^l if that is the last."""
 
     names = ("a", "z", "z_hat", "y")
     parameters = ("w", "b", "gamma", "beta")
@@ -28,62 +31,53 @@ class Batch(Net):
     order = ("w", "b", "z", "mu", "var", "z_hat", "gamma", "beta", "y", "a")
     direct: ClassVar = {"var": ("z", "mu"), "z_hat": ("z", "mu", "var"), "y": ("z_hat", "gamma", "beta")}
 
-    def __init__(self, widths, samples, given, activation, normal, top="a"):
-        super().__init__(len(widths), samples, given, activation)
-        self.widths, self.normal, self.top = widths, normal, top
+    def __init__(self, widths: dict[int, int], samples, given, activation):
+        super().__init__(max(widths), samples, given, activation)
+        self.widths, self.normal = widths, min(widths) + 1
         if ("epsilon",) not in given:
-            self.given[("epsilon",)] = Fraction(0)
             given["epsilon",] = epsilon_for(self.variances())
 
     def shape(self, name, layer):
-        special = name in ("z_hat", "y", "gamma", "beta", "mu", "var")
-        if not (1 if name == "a" else 2) <= layer <= self.last or (special and layer != self.normal):
-            raise Beyond(f"no {name} in layer {layer}")
-        if name == "a" and layer > self.normal:
-            raise Meaningless("whether the layer above is normalised is not said")
-        width = self.widths[layer - 1]
-        return (width, self.widths[layer - 2]) if name == "w" else (width,)
+        known = {self.normal - 1: ("a",), self.normal: self.order, self.normal + 1: ("z", "w", "b")}
+        if not 1 <= layer <= self.last or layer not in known:
+            raise Beyond(f"no layer {layer}")
+        if name not in known[layer]:
+            raise Meaningless("what is not said of the layers beside the normalised one")
+        width = self.widths[layer]
+        return (width, self.widths[layer - 1]) if name == "w" else (width,)
 
     def variances(self) -> list[Fraction]:
         """Of each feature of the layer that is normalised."""
-        z = self.weighted({**self.given}, self.plain_below(), self.normal)
+        below = [[self.given["a", x, j] for j in range(self.widths[self.normal - 1])] for x in range(self.samples)]
+        z = self.weighted(self.given, below, self.normal)
         means = [sum(row[j] for row in z) / self.samples for j in range(len(z[0]))]
         return [sum((row[j] - mean) ** 2 for row in z) / self.samples for j, mean in enumerate(means)]
 
-    def plain_below(self) -> list[list[Any]]:
-        """The activations of the layer below the one that is normalised."""
-        a = [[self.given["a", x, j] for j in range(self.widths[0])] for x in range(self.samples)]
-        for layer in range(2, self.normal):
-            a = [[self.activated(z) for z in row] for row in self.weighted(self.given, a, layer)]
-        return a
-
     def weighted(self, w: dict, a: list[list[Any]], layer: int) -> list[list[Any]]:
         """z = w a + b, a row for each sample."""
-        units, inputs = range(self.widths[layer - 1]), range(self.widths[layer - 2])
+        units, inputs = range(self.widths[layer]), range(self.widths[layer - 1])
         return [[sum((w["w", layer, j, k] * row[k] for k in inputs), w["b", layer, j]) for j in units] for row in a]
 
     def forward(self, put):
-        everyone = range(self.samples)
         w = {key: put(key, value) for key, value in self.given.items() if key[0] in self.parameters}
 
         def rows(name: str, layer: int, entry: Callable[[int, int], Any]) -> list[list[Dual]]:
-            units = range(self.widths[layer - 1])
-            return [[put((name, layer, x, j), entry(x, j)) for j in units] for x in everyone]
+            units = range(self.widths[layer])
+            return [[put((name, layer, x, j), entry(x, j)) for j in units] for x in range(self.samples)]
 
-        a = rows("a", 1, lambda x, j: self.given["a", x, j])
-        for layer in range(2, self.last + 1):
-            sums = self.weighted(w, a, layer)
-            z = rows("z", layer, lambda x, j, sums=sums: sums[x][j])
-            y = self.normalised(put, w, z, rows) if layer == self.normal else z
-            a = rows("a", layer, lambda x, j, at=layer, y=y: self.given.get(("a", at, x, j)) or self.activated(y[x][j]))
-        out = a if self.top == "a" else z
-        put(
-            ("C",),
-            sum((out[x][j] * self.given["g", x, j] for x in everyone for j in range(len(out[x]))), Dual(Fraction(0))),
-        )
+        below = rows("a", self.normal - 1, lambda x, j: self.given["a", x, j])
+        sums = self.weighted(w, below, self.normal)
+        z = rows("z", self.normal, lambda x, j: sums[x][j])
+        y = self.normalised(put, w, z, rows)
+        out = rows("a", self.normal, lambda x, j: self.activated(y[x][j]))
+        if self.last > self.normal:
+            above = self.weighted(w, out, self.last)
+            out = rows("z", self.last, lambda x, j: above[x][j])
+        terms = [value * self.given["g", x, j] for x, row in enumerate(out) for j, value in enumerate(row)]
+        put(("C",), sum(terms, Dual(Fraction(0))))
 
     def normalised(self, put, w, z, rows):
-        layer, everyone, units = self.normal, range(self.samples), range(self.widths[self.normal - 1])
+        layer, everyone, units = self.normal, range(self.samples), range(self.widths[self.normal])
         nothing, share = Dual(Fraction(0)), Fraction(1, self.samples)
         mu = [put(("mu", layer, j), sum((z[x][j] for x in everyone), nothing) * share) for j in units]
         var = []
@@ -117,8 +111,8 @@ class OfBatch(Layered):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.samples_written = samples_written(self.relation)
-        self.with_sums = {i.text for n in walk((self.relation.left, self.relation.right))
-                          if isinstance(n, f.Summation) for i in n.indices}  # fmt: skip
+        sums = [n for n in walk((self.relation.left, self.relation.right)) if isinstance(n, f.Summation)]
+        self.with_sums = {i.text for n in sums for i in n.indices}
 
     # -- scripts
 
@@ -201,16 +195,13 @@ class OfBatch(Layered):
 
     def divided(self, over, under):
         if not np.all(under):
-            raise Meaningless("a division by zero")
+            raise Beyond("a division by zero")
         return self.elementwise(over, np.vectorize(lambda x: 1 / x, otypes=[object])(under))
 
     def power_of_array(self, value, exponent):
         if value.ndim == 2 and 1 in value.shape:
             return array_of(value.shape, lambda *at: self.power(value[at], exponent))
         raise Meaningless("a power of a matrix")
-
-    def places_of(self) -> set[str]:
-        return self.samples_written
 
 
 def is_of_sample(text: str) -> bool:
@@ -227,27 +218,36 @@ def is_variance(node: f.Node) -> bool:
 
 
 def samples_written(relation: f.Relation) -> set[str]:
-    return {
-        n.sub[0].text
-        for n in walk((relation.left, relation.right))
-        if isinstance(n, f.Scripted) and isinstance(n.base, f.Name) and is_of_sample(n.base.text)
-        if n.sub and isinstance(n.sub[0], f.Name)
-    }  # fmt: skip
+    """The letters that stand for samples."""
+    scripted = [n for n in walk((relation.left, relation.right)) if isinstance(n, f.Scripted) and n.sub]
+    first = [n.sub[0] for n in scripted if isinstance(n.base, f.Name) and is_of_sample(n.base.text)]
+    return {item.text for item in first if isinstance(item, f.Name)}
 
 
 @cache
-def random_batch(seed: int, widths: tuple[int, ...], samples: int) -> Batch:
+def random_batch(seed: int, sizes: tuple[int, int, int], samples: int, small: bool = False) -> Batch:
+    """With an epsilon that makes the roots rational; or a `small` one, less than the variance."""
+    draw, widths = drawer(f"{seed} activation"), dict(enumerate(sizes, 1))
+    found = Batch(widths, samples, drawn(seed, widths, samples), [draw() for _ in range(3)])
+    if small:
+        found.given["epsilon",] = min(found.variances()) * Fraction(9, 16)
+    return found
+
+
+def drawn(seed: int, widths: dict[int, int], samples: int) -> dict[Key, Fraction]:
+    """All that is given of a network but epsilon."""
     draw = drawer(seed)
-    given: dict[Key, Fraction] = {("a", x, j): draw() for x in range(samples) for j in range(widths[0])}
-    given |= {("g", x, j): draw() for x in range(samples) for j in range(widths[-1])}
+    below, *others = widths
+    given: dict[Key, Fraction] = {("a", x, j): draw() for x in range(samples) for j in range(widths[below])}
+    given |= {("g", x, j): draw() for x in range(samples) for j in range(widths[others[-1]])}
     given |= {("partial", letter): draw() for letter in ("mu", "C", "z", "y")}
     given["eta",] = draw()
-    for layer in range(2, len(widths) + 1):
-        units = range(widths[layer - 1])
-        given |= {("w", layer, j, k): draw() for j in units for k in range(widths[layer - 2])}
+    for layer in others:
+        units = range(widths[layer])
+        given |= {("w", layer, j, k): draw() for j in units for k in range(widths[layer - 1])}
         given |= {("b", layer, j): draw() for j in units}
-    given |= {(name, 3, j): draw() for name in ("gamma", "beta") for j in range(widths[2])}
-    return Batch(widths, samples, given, [draw() for _ in range(3)], 3, "z")
+    given |= {(name, others[0], j): draw() for name in ("gamma", "beta") for j in range(widths[others[0]])}
+    return given
 
 
 class BatchSection(Section):
@@ -257,8 +257,9 @@ class BatchSection(Section):
         self.conventions = {"vectors": "rows"} | conventions
 
     def cases(self):
-        sizes = [((1, 1, 1, 1), 2), ((2, 2, 2, 2), 3), ((1, 2, 2, 1), 2), ((2, 1, 2, 3), 3)]
-        yield from ((random_batch(seed, widths, samples), 3) for seed, (widths, samples) in enumerate(sizes))
+        sizes = [((1, 1, 1), 2), ((2, 2, 2), 3), ((1, 2, 1), 2), ((2, 1, 3), 3)]
+        yield from ((random_batch(seed, *each), 2) for seed, each in enumerate(sizes))
+        yield random_batch(5, (1, 1, 1), 2, small=True), 2
 
     def evaluator(self, relation, case, letters, modes):
         net, layer = case
@@ -269,34 +270,25 @@ class BatchSection(Section):
 
     def restored(self, counterexample):
         sizes, values = counterexample["sizes"], counterexample["values"]
-        last, samples, layer = int(sizes["L"]), int(sizes["m"]), int(sizes.get("l", 2))
-        widths = tuple(int(sizes.get(f"n_{i}", 1)) for i in range(1, last + 1))
-        draw = drawer(0)
-        given: dict[Key, Fraction] = {("a", x, j): draw() for x in range(samples) for j in range(widths[0])}
-        given |= {("g", x, j): draw() for x in range(samples) for j in range(widths[-1])}
-        for i in range(2, last + 1):
-            units = range(widths[i - 1])
-            given |= {("w", i, j, k): draw() for j in units for k in range(widths[i - 2])}
-            given |= {(name, i, j): draw() for name in ("b", "gamma", "beta") for j in units}
-        top = "a"
+        samples, layer = int(sizes["m"]), int(sizes.get("l", 2))
+        above = any(name.startswith((r"\delta", rf"w_{{11}}^{{{layer + 1}}}")) for name in values)
+        widths = {i: int(sizes.get(f"n_{i}", 1)) for i in range(layer - 1, layer + 1 + above)}
+        given = drawn(0, widths, samples)
         for name, value in values.items():
+            number = None if name == "sigma(z)" else self.number(value)
             if m := re.fullmatch(r"\\partial \\?(\w+)", name):
-                given["partial", m[1]] = self.number(value)
+                given["partial", m[1]] = number
             elif name in (r"\epsilon", r"\eta"):
-                given[name[1:],] = self.number(value)
+                given[name[1:],] = number
             elif m := re.fullmatch(r"w_\{(\d)(\d)\}\^\{(\d+)\}", name):
-                given["w", int(m[3]), int(m[2]) - 1, int(m[1]) - 1] = self.number(value)  # from its row to its column
+                given["w", int(m[3]), int(m[2]) - 1, int(m[1]) - 1] = number  # from its row to its column
             elif m := re.fullmatch(r"(b|\\gamma|\\beta)_(\d+)\^\{(\d+)\}", name):
-                given[m[1].strip("\\"), int(m[3]), int(m[2]) - 1] = self.number(value)
+                given[m[1].strip("\\"), int(m[3]), int(m[2]) - 1] = number
             elif m := re.fullmatch(r"(a|\\delta|\\partial C/\\partial a)_(\d+)\^\{(?:(\d+),)?(\d+)\}", name):
-                where = (int(m[3] or 1) - 1, int(m[2]) - 1)
-                below = ("a", int(m[4])) if m[4] != "1" else ("a",)  # a layer below may be given: it has its own scale
-                given[(*below, *where) if m[1] == "a" else ("g", *where)] = self.number(value)
-                top = "z" if m[1] == r"\delta" else top
+                own = {"a": layer - 1, r"\delta": layer + 1}.get(m[1], layer)
+                if int(m[4]) != own:
+                    raise AssertionError(f"a value of a layer that is not known: {name}")
+                given["a" if m[1] == "a" else "g", int(m[3] or 1) - 1, int(m[2]) - 1] = number
             elif name != "sigma(z)" and not re.fullmatch(r"[a-zA-Z]", name):
                 raise AssertionError(f"a value that the checker does not know: {name}")
-        activation = coefficients_of(values.get("sigma(z)", "z"))
-        return Batch(widths, samples, given, activation, layer, top), layer
-
-
-__all__ = ["BatchSection", "root"]
+        return Batch(widths, samples, given, coefficients_of(values.get("sigma(z)", "z"))), layer

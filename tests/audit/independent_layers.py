@@ -39,9 +39,7 @@ class Net:
     parameters: tuple[str, ...] = ("w", "b")
     statistics: tuple[str, ...] = ()  # what neither belongs to one sample nor is given
     order: tuple[str, ...] = ("w", "b", "z", "a")  # in which a layer makes them
-    direct: ClassVar[
-        dict[str, tuple[str, ...]]
-    ] = {}  # where a derivative holds all that its one equation reads besides
+    direct: ClassVar = {}  # by name, what a derivative by it holds all else fixed for: it stands in its one equation
 
     def __init__(self, last: int, samples: int, given: dict[Key, Fraction], activation: list) -> None:
         self.last, self.samples, self.given, self.activation = last, samples, given, activation
@@ -113,12 +111,8 @@ class Layered(Evaluator):
         self.updating = assigns(relation) or any(
             f.Word("new") in n.sup for n in everything if isinstance(n, f.Scripted)
         )
-        self.sampled = any(
-            isinstance(n, f.Scripted)
-            and isinstance(n.base, f.Name)
-            and (self.letter_of_sample(n) or n.base.text == "x")
-            for n in everything
-        )
+        self.sampled = any(isinstance(n, f.Scripted) and self.letter_of_sample(n) for n in everything)
+        self.with_ends = with_ends(relation)
         names = {n.text for n in everything if isinstance(n, f.Name)}
         self.of_network = bool(names & ({*self.quantities, *COSTS, "y"}))
         self.with_cost = any(isinstance(n, f.Name) and n.text in ("C", "J") for n in everything)
@@ -173,8 +167,8 @@ class Layered(Evaluator):
         ends = [i.text for i in items if isinstance(i, f.Word)]
         if ends:
             layer, items = layer - (ends == ["in"]), (f.Name("k" if ends == ["in"] else "j"),)
-        elif text == "w" and not items and not sup and not self.updating:  # the weight between those ends
-            items = (f.Name("j"), f.Name("k"))
+        elif self.with_ends and not items and not sup:  # the weight between those ends, or the bias of the second
+            items = (f.Name("j"), f.Name("k")) if text in ("w", "W") else (f.Name("j"),)
         return Symbol(self.quantities[text], layer, items, f.Name("T") in sup, new)
 
     def sizes(self, symbol: Symbol) -> tuple[int, ...]:
@@ -249,11 +243,7 @@ class Layered(Evaluator):
             powers = [i for i in sup if isinstance(i, f.Number)]
             return (self.power(found, powers[0].value) if powers else found,)
         if text == "output":
-            return (
-                self.laid(
-                    array_of(net.shape("a", net.last), lambda j: net.value(("a", net.last, self.free_sample, j)))
-                ),
-            )
+            return (self.laid(self.gathered("a", net.last, self.free_sample, net.value)),)
         if text in (*COSTS, "E", "Error"):
             return (net.value(self.cost(node)),)
         if text in ("eta", "alpha") and not sup and not items:
@@ -329,10 +319,8 @@ class Layered(Evaluator):
         return self.by(cost, at_last)
 
     def by(self, cost: Key, node: f.Scripted) -> Any:
-        if (
-            any(isinstance(i, f.Word) and i.text not in ("in", "out", "old") for i in (*node.sup, *node.sub))
-            or node.primes
-        ):
+        labels = {i.text for i in (*node.sup, *node.sub) if isinstance(i, f.Word)}
+        if node.primes or labels - {"in", "out", "old"}:
             raise Meaningless("a derivative by this")
         symbol = self.parsed(node)
         if symbol.turned or symbol.name not in self.all_names:
@@ -353,7 +341,8 @@ class Layered(Evaluator):
         of, by = self.parsed(of_node), self.parsed(by_node)
         if of.turned or by.turned or of.new or by.new or not {of.name, by.name} <= set(self.all_names):
             raise Meaningless("a derivative of or by this")
-        if self.net.rank(by.name, by.layer) >= self.net.rank(of.name, of.layer):
+        itself = (by.name, by.layer) == (of.name, of.layer)
+        if not itself and self.net.rank(by.name, by.layer) >= self.net.rank(of.name, of.layer):
             raise Meaningless("a derivative by what it does not depend on")
         sample = self.sample_of(of_node) if of.name in self.net.names else 0
         other = self.sample_of(by_node) if self.letter_of_sample(by_node) else sample
@@ -387,12 +376,7 @@ class Layered(Evaluator):
         return super().multiplied(left, right, node)
 
     def applied(self, function, argument):
-        if (
-            function.sub
-            or function.sup
-            or not isinstance(function.base, f.Name)
-            or function.base.text not in ACTIVATIONS
-        ):
+        if function.sub or function.sup or getattr(function.base, "text", "") not in ACTIVATIONS:
             raise Meaningless("a function")
         coefficients = self.net.activation
         for _ in range(function.primes):
@@ -480,12 +464,12 @@ class DenseSection(Section):
     def letters(self, relation):
         found = super().letters(relation)
         found = {x for x in found if x not in ("B",)}
-        if any(isinstance(n, f.Word) and n.text in ("in", "out") for n in walk((relation.left, relation.right))):
+        if with_ends(relation):
             found |= {"j", "k"}
         return found | samples_unbound((relation.left, relation.right))
 
     def free_extent(self, reader, letter, relation):
-        if any(isinstance(n, f.Word) and n.text in ("in", "out") for n in walk((relation.left, relation.right))):
+        if with_ends(relation):
             return reader.net.shape("z" if letter == "j" else "a", reader.layer - (letter == "k"))[0]
         return super().free_extent(reader, letter, relation)
 
@@ -520,6 +504,12 @@ class DenseSection(Section):
             elif name != "sigma(z)" and not re.fullmatch(r"[a-zA-Z]", name):
                 raise AssertionError(f"a value that the checker does not know: {name}")
         return Dense(widths, samples, given, coefficients_of(values["sigma(z)"]), self.cost), int(sizes.get("l", 2))
+
+
+def with_ends(relation: f.Relation) -> bool:
+    r"""Whether it speaks of the two ends of a weight, as in `a_{\text{in}}`."""
+    everything = walk((relation.left, relation.right))
+    return any(isinstance(n, f.Word) and n.text in ("in", "out") for n in everything)
 
 
 def samples_unbound(node: Any) -> set[str]:

@@ -166,6 +166,13 @@ class OfPlanes(Layered):
             picked = picked.swapaxes(0, 1)
         return picked.reshape(*shape, *plane)
 
+    def spread(self, one, other):
+        """A number for each channel stands at every place of its plane."""
+        if is_number(one) or is_number(other) or one.shape[:-2] != other.shape[:-2]:
+            return one, other
+        flat_ = [v.shape[-2:] == (1, 1) for v in (one, other)]
+        return tuple(np.broadcast_arrays(one, other)) if any(flat_) else (one, other)
+
     def added(self, one, other):
         if is_number(one) or is_number(other):
             return super().added(one, other)
@@ -343,7 +350,9 @@ class PlaneSection(Section):
             ]
             yield from ((net, layer) for net in nets for layer in (2, 3))
             if self.conventions.get("figure"):
-                yield from ((convolution(seed, (1, 1), ((2, 2),), (2, 2)), 2) for seed in (5, 6, 7))
+                yield from ((convolution(seed, (1, 1), ((2, 2),), (2, 2)), 2) for seed in (5, 6))
+                yield convolution(7, (1, 1, 1), ((1, 1), (2, 2)), (2, 2)), 3
+                yield convolution(8, (1, 1, 1), ((2, 2), (1, 1)), (2, 2)), 2
             return
         largest = self.kind == "max_pooling"
         nets_ = [
@@ -361,7 +370,9 @@ class PlaneSection(Section):
         yield from ((*case, sample) for sample in range(case[0].samples))
 
     def letters(self, relation):
-        found = super().letters(relation) - {"b"}
+        everything = list(walk((relation.left, relation.right)))
+        listed = {i.text for n in everything if isinstance(n, f.Listing) for i in n.items if isinstance(i, f.Name)}
+        found = (super().letters(relation) | listed) - {"b"}
         return found - {"s"} if self.kind != "convolution" else found
 
     def free_extent(self, reader, letter, relation):

@@ -22,7 +22,6 @@ from independent import (
     Meaningless,
     Section,
     as_scripted,
-    assigns,
     drawer,
     parsed,
     plain,
@@ -276,12 +275,12 @@ class Logs:
 def log(x: Any) -> Any:
     if isinstance(x, mpmath.ctx_iv.ivmpf):
         if x.a <= 0:
-            raise Meaningless("the logarithm of what is not positive")
+            raise Beyond("the logarithm of what is not positive")
         return mpmath.iv.log(x)
     if isinstance(x, Logs):
         raise Inexact("the logarithm of a logarithm")
     if x <= 0:
-        raise Meaningless("the logarithm of what is not positive")
+        raise Beyond("the logarithm of what is not positive")
     found: dict[int, Fraction] = {}
     for number, sign in ((x.numerator, 1), (x.denominator, -1)):
         p = 2
@@ -437,6 +436,8 @@ class OutputSection(Section):
             one, other = OfOutput(case, False).sides(relation)
         except Inexact:
             return self.enclosed(relation, case)
+        except Beyond:
+            return ""
         except Meaningless:
             return "meaningless"
         return "equal" if one == other else DIFFERENT
@@ -445,7 +446,7 @@ class OutputSection(Section):
         """Different, if the intervals of both sides do not meet; else nothing."""
         try:
             one, other = OfOutput(case, True).sides(relation)
-        except (Inexact, ZeroDivisionError):
+        except (Inexact, Beyond, ZeroDivisionError):
             return ""
         except Meaningless:
             return "meaningless"
@@ -474,6 +475,3 @@ class OutputSection(Section):
             raise AssertionError(f"values that the checker does not know: {values}")
         odds = exp(self.number(values["z"])) if "z" in values else Fraction(2)
         return Output(odds, Fraction(values.get("t", self.target or 0)))
-
-
-__all__ = ["Beyond", "OutputSection", "RuleSection", "assigns"]

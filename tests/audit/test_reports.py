@@ -462,7 +462,7 @@ def test_errata_of_code_are_code():
 def test_errata_show_the_run_of_numbers_of_a_recurrence():
     found = of_text("## Momentum\n\n$$v_t = \\gamma v_{t-1}$$")
     (verdict,) = found.verdicts
-    assert "the formula gives the velocities 0, 0, 0; momentum gives 1, " in verdict.reason
+    assert "the formula gives the velocities 0, 0, 0; momentum gives 1/2, 3/4, " in verdict.reason
     assert verdict.reason[1:] in errata([found])
 
 

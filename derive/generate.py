@@ -32,7 +32,7 @@ from derive.calculus.equation import Equation, Term, index_of, size_of, tensor
 from derive.calculus.system import DefinitionError, System
 from derive.calculus.text import TextPrinter, equation_text
 from derive.lowering.approximation import formats
-from derive.lowering.expressions import FUNCTIONS, IndexPrinter
+from derive.lowering.expressions import FUNCTIONS, RELATIONS, IndexPrinter
 from derive.lowering.kernel import Kernel
 from derive.lowering.lower import lower, lower_update
 from derive.notation import systems_in
@@ -43,7 +43,7 @@ MARK = "Written by ``derive generate``"  # in what is written from definitions, 
 RUNTIME = ("__init__", "data", "definition", "engine", "native", "network", "plan", "program", "progress")
 # Defined and derived, but without kernels as yet: Network connects rows of units [n, j], one input and one output a layer,
 # the same in training and in use. These have planes of units, statistics of the batch, or many inputs and outputs.
-WITHOUT_KERNELS = ("max_pooling", "batch_norm", "yolo", "yolo_cost")
+WITHOUT_KERNELS = ("max_pooling", "yolo", "yolo_cost")
 FOLDERS = {"Layer": "layers", "Pair": "layers", "Cost": "costs", "Rule": "rules"}
 
 
@@ -137,7 +137,7 @@ def check_definition(s: System) -> None:
                     f"{', '.join(sorted(map(str, loose)))} is no setting; add it to settings={{...}} with its default"
                 )
             names = {f.func.__name__ for f in term.body.atoms(AppliedUndef, sp.Function)}
-            unknown = names - set(FUNCTIONS) - {"Abs", "Max", "Min", "Piecewise"}
+            unknown = names - set(FUNCTIONS) - {"Abs", "Max", "Min", "Piecewise", "floor"}
             if unknown:
                 known = ", ".join(["sqrt", "Abs", "Max", "Min", "cases", *("exp", "log", "tanh")])
                 refuse(f"there is no kernel for the function {', '.join(sorted(unknown))}; there are {known}")
@@ -171,7 +171,7 @@ class Module:
     fields: dict[str, Any]
     phases: dict[str, list[dict]]
     runtime: str = "."
-    sizes: list[dict] = field(default_factory=list)
+    numbers: list[dict] = field(default_factory=list)  # functions of sizes and settings
     kernels: list[dict] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -297,21 +297,32 @@ def module_for(derivation: Derivation, kind: str, runtime: str) -> Module:
         fields["parameters"] = tuple(map(_shown, system.parameters))
         fields["storage"] = tuple(_slots(lowered.storage))
         fields["fan_in"] = _fan_in(derivation)
-        if system.initial:
-            fields["initial"] = {b.name: float(v) for b, v in system.initial.items()}
+    if kind == "Layer" and system.states:
+        fields["states"] = tuple(map(_shown, system.states))
+    if kind == "Layer" and system.random:
+        fields["random"] = tuple(map(_shown, system.random))
+    if kind == "Layer" and system.initial:
+        fields["initial"] = {b.name: float(v) for b, v in system.initial.items()}
     if kind == "Cost" and system.given:
-        fields["totals"] = {str(g.lhs.limits[0][0]): float(g.rhs) for g in system.given if isinstance(g.lhs, sp.Sum)}
+        fields["totals"] = {str(g.lhs.limits[0][0]): float(g.rhs) for g in system.facts if isinstance(g.lhs, sp.Sum)}
     buffers = {**lowered.forward.buffers, **lowered.backward.buffers}
     if buffers:
         fields["buffers"] = tuple(_slots(buffers))
     if system.settings:
-        fields["settings"] = {s.name: int(v) if s.is_integer else float(v) for s, v in system.settings.items()}
+        fields["settings"] = {s.name: _default(s, v) for s, v in system.settings.items()}
     counts = {s.name: int(bool(s.is_positive)) for s in system.settings if s.is_integer}
     if counts:
         fields["counts"] = counts
-    sizes = [_size_view(size, of) for size, of in system.sizes.items()]
-    if sizes:
-        fields["sizes"] = {view["index"]: Verbatim(view["name"]) for view in sizes}
+    of_sizes = [_size_view(size, of) for size, of in system.sizes.items()]
+    relations = [_relation_view(f"given_{number}", r) for number, r in enumerate(system.requirements, 1)]
+    if of_sizes:
+        fields["sizes"] = {view["of"]: Verbatim(view["name"]) for view in of_sizes}
+    if relations:
+        fields["given"] = tuple(Verbatim(view["name"]) for view in relations)
+    if system.inference:
+        fields["inference"] = system.inference
+    if system.forms:
+        fields["forms"] = system.forms
     return Module(
         name=system.name,
         kind=kind,
@@ -324,7 +335,7 @@ def module_for(derivation: Derivation, kind: str, runtime: str) -> Module:
             for phase, kernels in (("forward", lowered.forward.kernels), ("backward", lowered.backward.kernels))
         },
         runtime=runtime,
-        sizes=sizes,
+        numbers=[*of_sizes, *relations],
     )
 
 
@@ -335,12 +346,28 @@ class Verbatim(str):
         return str(self)
 
 
+def _default(setting: sp.Symbol, value: Any) -> float | None:
+    """The default of a setting as a number, a whole one for a count; None where the user must say."""
+    return None if value is None else int(value) if setting.is_integer else float(value)
+
+
 def _size_view(size: sp.Symbol, of: sp.Expr) -> dict[str, Any]:
-    """The function of a size that follows from others: its arguments are sizes, then settings, by name."""
-    needed = sorted((s.name for s in of.free_symbols), key=lambda name: (name.islower(), name))
-    index = index_of(size).name
-    return {"name": f"size_{index}", "index": index, "arguments": needed, "size": size.name,
-            "body": IndexPrinter().doprint(of), "text": TextPrinter().doprint(of)}  # fmt: skip
+    """The function of a size, or of a setting, that follows from others."""
+    own = size.name if size.name.islower() else index_of(size).name
+    text = f"{size} = {TextPrinter().doprint(of)}"
+    return {"of": own, **_function_view(f"size_{own}", of, text, IndexPrinter().doprint(of))}
+
+
+def _relation_view(name: str, relation: sp.Rel) -> dict[str, Any]:
+    """The function of sizes and settings that says whether a relation holds."""
+    left, right = map(IndexPrinter().doprint, (relation.lhs, relation.rhs))
+    return _function_view(name, relation, TextPrinter().doprint(relation), f"{left} {RELATIONS[type(relation)]} {right}")
+
+
+def _function_view(name: str, of: sp.Basic, text: str, body: str) -> dict[str, Any]:
+    """A function of sizes and settings by name, the sizes first."""
+    arguments = sorted((s.name for s in of.free_symbols), key=lambda name: (name.islower(), name))
+    return {"name": name, "arguments": arguments, "text": text, "body": body}
 
 
 def _notes(k: Kernel, derivation: Derivation, cited: dict[str, list[tuple[str, str, str]]]) -> list[str]:
@@ -452,8 +479,9 @@ def modules(systems: dict[str, System], others: dict[str, System], runtime: str)
 
 
 def _elementwise_or_rows(s: System) -> bool:
-    """Whether a layer may be taken together with a cost: it has nothing to learn, one input, one output."""
-    return s.kind == "layer" and not s.parameters and len(s.inputs) == len(s.outputs) == 1
+    """Whether a layer may be taken together with a cost: it keeps and draws nothing, has one input, one output."""
+    kept = (*s.parameters, *s.states, *s.random)
+    return s.kind == "layer" and not kept and len(s.inputs) == len(s.outputs) == 1
 
 
 @contextmanager

@@ -96,10 +96,13 @@ def system(
     constants: Iterable[sp.Indexed] = (),
     gradient: Iterable[sp.Indexed] = (),
     states: Iterable[sp.Indexed] = (),
+    random: Iterable[sp.Indexed] = (),
     settings: dict[sp.Symbol, Any] | None = None,
     sizes: dict[sp.Symbol, sp.Expr] | None = None,
-    given: Iterable[sp.Eq] = (),
+    given: Iterable[sp.Basic] = (),
     initial: dict[sp.IndexedBase, float] | None = None,
+    inference: str = "",
+    forms: Iterable[str] = (),
 ) -> System:
     """Begin a definition; its equations are stated inside the ``with`` block. See :class:`System` for the roles.
 
@@ -117,10 +120,13 @@ def system(
         constants=_components("constants", constants, source),
         gradient=_components("gradient", gradient, source),
         states=_components("states", states, source),
+        random=_components("random", random, source),
         settings=dict(settings or {}),
         sizes={size: sp.sympify(of) for size, of in (sizes or {}).items()},
         given=tuple(given),
         initial=dict(initial or {}),
+        inference=inference,
+        forms=tuple(forms),
         doc=doc,
         source=source,
     )

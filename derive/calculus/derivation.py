@@ -48,16 +48,18 @@ def derive(system: System, objective: System | None = None) -> Derivation:
         slope_form=lambda e, slope: in_output(e.terms[0].body, slope, e.target) if _is_one_value(e) else slope,
     )
     wanted = [x.base.name for x in (*system.inputs, *system.parameters)]
-    raw = [e for name, e in adjoints.items() if name not in {t.base.name for t in (*system.targets, *system.constants)}]
+    fixed = {t.base.name for t in (*system.targets, *system.constants, *system.states, *system.random)}
+    raw = [e for name, e in adjoints.items() if name not in fixed]
     if objective:
         one = {tensor(bar_name(x.base.name))[x.indices]: sp.Integer(1) for x in ends}
         raw = [e.map(one) for e in raw]
-    closed = closed_form(own.equations, raw, {bar_name(name, parameters) for name in wanted}, system.given)
+    closed = closed_form(own.equations, raw, {bar_name(name, parameters) for name in wanted}, system.facts)
     weights = {x.base.name for x in system.targets}
     both = stable([*(_logarithms_of_definitions(e, own) for e in own.equations), *closed], weights)
     derived = {e.name for e in closed}
     backward = [e for e in both if e.name in derived]
     read = {name for e in backward for name in e.reads()} | {x.base.name for x in system.outputs}
+    read |= {f"{x.base.name}_new" for x in system.states}
     forward = needed([e for e in both if e.name not in derived], read)
     back = {symbol.as_coeff_Mul()[1]: abs(x) for x, symbol in decimals.items()}
     stages = ([e.map(back) for e in stage] for stage in (raw, closed, forward, backward))

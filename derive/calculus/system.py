@@ -18,10 +18,14 @@ class System:
     """Forward equations between tensors: a layer, an activation, a cost, a penalty or an update rule.
 
     ``inputs`` and ``outputs`` connect layers; ``parameters`` are learned; a cost also has ``targets``; ``constants`` are
-    data that nothing is differentiated by. An update rule has a ``gradient`` and ``states`` and defines what is new as
-    ``w_new``, ``v_new``. ``settings`` are scalars with their defaults (None: the user must say): real ones, integers such
-    as a stride, or the size of an index that no tensor has. ``given`` are equations that the inputs are known to satisfy.
-    ``source`` is the file and line of the definition.
+    data that nothing is differentiated by, ``random`` tensors are drawn anew at every step, each component uniform in
+    [0, 1). An update rule has a ``gradient`` and ``states`` and defines what is new as ``w_new``, ``v_new``; a layer may
+    have states as well (running statistics). ``settings`` are scalars with their defaults (None: the user must say): real
+    ones, integers such as a stride, or the size of an index that no tensor has. ``sizes`` (or settings) follow from other
+    sizes and from settings, in whole numbers: ``I: (P - U) // stride + 1``. ``given`` are relations that are known to hold:
+    an equation that the inputs satisfy, relations of sizes and settings. ``inference`` names the system that takes the place
+    of this one outside of training, ``forms`` those that do where other inputs are given. ``source`` is the file and line
+    of the definition.
     """
 
     name: str
@@ -32,10 +36,13 @@ class System:
     constants: tuple[sp.Indexed, ...] = ()
     gradient: tuple[sp.Indexed, ...] = ()
     states: tuple[sp.Indexed, ...] = ()
+    random: tuple[sp.Indexed, ...] = ()
     settings: dict[sp.Symbol, Any] = field(default_factory=dict)
     sizes: dict[sp.Symbol, sp.Expr] = field(default_factory=dict)
-    given: tuple[sp.Eq, ...] = ()
+    given: tuple[sp.Basic, ...] = ()
     initial: dict[sp.IndexedBase, float] = field(default_factory=dict)
+    inference: str = ""
+    forms: tuple[str, ...] = ()
     equations: list[Equation] = field(default_factory=list)
     doc: str = ""
     source: str = ""
@@ -75,7 +82,18 @@ class System:
         )
 
     def _given_tensors(self) -> Iterable[sp.Indexed]:
-        return (*self.inputs, *self.parameters, *self.targets, *self.constants, *self.gradient, *self.states)
+        given = (*self.inputs, *self.parameters, *self.targets, *self.constants)
+        return (*given, *self.gradient, *self.states, *self.random)
+
+    @property
+    def requirements(self) -> tuple[sp.Basic, ...]:
+        """Those of the given relations that sizes and settings alone must satisfy."""
+        return tuple(g for g in self.given if not g.atoms(sp.Indexed))
+
+    @property
+    def facts(self) -> list[sp.Eq]:
+        """Those of the given relations that say what a sum of inputs is."""
+        return [g for g in self.given if g not in self.requirements]  # type: ignore[misc]
 
     def __getattr__(self, name: str) -> "_Tensor":
         if name.startswith("__"):
@@ -110,14 +128,20 @@ class System:
         made = {size_of(i) for x in self.outputs for i in x.indices if isinstance(i, sp.Symbol)}
         known = (given | set(self.settings)) - set(self.sizes)
         for size, of in self.sizes.items():
-            if size not in made:
-                self._refuse(f"sizes: no output has an index of size {size}; give those of the outputs")
-            loose = sorted(s.name for s in of.free_symbols - known)
-            if loose:
-                self._refuse(f"sizes: {size} needs {', '.join(loose)}, which is no size of an input and no setting")
+            if size not in made - given and not (size in self.settings and size.is_integer):
+                self._refuse(f"sizes: {size} is neither the size of an index that outputs alone have nor a setting")
+            self._check_known(f"sizes: {size} needs", of, known)
             parts = {type(part) for part in sp.preorder_traversal(_without_floors(of))}
             if not all(issubclass(part, sp.Add | sp.Mul | sp.Symbol | sp.Integer) for part in parts):
                 self._refuse(f"sizes: {size} = {of} must be of whole numbers: +, -, * and // alone")
+            known.add(size)
+        for relation in self.requirements:
+            self._check_known("given:", relation, known | made)
+
+    def _check_known(self, what: str, e: sp.Basic, known: set[sp.Symbol]) -> None:
+        loose = sorted(s.name for s in e.free_symbols - known)
+        if loose:
+            self._refuse(f"{what} {', '.join(loose)}, which is no size of an input and no setting")
 
     def _check_term(self, equation: Equation, term: Term, known: set[str]) -> None:
         where = f"in the equation of {equation.target},"

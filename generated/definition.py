@@ -30,10 +30,13 @@ class Layer:
     """A layer: its tensors and its kernels.
 
     ``inputs``, ``parameters``, ``outputs`` as declared; ``storage`` is the order in which a parameter's indices lie in
-    memory; ``buffers`` are intermediate arrays; ``fan_in`` the indices summed with a parameter, ``initial`` its first
-    value where it is not drawn at random; ``settings`` the defaults of its scalars, ``counts`` those that are whole
-    numbers, with the least that each may be; ``sizes`` gives for an index the function of other sizes (``P`` is that of
-    index ``p``) and of settings that its size is.
+    memory; ``buffers`` are intermediate arrays; ``fan_in`` the indices summed with a parameter, ``initial`` the first
+    value of a parameter or state where it is not drawn at random or zero. ``states`` are kept from step to step: a kernel
+    that writes ``x_new`` gives state ``x`` its new value. ``random`` arrays are drawn at every step, uniform in [0, 1).
+    ``settings`` are the defaults of its scalars, ``counts`` those that are whole numbers, with the least that each may be.
+    ``sizes`` gives for an index (or a setting) the function of other sizes (``P`` is that of index ``p``) and of settings
+    that its size is, ``given`` functions of them that must hold. ``inference`` names the layer that takes this one's place
+    outside of training, ``forms`` those that do where the inputs do not fit this one.
     """
 
     name: str
@@ -41,12 +44,17 @@ class Layer:
     outputs: tuple[str, ...]
     parameters: tuple[str, ...] = ()
     storage: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
+    random: tuple[str, ...] = ()
     buffers: tuple[str, ...] = ()
     fan_in: dict[str, tuple[str, ...]] = field(default_factory=dict)
     initial: dict[str, float] = field(default_factory=dict)
-    settings: dict[str, float] = field(default_factory=dict)
+    settings: dict[str, float | None] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     sizes: dict[str, Callable[..., int]] = field(default_factory=dict)
+    given: tuple[Callable[..., bool], ...] = ()
+    inference: str = ""
+    forms: tuple[str, ...] = ()
     forward: tuple[Kernel, ...] = ()
     backward: tuple[Kernel, ...] = ()
 
@@ -57,6 +65,17 @@ class Layer:
         return tuple(
             dict.fromkeys(i for x in (*self.parameters, *self.outputs) for i in tensor(x)[1] if i not in known)
         )
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether all elements are treated alike, so that samples of any shape will do."""
+        kernels = (*self.forward, *self.backward)
+        return not self.storage and all(axes == ("i",) for k in kernels for axes, _ in k.arrays.values())
+
+    @property
+    def by_places(self) -> bool:
+        """Whether its rows m are samples and places: planes are rows of channels to it, as they lie."""
+        return tensor(self.inputs[0])[1][0] == "m"
 
 
 @dataclass(frozen=True)

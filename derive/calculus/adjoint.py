@@ -6,11 +6,10 @@ Where an equation ``y[i] = sum over k of body`` reads ``x[A(i, k)]``, the adjoin
 
 Each component of ``A(i, k) = p`` is solved for an index of unit coefficient (that is the elimination of its Kronecker
 delta); what that index's range says remains as bounds on the others. So a stride or a padding ends as loop bounds, and
-every adjoint is a gather.
+every adjoint is a gather. A component ``floor(A / c) = p`` is nothing but bounds: ``c p <= A < c p + c``.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 
 import sympy as sp
 
@@ -75,7 +74,7 @@ def contributions(
             sensitivity = y_bar[equation.target.indices]
             if equation.kind == "max":
                 slope *= sp.Mul(*(sp.KroneckerDelta(winner, k) for k, winner in equation.winners().items()))
-            yield x.base.name, gather(*without_quotients(equation, term, x, sensitivity * slope, at), at)
+            yield x.base.name, gather(equation, term, x, sensitivity * slope, at)
 
 
 def derivative(body: sp.Expr, x: sp.Indexed) -> sp.Expr:
@@ -121,6 +120,10 @@ def gather(equation: Equation, term: Term, operand: sp.Indexed, factor: sp.Expr,
     conditions: list[sp.Expr] = list(moved.conditions)
     deltas: list[sp.Expr] = []
     for component, p in zip(place.indices, at, strict=True):
+        if isinstance(component, sp.floor):  # floor(top / c) = p says that c p <= top < c p + c
+            top, c = sp.fraction(sp.together(component.args[0]))
+            conditions += [top - c * p, c * p + c - 1 - top]
+            continue
         gap = sp.expand(component.xreplace(solved) - p)
         others = [c for c in place.indices if c != component]
         v = _solvable(gap, [v for v in free if not _address(gap, v)], others)
@@ -143,28 +146,6 @@ def gather(equation: Equation, term: Term, operand: sp.Indexed, factor: sp.Expr,
     for k, *_ in over:
         back[k] = fresh(sp.Symbol(k.name, integer=True), [*at, *back.values()])
     return Term(body, tuple(over), tuple(left)).map(back)
-
-
-def without_quotients(
-    equation: Equation, term: Term, operand: sp.Indexed, factor: sp.Expr, at: tuple[sp.Symbol, ...]
-) -> tuple[Equation, Term, sp.Indexed, sp.Expr]:
-    """What :func:`gather` takes, with ``c q + r`` for every index v that an operand is read at ``floor(v / c)`` by.
-
-    Then the operand's place is q itself; the remainder r is one more summed index, below c.
-    """
-    ranges = {i: (sp.Integer(0), size_of(i) - 1) for i in equation.target.indices if isinstance(i, sp.Symbol)}
-    ranges |= {k: (low, high) for k, low, high in term.over}
-    for component, p in zip(operand.indices, at, strict=True):
-        v, c = sp.fraction(sp.together(component.args[0])) if isinstance(component, sp.floor) else (None, None)
-        if v not in ranges or ranges[v][0] != 0 or not c.is_positive or c.has(*ranges):
-            continue
-        q, r = sp.Dummy(v.name, integer=True), sp.Dummy(v.name, integer=True)
-        whole = {component: q, v: c * q + r}
-        equation, factor, operand = equation.map(whole), factor.xreplace(whole), operand.xreplace(whole)
-        new = [(q, sp.Integer(0), size_of(p) - 1), (r, sp.Integer(0), c - 1)]
-        over = [(k, low, high) for k, low, high in term.over if k != v]
-        term = replace(term, over=(*over, *new), conditions=(*term.conditions, ranges[v][1] - v)).map(whole)
-    return equation, term, operand, factor
 
 
 def _solvable(gap: sp.Expr, free: Sequence[sp.Symbol], others: Sequence[sp.Expr]) -> sp.Symbol | None:

@@ -19,7 +19,7 @@ with system(
     inputs=[a[n, c, p, q], b[n, d, r, s]],
     outputs=[z[n, c, p, q]],
     settings={stride: 1},
-    sizes={stride: -(-R // P)},
+    sizes={stride: (R + P - 1) // P},
     given=[Eq(P, (R - 1) // stride + 1), Eq(Q, (S - 1) // stride + 1)],
 ) as shortcut_unequal:
     shortcut_unequal.z[n, c, p, q] = a[n, c, p, q] + b[n, c, stride * p, stride * q]

@@ -60,9 +60,10 @@ def lower(derivation: Derivation, names: Mapping[str, str]) -> Lowered:
         order.setdefault(e.name, tuple(str(i) for i in e.target.indices if isinstance(i, sp.Symbol)))
     given = {x.base.name for x in (*system.inputs, *system.parameters)}
     wanted = {e.name for e in backward if e.name.removeprefix("nabla_").removeprefix("delta_") in given}
+    made = {x.base.name for x in system.outputs} | {f"{x.base.name}_new" for x in system.states}
     room = _Room(system, declared, order, names)
     return Lowered(
-        room.phase(forward, {x.base.name for x in system.outputs}, {n for e in backward for n in e.reads()}),
+        room.phase(forward, made, {n for e in backward for n in e.reads()}),
         room.phase(backward, wanted, set()),
         storage,
     )
@@ -205,7 +206,8 @@ class _Room:
         return replace(kernel, flat=True, arguments=at, split=self.order[equation.name][0])
 
     def _finished(self, nest: Nest, name: str, writes: tuple[str, ...], body: list) -> Kernel:
-        return _kernel(nest, name, writes, body, {s for s in self.system.settings if s.is_integer})
+        given = {x.base.name: self.order[x.base.name] for x in self.system.inputs}
+        return _kernel(nest, name, writes, body, {s for s in self.system.settings if s.is_integer}, given)
 
 
 def _rows(group: Sequence[Equation]) -> tuple[sp.Symbol, ...]:
@@ -292,21 +294,29 @@ def lower_update(equations: Sequence[Equation], name: str, states: Sequence[str]
     return replace(kernel, flat=True, equations=list(map(equation_text, equations)))
 
 
-def _kernel(nest: Nest, name: str, writes: tuple[str, ...], body: list, counts: Set[sp.Symbol] = frozenset()) -> Kernel:
-    """The kernel around a body; ``counts`` are settings that are whole numbers, sizes among them."""
+def _kernel(
+    nest: Nest,
+    name: str,
+    writes: tuple[str, ...],
+    body: list,
+    counts: Set[sp.Symbol] = frozenset(),
+    given: Mapping[str, tuple[str, ...]] | None = None,
+) -> Kernel:
+    """The kernel around a body; ``counts`` are settings that are whole numbers, ``given`` arrays that may be asked for a size."""
     hoisted = _hoisted(nest)
     integers = {s.name for s in counts} & (nest.integers | {size.name for size in nest.sizes})
     scalars = nest.printer.scalars | integers
     whole_numbers = [Assign(s, f"int({s})") for s in sorted(integers)]
+    arrays = _with_sizes(nest, counts, given or {})
     return Kernel(
         name=name,
-        arguments=dict(nest.arrays),
+        arguments=arrays,
         writes=writes,
         split=nest.split,
-        body=_sizes(nest, counts) + whole_numbers + hoisted + body,
+        body=_sizes(nest, counts, arrays) + whole_numbers + hoisted + body,
         scalars=tuple(sorted(scalars)),
         functions=tuple(sorted(nest.printer.used)),
-        typed=list(nest.arrays)[-1] if nest.printer.constants else "",
+        typed=list(arrays)[-1] if nest.printer.constants else "",
     )
 
 
@@ -321,15 +331,29 @@ def _hoisted(nest: Nest) -> list:
     return lines
 
 
-def _sizes(nest: Nest, counts: Set[sp.Symbol]) -> list:
+def _axis(at: Sequence[str], size: sp.Symbol) -> int | None:
+    """Which of an array's axes has the size, the first if several have."""
+    return next((p for p, i in enumerate(at) if size_of(sp.Symbol(i)) == size), None)
+
+
+def _with_sizes(
+    nest: Nest, counts: Set[sp.Symbol], given: Mapping[str, tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
+    """The kernel's arrays; before them those that only say how large something is."""
+    arrays = dict(nest.arrays)
+    for size in sorted(nest.sizes - counts, key=str):
+        if all(_axis(at, size) is None for at in arrays.values()):
+            found = next((name for name, at in given.items() if _axis(at, size) is not None), None)
+            if found is None:
+                raise NotImplementedError(f"no array that the kernel reads or writes has the size {size}")
+            arrays = {found: given[found], **arrays}
+    return arrays
+
+
+def _sizes(nest: Nest, counts: Set[sp.Symbol], arrays: Mapping[str, tuple[str, ...]]) -> list:
     """The sizes that the kernel names and that no setting gives, from the shapes of its arrays."""
     lines: list = []
     for size in sorted(nest.sizes - counts, key=str):
-        for array, at in reversed(list(nest.arrays.items())):
-            position = next((p for p, i in enumerate(at) if size_of(sp.Symbol(i)) == size), None)
-            if position is not None:
-                lines.append(Assign(nest.size(size), f"{array}.shape[{position}]"))
-                break
-        else:
-            raise NotImplementedError(f"no array that the kernel reads or writes has the size {size}")
+        array = next(name for name in reversed(arrays) if _axis(arrays[name], size) is not None)
+        lines.append(Assign(nest.size(size), f"{array}.shape[{_axis(arrays[array], size)}]"))
     return lines

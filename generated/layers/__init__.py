@@ -2,9 +2,14 @@
 
 from ..definition import register
 from .average_pooling import AVERAGE_POOLING
+from .batch_norm import BATCH_NORM
+from .batch_norm_inference import BATCH_NORM_INFERENCE
 from .convolution import CONVOLUTION
 from .dense import DENSE
+from .dropout import DROPOUT
 from .elu import ELU
+from .flatten import FLATTEN
+from .global_average_pooling import GLOBAL_AVERAGE_POOLING
 from .hardtanh import HARDTANH
 from .leaky import LEAKY
 from .linear import LINEAR
@@ -13,16 +18,28 @@ from .logistic_with_logistic_cross_entropy import LOGISTIC_WITH_LOGISTIC_CROSS_E
 from .logistic_with_softmax_cross_entropy import LOGISTIC_WITH_SOFTMAX_CROSS_ENTROPY
 from .objective import OBJECTIVE
 from .relu import RELU
+from .route import ROUTE
+from .route_2 import ROUTE_2
+from .route_3 import ROUTE_3
+from .route_4 import ROUTE_4
+from .shortcut import SHORTCUT
+from .shortcut_unequal import SHORTCUT_UNEQUAL
 from .softmax import SOFTMAX
 from .softmax_with_softmax_cross_entropy import SOFTMAX_WITH_SOFTMAX_CROSS_ENTROPY
 from .softplus import SOFTPLUS
 from .tanh import TANH
+from .upsample import UPSAMPLE
 
 register(
     AVERAGE_POOLING,
+    BATCH_NORM,
+    BATCH_NORM_INFERENCE,
     CONVOLUTION,
     DENSE,
+    DROPOUT,
     ELU,
+    FLATTEN,
+    GLOBAL_AVERAGE_POOLING,
     HARDTANH,
     LEAKY,
     LINEAR,
@@ -31,8 +48,15 @@ register(
     LOGISTIC_WITH_SOFTMAX_CROSS_ENTROPY,
     OBJECTIVE,
     RELU,
+    ROUTE,
+    ROUTE_2,
+    ROUTE_3,
+    ROUTE_4,
+    SHORTCUT,
+    SHORTCUT_UNEQUAL,
     SOFTMAX,
     SOFTMAX_WITH_SOFTMAX_CROSS_ENTROPY,
     SOFTPLUS,
     TANH,
+    UPSAMPLE,
 )

@@ -1,0 +1,119 @@
+"""Shortcut (He et al. 2016): the sum of two layers' outputs.
+
+Where they differ in size, as in Darknet: channels that b lacks are zero, those that it has too many are left out,
+and of
+larger planes each `stride`-th row and column is taken.
+
+Forward equations:
+
+    z[n, c, p, q] = a[n, c, p, q] + b[n, c, p*stride, q*stride]
+
+Derived from them:
+
+    delta_a[n, c, p, q] = delta_z[n, c, p, q]
+    delta_b[n, d, r, s] = sum_p sum_q {[r = p*stride]*[s = q*stride]*delta_z[n, d, p, q] if C - d >= 1; 0
+        otherwise}
+
+Written by ``derive generate``; change the definition, not this file.
+"""
+
+from ..definition import Layer
+from ..program import Kernel
+
+
+def size_stride(P, R):
+    """stride = (P + R - 1)//P"""
+    return (P + R - 1) // P
+
+
+def given_1(P, R, stride):
+    """P = 1 + (R - 1)//stride"""
+    return P == (R - 1) // stride + 1
+
+
+def given_2(Q, S, stride):
+    """Q = 1 + (S - 1)//stride"""
+    return Q == (S - 1) // stride + 1
+
+
+def shortcut_unequal_forward(a, b, z, stride, first, last):
+    r"""z[n, c, p, q] = a[n, c, p, q] + b[n, c, p*stride, q*stride]
+
+    Shapes: a (N, P, Q, C), b (N, R, S, D), z (N, P, Q, C); float32 or float64, C-contiguous.
+    """
+    T = z.dtype.type
+    C = z.shape[3]
+    D = b.shape[3]
+    P = z.shape[1]
+    Q = z.shape[2]
+    R = b.shape[1]
+    S = b.shape[2]
+    stride = int(stride)
+    for n in range(first, last):
+        for c in range(C):
+            for p in range(P):
+                for q in range(Q):
+                    z[n, p, q, c] = a[n, p, q, c] + (
+                        b[n, p * stride, q * stride, c] if c < D and p * stride < R and q * stride < S else T(0)
+                    )
+
+
+def shortcut_unequal_b_sensitivity(delta_z, delta_a, delta_b, stride, first, last):
+    r"""delta_a[n, c, p, q] = delta_z[n, c, p, q]
+    delta_b[n, d, r, s] = sum_p sum_q {[r = p*stride]*[s = q*stride]*delta_z[n, d, p, q] if C - d >= 1; 0
+        otherwise}
+
+    From z[n, c, p, q] = a[n, c, p, q] + b[n, c, p*stride, q*stride].
+    Shapes: delta_z (N, P, Q, C), delta_a (N, P, Q, C), delta_b (N, R, S, D); float32 or float64, C-contiguous.
+    """
+    T = delta_b.dtype.type
+    C = delta_a.shape[3]
+    D = delta_b.shape[3]
+    P = delta_a.shape[1]
+    Q = delta_a.shape[2]
+    R = delta_b.shape[1]
+    S = delta_b.shape[2]
+    stride = int(stride)
+    for n in range(first, last):
+        for c in range(C):
+            for p in range(P):
+                for q in range(Q):
+                    delta_a[n, p, q, c] = delta_z[n, p, q, c]
+        for d in range(D):
+            for r in range(R):
+                for s in range(S):
+                    total = T(0)
+                    for p in range(P):
+                        for q in range(Q):
+                            if d < C and r == p * stride and s == q * stride:
+                                total += delta_z[n, p, q, d]
+                    delta_b[n, r, s, d] = total
+
+
+SHORTCUT_UNEQUAL = Layer(
+    name="shortcut_unequal",
+    inputs=("a[n, c, p, q]", "b[n, d, r, s]"),
+    outputs=("z[n, c, p, q]",),
+    settings={"stride": 1},
+    counts={"stride": 1},
+    sizes={"stride": size_stride},
+    given=(given_1, given_2),
+    forward=(
+        Kernel(
+            shortcut_unequal_forward,
+            arguments=("a[n, p, q, c]", "b[n, r, s, d]", "z[n, p, q, c]"),
+            split="n",
+            writes=("z",),
+            scalars=("stride",),
+        ),
+    ),
+    backward=(
+        Kernel(
+            shortcut_unequal_b_sensitivity,
+            arguments=("delta_z[n, p, q, c]", "delta_a[n, p, q, c]", "delta_b[n, r, s, d]"),
+            split="n",
+            writes=("delta_a", "delta_b"),
+            scalars=("stride",),
+        ),
+    ),
+)

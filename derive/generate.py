@@ -28,11 +28,11 @@ from derive import forward as definitions
 from derive.audit.audit import citations
 from derive.calculus.adjoint import bar_name
 from derive.calculus.derivation import Derivation, cancels_pole, compose, derive
-from derive.calculus.equation import Equation, Term, size_of, tensor
+from derive.calculus.equation import Equation, Term, index_of, size_of, tensor
 from derive.calculus.system import DefinitionError, System
-from derive.calculus.text import equation_text
+from derive.calculus.text import TextPrinter, equation_text
 from derive.lowering.approximation import formats
-from derive.lowering.expressions import FUNCTIONS
+from derive.lowering.expressions import FUNCTIONS, IndexPrinter
 from derive.lowering.kernel import Kernel
 from derive.lowering.lower import lower, lower_update
 from derive.notation import systems_in
@@ -43,7 +43,7 @@ MARK = "Written by ``derive generate``"  # in what is written from definitions, 
 RUNTIME = ("__init__", "data", "definition", "engine", "native", "network", "plan", "program", "progress")
 # Defined and derived, but without kernels as yet: Network connects rows of units [n, j], one input and one output a layer,
 # the same in training and in use. These have planes of units, statistics of the batch, or many inputs and outputs.
-WITHOUT_KERNELS = ("convolution", "max_pooling", "average_pooling", "batch_norm", "yolo", "yolo_cost")
+WITHOUT_KERNELS = ("max_pooling", "batch_norm", "yolo", "yolo_cost")
 FOLDERS = {"Layer": "layers", "Pair": "layers", "Cost": "costs", "Rule": "rules"}
 
 
@@ -171,6 +171,7 @@ class Module:
     fields: dict[str, Any]
     phases: dict[str, list[dict]]
     runtime: str = "."
+    sizes: list[dict] = field(default_factory=list)
     kernels: list[dict] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -304,7 +305,13 @@ def module_for(derivation: Derivation, kind: str, runtime: str) -> Module:
     if buffers:
         fields["buffers"] = tuple(_slots(buffers))
     if system.settings:
-        fields["settings"] = {s.name: float(v) for s, v in system.settings.items()}
+        fields["settings"] = {s.name: int(v) if s.is_integer else float(v) for s, v in system.settings.items()}
+    counts = {s.name: int(bool(s.is_positive)) for s in system.settings if s.is_integer}
+    if counts:
+        fields["counts"] = counts
+    sizes = [_size_view(size, of) for size, of in system.sizes.items()]
+    if sizes:
+        fields["sizes"] = {view["index"]: Verbatim(view["name"]) for view in sizes}
     return Module(
         name=system.name,
         kind=kind,
@@ -317,7 +324,23 @@ def module_for(derivation: Derivation, kind: str, runtime: str) -> Module:
             for phase, kernels in (("forward", lowered.forward.kernels), ("backward", lowered.backward.kernels))
         },
         runtime=runtime,
+        sizes=sizes,
     )
+
+
+class Verbatim(str):
+    """A value that stands in a module as it is: a name."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _size_view(size: sp.Symbol, of: sp.Expr) -> dict[str, Any]:
+    """The function of a size that follows from others: its arguments are sizes, then settings, by name."""
+    needed = sorted((s.name for s in of.free_symbols), key=lambda name: (name.islower(), name))
+    index = index_of(size).name
+    return {"name": f"size_{index}", "index": index, "arguments": needed, "size": size.name,
+            "body": IndexPrinter().doprint(of), "text": TextPrinter().doprint(of)}  # fmt: skip
 
 
 def _notes(k: Kernel, derivation: Derivation, cited: dict[str, list[tuple[str, str, str]]]) -> list[str]:

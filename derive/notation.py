@@ -97,6 +97,7 @@ def system(
     gradient: Iterable[sp.Indexed] = (),
     states: Iterable[sp.Indexed] = (),
     settings: dict[sp.Symbol, Any] | None = None,
+    sizes: dict[sp.Symbol, sp.Expr] | None = None,
     given: Iterable[sp.Eq] = (),
     initial: dict[sp.IndexedBase, float] | None = None,
 ) -> System:
@@ -117,6 +118,7 @@ def system(
         gradient=_components("gradient", gradient, source),
         states=_components("states", states, source),
         settings=dict(settings or {}),
+        sizes={size: sp.sympify(of) for size, of in (sizes or {}).items()},
         given=tuple(given),
         initial=dict(initial or {}),
         doc=doc,

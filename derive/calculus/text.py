@@ -62,6 +62,10 @@ class TextPrinter(StrPrinter):
     def _print_Mod(self, e: sp.Mod) -> str:
         return f"{self.parenthesize(e.args[0], 50)} mod {self.parenthesize(e.args[1], 50)}"
 
+    def _print_floor(self, e: sp.floor) -> str:
+        top, bottom = sp.fraction(sp.together(e.args[0]))
+        return f"{self.parenthesize(top, 50)}//{self.parenthesize(bottom, 51)}"
+
     def _print_Equality(self, e: sp.Eq) -> str:
         return f"{self._print(e.lhs)} = {self._print(e.rhs)}"
 

@@ -40,6 +40,15 @@ def as_stored(x: sp.Indexed, declared: Declared, order: Order) -> list[sp.Expr]:
     return [at[i] for i in order[x.base.name]]
 
 
+def stored_order(at: Sequence[sp.Expr]) -> tuple[str, ...]:
+    """The names of a tensor's indices in the order of storage: planes [n, c, y, x] are stored channels last."""
+    names = tuple(str(i) for i in at if isinstance(i, sp.Symbol))
+    if len(names) == len(at) == 4:
+        n, c, y, x = names
+        return n, y, x, c
+    return names
+
+
 def with_plain_operands(equations: Sequence[Equation], declared: Declared, order: Order) -> list[Equation]:
     """Operands of contractions that are expressions (``w**2``) become elementwise equations of their own.
 

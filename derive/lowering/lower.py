@@ -19,7 +19,15 @@ from derive.calculus.text import equation_text
 from derive.lowering.contractions import contraction_body
 from derive.lowering.expressions import FUNCTIONS, ValuePrinter
 from derive.lowering.kernel import Assign, Kernel, Loop, Phase
-from derive.lowering.kinds import Contraction, as_stored, contraction, is_flat, storage_for, with_plain_operands
+from derive.lowering.kinds import (
+    Contraction,
+    as_stored,
+    contraction,
+    is_flat,
+    storage_for,
+    stored_order,
+    with_plain_operands,
+)
 from derive.lowering.nests import RESERVED, Nest, accumulated, in_range, is_scatter, row_body
 
 
@@ -42,7 +50,7 @@ def lower(derivation: Derivation, names: Mapping[str, str]) -> Lowered:
     both = (*derivation.forward, *derivation.backward)
     declared = _declared(system, both)
     storage = storage_for(derivation.forward, system.parameters, declared)
-    order = {name: tuple(str(i) for i in at if isinstance(i, sp.Symbol)) for name, at in declared.items()}
+    order = {name: stored_order(at) for name, at in declared.items()}
     order |= storage | {f"nabla_{name}": at for name, at in storage.items()}
     forward, backward = (
         with_plain_operands(equations, declared, order) for equations in (derivation.forward, derivation.backward)
@@ -197,7 +205,7 @@ class _Room:
         return replace(kernel, flat=True, arguments=at, split=self.order[equation.name][0])
 
     def _finished(self, nest: Nest, name: str, writes: tuple[str, ...], body: list) -> Kernel:
-        return _kernel(nest, name, writes, body, {s.name for s in self.system.settings if s.is_integer})
+        return _kernel(nest, name, writes, body, {s for s in self.system.settings if s.is_integer})
 
 
 def _rows(group: Sequence[Equation]) -> tuple[sp.Symbol, ...]:
@@ -284,17 +292,18 @@ def lower_update(equations: Sequence[Equation], name: str, states: Sequence[str]
     return replace(kernel, flat=True, equations=list(map(equation_text, equations)))
 
 
-def _kernel(nest: Nest, name: str, writes: tuple[str, ...], body: list, integers: Set[str] = frozenset()) -> Kernel:
-    """The kernel around a body; ``integers`` are settings that count, and so stand in addresses."""
+def _kernel(nest: Nest, name: str, writes: tuple[str, ...], body: list, counts: Set[sp.Symbol] = frozenset()) -> Kernel:
+    """The kernel around a body; ``counts`` are settings that are whole numbers, sizes among them."""
     hoisted = _hoisted(nest)
-    scalars = nest.printer.scalars | nest.integers
-    whole_numbers = [Assign(s, f"int({s})") for s in sorted(scalars & integers)]
+    integers = {s.name for s in counts} & (nest.integers | {size.name for size in nest.sizes})
+    scalars = nest.printer.scalars | integers
+    whole_numbers = [Assign(s, f"int({s})") for s in sorted(integers)]
     return Kernel(
         name=name,
         arguments=dict(nest.arrays),
         writes=writes,
         split=nest.split,
-        body=_sizes(nest) + whole_numbers + hoisted + body,
+        body=_sizes(nest, counts) + whole_numbers + hoisted + body,
         scalars=tuple(sorted(scalars)),
         functions=tuple(sorted(nest.printer.used)),
         typed=list(nest.arrays)[-1] if nest.printer.constants else "",
@@ -312,10 +321,10 @@ def _hoisted(nest: Nest) -> list:
     return lines
 
 
-def _sizes(nest: Nest) -> list:
-    """The sizes that the kernel names, from the shapes of its arrays."""
+def _sizes(nest: Nest, counts: Set[sp.Symbol]) -> list:
+    """The sizes that the kernel names and that no setting gives, from the shapes of its arrays."""
     lines: list = []
-    for size in sorted(nest.sizes, key=str):
+    for size in sorted(nest.sizes - counts, key=str):
         for array, at in reversed(list(nest.arrays.items())):
             position = next((p for p, i in enumerate(at) if size_of(sp.Symbol(i)) == size), None)
             if position is not None:

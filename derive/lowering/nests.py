@@ -27,7 +27,7 @@ class Nest:
         self.locals: set[str] = set()  # tensors held in a local variable: one value a row
         self.constants: dict[sp.Expr, str] = {}
         self.sizes: set[sp.Symbol] = set()
-        self.integers: set[str] = set()  # settings that stand in an address
+        self.integers: set[str] = set()  # names that stand in addresses: indices, sizes, settings that count
         self.names = RESERVED | {*arrays, *declared, *(i for at in arrays.values() for i in at)}
         self.printer = ValuePrinter(self.place, self.index)
 
@@ -66,6 +66,7 @@ class Nest:
         """An integer expression as text: indices, sizes, addresses that a tensor holds."""
         text: dict[sp.Basic, sp.Basic] = {x: sp.Symbol(f"int({self.place(x)})", integer=True) for x in tensors_of(e)}
         e = e.xreplace(text)
+        self.integers |= {s.name for s in e.atoms(sp.Symbol)}
         for s in e.atoms(sp.Symbol):
             if s.name[:1].isupper():
                 text[s] = sp.Symbol(self.size(s), integer=True)

@@ -1,6 +1,8 @@
 """The layers that are known by name."""
 
 from ..definition import register
+from .average_pooling import AVERAGE_POOLING
+from .convolution import CONVOLUTION
 from .dense import DENSE
 from .elu import ELU
 from .hardtanh import HARDTANH
@@ -17,6 +19,8 @@ from .softplus import SOFTPLUS
 from .tanh import TANH
 
 register(
+    AVERAGE_POOLING,
+    CONVOLUTION,
     DENSE,
     ELU,
     HARDTANH,

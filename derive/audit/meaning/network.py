@@ -116,12 +116,19 @@ def pooled(module: object) -> System:
     """Windows side by side: as far apart as they are wide, and without padding."""
     u, v = indices("u v")
     s: System = getattr(module, module.__name__.rpartition(".")[2])  # type: ignore[attr-defined]
-    side_by_side = {size_of(u): window, size_of(v): window, module.stride: window, module.padding: sp.Integer(0)}  # type: ignore[attr-defined]
-    return s.specialised(side_by_side)
+    side_by_side = {size_of(u): window, size_of(v): window, module.stride: window}  # type: ignore[attr-defined]
+    return s.specialised({**side_by_side, **unpadded(s)})
 
 
-ZERO, ONE = sp.Integer(0), sp.Integer(1)
-convolution = convolved.convolution.specialised({convolved.stride: ONE, convolved.padding: ZERO})
+def unpadded(s: System) -> dict[sp.Symbol, int]:
+    """The settings that put no border around a plane."""
+    return {setting: 0 for setting in s.settings if setting.name in ("top", "bottom", "left", "right")}
+
+
+ONE = sp.Integer(1)
+convolution = convolved.convolution.specialised(
+    {convolved.stride: 1, convolved.dilation: 1, **unpadded(convolved.convolution)}
+)
 
 
 @cache

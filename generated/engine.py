@@ -22,6 +22,7 @@ ROWS = 5  # of a tile: with 2 vectors, 10 chains of fused multiply-adds; a tile 
 DEPTH = 256  # contracted steps of a block: a panel of b (DEPTH x 2 vectors) stays in the first-level cache
 BLOCK = 40 * ROWS  # rows of a block: their part of a stays in the second-level cache
 PACK_FROM = 4 * ROWS  # rows from which copying a panel of b together pays
+BOX = 1 << 16  # elements that the box for a strip of planes is to have: it stays in the second-level cache
 TABLES = 2 * (BLOCK + 4 * ROWS) + DEPTH + 8 * ROWS  # int64: the offsets of a block's rows and runs
 SCRATCH = 2 * LANES * (DEPTH + ROWS + 1) + 2 * TABLES
 """Elements of the `scratch` array that `contract` works in; one for each thread."""
@@ -436,7 +437,9 @@ def _call_nest(context, builder, sig, args, bias: bool, add: bool):
         cgutils.unpack_tuple(builder, t) for t in (rows, sums, a_rows, a_sums, b_sums, c_rows)
     )
     a, b, c, scratch = pointer(5, a0), pointer(9, b0), pointer(13, c0), pointer(16)
-    start = (c, I64(1), I64(1)) if add else (pointer(17, args[18]), I64(1), I64(0)) if bias else (scratch, I64(0), I64(0))
+    start = (
+        (c, I64(1), I64(1)) if add else (pointer(17, args[18]), I64(1), I64(0)) if bias else (scratch, I64(0), I64(0))
+    )
     _link(builder, sig.args[5].dtype, [
         first, last, *rows[1:], columns, *sums, a, *a_rows, *a_sums, b, *b_sums, b_lane, *start, c, *c_rows, scratch,
     ])  # fmt: skip
@@ -521,6 +524,56 @@ def contract_nest_bias(
     """As `contract_nest`, but the sum starts from bias[bias0 + v]."""
     more = bias, types.intp
     return _signature_nest(a, b, c, scratch, *more), functools.partial(_call_nest, bias=True, add=False)
+
+
+# Planes --------------------------------------------------------------------------------------------------------------
+
+
+@intrinsic
+def _pointer(typingctx, array):
+    """Where an array's elements lie."""
+
+    def codegen(context, builder, sig, args):
+        return context.make_array(sig.args[0])(context, builder, args[0]).data
+
+    return types.CPointer(array.dtype)(array), codegen
+
+
+@_inline
+def border(box, a, place, rows, columns, channels, low, high, left, wide):
+    """box[(r wide + q) channels + k] = a[place + ((low + r) columns + left + q) channels + k], zero beyond rows and columns,
+    for r < high, q < wide: a part of a plane with a border of zeros around it, channels last."""
+    target, source = _pointer(box), _moved(_pointer(a), place)
+    begin = min(max(0, -left), wide)
+    end = max(begin, min(wide, columns - left))
+    for r in range(high):
+        line = _moved(target, r * wide * channels)
+        inside = 0 <= low + r < rows
+        first, last = (begin * channels, end * channels) if inside else (0, 0)
+        origin = _moved(source, ((low + r) * columns + left) * channels)
+        for k in range(first):
+            line[k] = 0
+        for k in range(first, last):
+            line[k] = origin[k]
+        for k in range(last, wide * channels):
+            line[k] = 0
+
+
+@_inline
+def clear(c, first, last):
+    """Elements first to last (exclusive) of an array become zero."""
+    target = _pointer(c)
+    for k in range(first, last):
+        target[k] = 0
+
+
+@_inline
+def first_tap(at, step, divisor, taps):
+    """The first of so many taps with at - step tap a multiple of divisor; their number if there is none."""
+    for tap in range(min(divisor, taps)):
+        if (at - step * tap) % divisor == 0:
+            return tap
+    return taps
 
 
 @intrinsic

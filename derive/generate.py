@@ -232,7 +232,7 @@ def _kernel_view(k: Kernel, notes: Sequence[str]) -> dict:
         "name": k.name,
         "equations": [line for e in k.equations for line in textwrap.wrap(e, 110, subsequent_indent="    ")],
         "parameters": [*k.arguments, *working, *k.scalars, "first", "last"],
-        "box": None if k.box is None else _box_view(k),
+        "box": None if k.box is None else _box_view(k, k.box),
         "slots": tuple(slots),
         "split": "i" if k.flat else k.split,
         "writes": k.writes,
@@ -351,11 +351,11 @@ def _size_view(size: sp.Symbol, of: sp.Expr) -> dict[str, Any]:
             "body": IndexPrinter().doprint(of), "text": TextPrinter().doprint(of)}  # fmt: skip
 
 
-def _box_view(k: Kernel) -> dict[str, Any]:
+def _box_view(k: Kernel, box: sp.Expr) -> dict[str, Any]:
     """The function of the working memory that a kernel needs: its arguments are sizes, then settings, by name."""
-    needed = sorted((s.name for s in k.box.free_symbols), key=lambda name: (name.islower(), name))
+    needed = sorted((s.name for s in box.free_symbols), key=lambda name: (name.islower(), name))
     return {"name": f"{k.name}_box", "arguments": needed, "text": "Elements that one row of places reads",
-            "body": IndexPrinter().doprint(k.box)}  # fmt: skip
+            "body": IndexPrinter().doprint(box)}  # fmt: skip
 
 
 def _notes(k: Kernel, derivation: Derivation, cited: dict[str, list[tuple[str, str, str]]]) -> list[str]:

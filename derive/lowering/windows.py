@@ -118,7 +118,9 @@ def _windows(
         bounds += [over, sp.expand(divisor * (size_of(slot) - 1) - over)]
     known = {sp.expand(w.row_step * w.row + w.tap_step * w.tap + w.offset): w.divisor for w in windows}
     whole = [c.lhs.args for c in conditions if isinstance(c, sp.Eq) and isinstance(c.lhs, sp.Mod) and c.rhs == 0]
-    if len(whole) != len(conditions) or {sp.expand(e): d for e, d in whole} != {e: d for e, d in known.items() if d != 1}:
+    if len(whole) != len(conditions) or {sp.expand(e): d for e, d in whole} != {
+        e: d for e, d in known.items() if d != 1
+    }:
         return ()
     taken = {x for w in windows for x in (w.row, w.tap)}
     if len(taken) != 2 * len(windows) or not all(w.tap in b.indices for w in windows):
@@ -137,8 +139,8 @@ def _ranges_say_it(over: Sequence[Range], bounds: list[sp.Expr], equation: Equat
     )
 
 
-def _parts(bound: sp.Expr, kind: type) -> tuple[sp.Expr, ...]:
-    return bound.args if isinstance(bound, kind) else (bound,)
+def _parts(bound: sp.Expr, kind: type) -> tuple[sp.Basic, ...]:
+    return tuple(bound.args) if isinstance(bound, kind) else (bound,)
 
 
 def _placed(
@@ -167,7 +169,11 @@ def _placed(
     fits = list(target) == wanted and summed == expected and len(windows) <= 2 and len(outer) <= 1
     if not fits or lane not in b.indices or lane in a.indices or set(outer) & set(b.indices):
         return None
-    if (inner in summed) == bool(repeated) or set(rows) & set(b.indices) or (inner not in summed and inner in b.indices):
+    if (
+        (inner in summed) == bool(repeated)
+        or set(rows) & set(b.indices)
+        or (inner not in summed and inner in b.indices)
+    ):
         return None
     if any(w.divisor != 1 for w in windows) and inner not in summed:
         return None
@@ -240,9 +246,13 @@ class _Body:
         """Slots [low, low + high) x [left, left + wide) of the plane at ``place`` go to the box, zeros around it."""
         slots = [size_of(w.slot) for w in self.c.windows] + [ONE] * (2 - len(self.c.windows))
         sizes = (place, *slots, self.inner, low, high, left, wide)
-        return EngineCall("border", {"box": "box", "a": self.c.a.base.name, **{str(k): self.text(e) for k, e in enumerate(sizes)}})
+        return EngineCall(
+            "border", {"box": "box", "a": self.c.a.base.name, **{str(k): self.text(e) for k, e in enumerate(sizes)}}
+        )
 
-    def call(self, add: str, first: sp.Expr, last: sp.Expr, sizes: tuple, a: tuple, b: tuple, target: tuple) -> EngineCall:
+    def call(
+        self, add: str, first: sp.Expr, last: sp.Expr, sizes: tuple, a: tuple, b: tuple, target: tuple
+    ) -> EngineCall:
         """A call of the engine; a, b and target are offset, strides of rows, strides of what is summed."""
         c = self.c
         arguments = [self.text(first), self.text(last), self.three(*sizes[0], filler=ONE), self.text(size_of(c.lane)),
@@ -276,7 +286,9 @@ class _Body:
             self.border(plane, low, _extent(first, count), left, wide),
         ]
         axes, phases = [], []
-        for w, start, rows, base in zip(c.windows, (place, NONE), (count, *(size_of(o.row) for o in others)), (low, left), strict=False):
+        for w, start, rows, base in zip(
+            c.windows, (place, NONE), (count, *(size_of(o.row) for o in others)), (low, left), strict=False
+        ):
             axis, lines_of_phase, phase = self._axis(w, start, rows, base)
             axes.append(axis)
             phases.append((phase, w.divisor, lines_of_phase))

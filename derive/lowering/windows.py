@@ -140,7 +140,7 @@ def _ranges_say_it(over: Sequence[Range], bounds: list[sp.Expr], equation: Equat
 
 
 def _parts(bound: sp.Expr, kind: type) -> tuple[sp.Basic, ...]:
-    return tuple(bound.args) if isinstance(bound, kind) else (bound,)
+    return bound.args if bound.func is kind else (bound,)
 
 
 def _placed(

@@ -24,12 +24,12 @@ def output_sizes(case: dict) -> tuple[int, int]:
 def drawn(case: dict, dtype: type = np.float64) -> dict[str, np.ndarray]:
     """All arrays of a case as the kernels see them, channels last; what they are to write is NaN."""
     random = np.random.default_rng(case["seed"])
-    N, C, O = case["batch"], case["channels"], case["filters"]
+    N, C, K = case["batch"], case["channels"], case["filters"]
     given_shapes = {
         "a": (N, *case["plane"], C),
-        "w": (*case["filter"], C, O),
-        "b": (O,),
-        "delta_z": (N, *output_sizes(case), O),
+        "w": (*case["filter"], C, K),
+        "b": (K,),
+        "delta_z": (N, *output_sizes(case), K),
     }
     arrays = {name: random.standard_normal(shape).astype(dtype) for name, shape in given_shapes.items()}
     arrays["z"] = np.full_like(arrays["delta_z"], np.nan)

@@ -32,7 +32,7 @@ from derive.calculus.equation import Equation, Term, index_of, size_of, tensor
 from derive.calculus.system import DefinitionError, System
 from derive.calculus.text import TextPrinter, equation_text
 from derive.lowering.approximation import formats
-from derive.lowering.expressions import FUNCTIONS, IndexPrinter
+from derive.lowering.expressions import FUNCTIONS, OF_NUMPY, IndexPrinter
 from derive.lowering.kernel import Kernel
 from derive.lowering.lower import lower, lower_update
 from derive.notation import systems_in
@@ -113,7 +113,7 @@ def check_definition(s: System) -> None:
 
     declared = s.declared()
     for name in (*declared, *(setting.name for setting in s.settings)):
-        if not name.isidentifier() or keyword.iskeyword(name) or name in TAKEN | set(FUNCTIONS):
+        if not name.isidentifier() or keyword.iskeyword(name) or name in TAKEN | {*FUNCTIONS, *OF_NUMPY}:
             refuse(f"the name {name!r} cannot stand in a kernel; give it another")
     for setting, value in s.settings.items():
         if value is not None and not isinstance(value, int | float | sp.Number):
@@ -137,9 +137,9 @@ def check_definition(s: System) -> None:
                     f"{', '.join(sorted(map(str, loose)))} is no setting; add it to settings={{...}} with its default"
                 )
             names = {f.func.__name__ for f in term.body.atoms(AppliedUndef, sp.Function)}
-            unknown = names - set(FUNCTIONS) - {"Abs", "Max", "Min", "Piecewise"}
+            unknown = names - {*FUNCTIONS, *OF_NUMPY} - {"Abs", "Max", "Min", "Piecewise"}
             if unknown:
-                known = ", ".join(["sqrt", "Abs", "Max", "Min", "cases", *("exp", "log", "tanh")])
+                known = ", ".join([*OF_NUMPY, "Abs", "Max", "Min", "cases", "erf", "exp", "log", "tanh"])
                 refuse(f"there is no kernel for the function {', '.join(sorted(unknown))}; there are {known}")
     if s.kind == "penalty":
         refuse("it has no inputs, no targets and no gradient: it is no layer, cost or update rule")
@@ -183,7 +183,7 @@ class Module:
 
     @property
     def functions(self) -> list[str]:
-        return sorted({f for k in self.kernels for f in k["functions"] if f != "sqrt"})
+        return sorted({f for k in self.kernels for f in k["functions"]} - {*OF_NUMPY})
 
     @property
     def program(self) -> list[str]:
@@ -191,8 +191,8 @@ class Module:
         return ["Kernel", *(["span"] if any(s.plain for k in self.kernels for s in _found(k["body"], "Loop")) else [])]
 
     @property
-    def needs_sqrt(self) -> bool:
-        return any("sqrt" in k["functions"] for k in self.kernels)
+    def numpy(self) -> list[str]:
+        return sorted({f for k in self.kernels for f in k["functions"]} & {*OF_NUMPY})
 
     @property
     def engine(self) -> list[str]:
@@ -488,7 +488,7 @@ def render(systems: dict[str, System], others: dict[str, System], *, own: bool) 
     texts = {}
     for m in made:
         folder = f"{FOLDERS[m.kind]}/" if own else ""
-        derived = ("constant", "functions", "needs_sqrt", "needs_gcd", "engine", "program")
+        derived = ("constant", "functions", "numpy", "needs_gcd", "engine", "program")
         view = {**m.__dict__, **{name: getattr(m, name) for name in derived}}
         view["fields"] = {k: repr(v) for k, v in m.fields.items()}
         texts[f"{folder}{m.name}.py"] = env.get_template("kernels.py.j2").render(module=view)

@@ -80,11 +80,13 @@ def contributions(
 def derivative(body: sp.Expr, x: sp.Indexed) -> sp.Expr:
     """The partial derivative of a body by one of its operands, all other operands held."""
     stand_in = sp.Dummy(real=True)
-    slope = sp.diff(_choices(body).xreplace({x: stand_in}), stand_in).doit()
+    moved = _choices(body).xreplace({x: stand_in})
+    flat = {f: sp.Dummy(real=True) for f in moved.atoms(sp.floor)}  # of slope 0, where it has one
+    slope = sp.diff(moved.xreplace(flat), stand_in).doit()
     slope = slope.replace(sp.Derivative, _prime).replace(
         sp.Subs, lambda d, new, at: d.subs(dict(zip(new, at, strict=True)))
     )
-    return slope.xreplace({stand_in: x})
+    return slope.xreplace({d: f for f, d in flat.items()}).xreplace({stand_in: x})
 
 
 def _choices(e: sp.Expr) -> sp.Expr:

@@ -9,24 +9,34 @@ from .dense import DENSE
 from .dropout import DROPOUT
 from .elu import ELU
 from .flatten import FLATTEN
+from .gelu import GELU
 from .global_average_pooling import GLOBAL_AVERAGE_POOLING
 from .hardtanh import HARDTANH
 from .leaky import LEAKY
+from .lhtan import LHTAN
 from .linear import LINEAR
+from .loggy import LOGGY
 from .logistic import LOGISTIC
 from .logistic_with_logistic_cross_entropy import LOGISTIC_WITH_LOGISTIC_CROSS_ENTROPY
 from .logistic_with_softmax_cross_entropy import LOGISTIC_WITH_SOFTMAX_CROSS_ENTROPY
+from .mish import MISH
 from .objective import OBJECTIVE
+from .plse import PLSE
+from .ramp import RAMP
+from .relie import RELIE
 from .relu import RELU
 from .route import ROUTE
 from .route_2 import ROUTE_2
 from .route_3 import ROUTE_3
 from .route_4 import ROUTE_4
+from .selu import SELU
 from .shortcut import SHORTCUT
 from .shortcut_unequal import SHORTCUT_UNEQUAL
 from .softmax import SOFTMAX
 from .softmax_with_softmax_cross_entropy import SOFTMAX_WITH_SOFTMAX_CROSS_ENTROPY
 from .softplus import SOFTPLUS
+from .stair import STAIR
+from .swish import SWISH
 from .tanh import TANH
 from .upsample import UPSAMPLE
 
@@ -39,24 +49,34 @@ register(
     DROPOUT,
     ELU,
     FLATTEN,
+    GELU,
     GLOBAL_AVERAGE_POOLING,
     HARDTANH,
     LEAKY,
+    LHTAN,
     LINEAR,
+    LOGGY,
     LOGISTIC,
     LOGISTIC_WITH_LOGISTIC_CROSS_ENTROPY,
     LOGISTIC_WITH_SOFTMAX_CROSS_ENTROPY,
+    MISH,
     OBJECTIVE,
+    PLSE,
+    RAMP,
+    RELIE,
     RELU,
     ROUTE,
     ROUTE_2,
     ROUTE_3,
     ROUTE_4,
+    SELU,
     SHORTCUT,
     SHORTCUT_UNEQUAL,
     SOFTMAX,
     SOFTMAX_WITH_SOFTMAX_CROSS_ENTROPY,
     SOFTPLUS,
+    STAIR,
+    SWISH,
     TANH,
     UPSAMPLE,
 )

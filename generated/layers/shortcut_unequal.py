@@ -11,8 +11,8 @@ Forward equations:
 Derived from them:
 
     delta_a[n, c, p, q] = delta_z[n, c, p, q]
-    delta_b[n, d, r, s] = sum_p sum_q {[r = p*stride]*[s = q*stride]*delta_z[n, d, p, q] if C - d >= 1; 0
-        otherwise}
+    delta_b[n, d, r, s] = {delta_z[n, d, r//stride, s//stride] if r mod stride = 0 & s mod stride = 0 & (C - d >=
+        1) & (r + stride - P*stride <= 0) & (s + stride - Q*stride <= 0); 0 otherwise}
 
 Written by ``derive generate``; change the definition, not this file.
 """
@@ -60,8 +60,8 @@ def shortcut_unequal_forward(a, b, z, stride, first, last):
 
 def shortcut_unequal_b_sensitivity(delta_z, delta_a, delta_b, stride, first, last):
     r"""delta_a[n, c, p, q] = delta_z[n, c, p, q]
-    delta_b[n, d, r, s] = sum_p sum_q {[r = p*stride]*[s = q*stride]*delta_z[n, d, p, q] if C - d >= 1; 0
-        otherwise}
+    delta_b[n, d, r, s] = {delta_z[n, d, r//stride, s//stride] if r mod stride = 0 & s mod stride = 0 & (C - d >=
+        1) & (r + stride - P*stride <= 0) & (s + stride - Q*stride <= 0); 0 otherwise}
 
     From z[n, c, p, q] = a[n, c, p, q] + b[n, c, p*stride, q*stride].
     Shapes: delta_z (N, P, Q, C), delta_a (N, P, Q, C), delta_b (N, R, S, D); float32 or float64, C-contiguous.
@@ -82,12 +82,15 @@ def shortcut_unequal_b_sensitivity(delta_z, delta_a, delta_b, stride, first, las
         for d in range(D):
             for r in range(R):
                 for s in range(S):
-                    total = T(0)
-                    for p in range(P):
-                        for q in range(Q):
-                            if d < C and r == p * stride and s == q * stride:
-                                total += delta_z[n, p, q, d]
-                    delta_b[n, r, s, d] = total
+                    delta_b[n, r, s, d] = T(0)
+                    if (
+                        d < C
+                        and r + stride <= P * stride
+                        and s + stride <= Q * stride
+                        and r % stride == 0
+                        and s % stride == 0
+                    ):
+                        delta_b[n, r, s, d] += delta_z[n, r // stride, s // stride, d]
 
 
 SHORTCUT_UNEQUAL = Layer(

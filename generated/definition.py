@@ -33,7 +33,8 @@ class Layer:
     memory; ``buffers`` are intermediate arrays; ``fan_in`` the indices summed with a parameter, ``initial`` its first
     value where it is not drawn at random; ``settings`` the defaults of its scalars, ``counts`` those that are whole
     numbers, with the least that each may be; ``sizes`` gives for an index the function of other sizes (``P`` is that of
-    index ``p``) and of settings that its size is.
+    index ``p``) and of settings that its size is; ``groups`` are indices that count groups of another, (index, how many of it
+    make a group).
     """
 
     name: str
@@ -47,6 +48,7 @@ class Layer:
     settings: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     sizes: dict[str, Callable[..., int]] = field(default_factory=dict)
+    groups: dict[str, tuple[str, int]] = field(default_factory=dict)
     forward: tuple[Kernel, ...] = ()
     backward: tuple[Kernel, ...] = ()
 

@@ -276,9 +276,7 @@ def _define_operators() -> None:
 
         _operator(getattr(operator, name), compare, result=types.boolean)
     for name in ("and_", "or_"):
-        _operator(
-            getattr(operator, name), lambda b, _, x, y, name=name: getattr(b, name)(x, y), of=types.Boolean
-        )
+        _operator(getattr(operator, name), lambda b, _, x, y, name=name: getattr(b, name)(x, y), of=types.Boolean)
     _operator(operator.neg, lambda b, _, x: b.fneg(x), of=types.Float, operands=1)
     _operator(operator.invert, lambda b, _, x: b.not_(x), of=types.Boolean, operands=1)
     for function, name in ((abs, "fabs"), (np.sqrt, "sqrt")):
@@ -312,3 +310,12 @@ def where(typingctx, condition, x, y):
         return builder.select(mask, *(cast(builder, *pair, result) for pair in zip(chosen, kinds[1:], strict=True)))
 
     return result(*kinds), codegen
+
+
+@intrinsic
+def double(typingctx, x):
+    """A number or a vector in double precision."""
+    if isinstance(x, Vector):
+        result = Vector(types.float64, x.width)
+        return result(x), lambda context, builder, sig, args: _cast(context, builder, args[0], x, result)
+    return types.float64(x), lambda context, builder, sig, args: context.cast(builder, args[0], x, types.float64)

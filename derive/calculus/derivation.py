@@ -9,6 +9,7 @@ from derive.calculus.check import check
 from derive.calculus.equation import Equation, Term, tensor, tensors_of
 from derive.calculus.simplify import closed_form, in_output, needed
 from derive.calculus.stable import stable
+from derive.calculus.statistics import in_one_pass
 from derive.calculus.system import System
 
 
@@ -54,7 +55,7 @@ def derive(system: System, objective: System | None = None) -> Derivation:
         raw = [e.map(one) for e in raw]
     closed = closed_form(own.equations, raw, {bar_name(name, parameters) for name in wanted}, system.given)
     weights = {x.base.name for x in system.targets}
-    both = stable([*(_logarithms_of_definitions(e, own) for e in own.equations), *closed], weights)
+    both = stable(in_one_pass([*(_logarithms_of_definitions(e, own) for e in own.equations), *closed]), weights)
     derived = {e.name for e in closed}
     backward = [e for e in both if e.name in derived]
     read = {name for e in backward for name in e.reads()} | {x.base.name for x in system.outputs}

@@ -220,6 +220,58 @@ class ValuePrinter(PythonCodePrinter):
         return f" {RELATIONS[type(c)]} ".join(sides)
 
 
+class LanePrinter(ValuePrinter):
+    """Arithmetic of vectors: choices by ``where``; ``whole`` gives a whole number the dtype of the tensor it is held to."""
+
+    def __init__(
+        self,
+        place: Callable[[sp.Indexed], str],
+        index: Callable[[sp.Expr], str],
+        whole: Callable[[str, str], str],
+    ) -> None:
+        super().__init__(place, index)
+        self.whole = whole
+
+    def _where(self, condition: str, value: str, other: str) -> str:
+        self.used.add("where")
+        return f"where({condition}, {value}, {other})"
+
+    def _print_Piecewise(self, e: sp.Piecewise) -> str:
+        if e.args[-1][1] != True:  # noqa: E712
+            raise NotImplementedError(f"the cases {e} leave some out; give a last one, (value, otherwise)")
+        text = self._print(e.args[-1][0])
+        for value, condition in reversed(e.args[:-1]):
+            text = self._where(self.condition(condition), self._print(value), text)
+        return text
+
+    def _print_weighed(self, e: weighed) -> str:
+        weight, value = e.args
+        return self._where(f"{self._print(weight)} == {self.number('0')}", self.number("0"), self._print(weight * value))
+
+    def _print_Max(self, e: sp.Expr) -> str:
+        sign = ">" if isinstance(e, sp.Max) else "<"
+        text, *rest = (self._print(a) for a in sorted(e.args, key=lambda a: (a.is_number, str(a))))
+        for other in rest:
+            text = self._where(f"{text} {sign} {other}", text, other)
+        return text
+
+    _print_Min = _print_Max
+
+    def condition(self, c: sp.Basic, *, of_places: bool = False) -> str:
+        if of_places:
+            return super().condition(c, of_places=True)
+        if isinstance(c, sp.And | sp.Or):
+            sign = " & " if isinstance(c, sp.And) else " | "
+            return sign.join(f"({self.condition(a)})" for a in sorted(c.args, key=str))
+        if isinstance(c, sp.Not):
+            return f"~({self.condition(c.args[0])})"
+        held = [s for s in c.args if isinstance(s, sp.Indexed) and s.is_integer]
+        if held and isinstance(c, sp.Eq):
+            (other,) = (s for s in c.args if s is not held[0])
+            return f"{self.place(held[0])} == {self.whole(held[0].base.name, self.index(other))}"
+        return super().condition(c)
+
+
 def _balanced(gap: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
     """``gap`` as a difference of two sums in which nothing is subtracted."""
     addends = sp.Add.make_args(sp.expand(gap))

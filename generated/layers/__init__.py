@@ -2,6 +2,7 @@
 
 from ..definition import register
 from .average_pooling import AVERAGE_POOLING
+from .batch_norm import BATCH_NORM
 from .convolution import CONVOLUTION
 from .dense import DENSE
 from .elu import ELU
@@ -11,6 +12,7 @@ from .linear import LINEAR
 from .logistic import LOGISTIC
 from .logistic_with_logistic_cross_entropy import LOGISTIC_WITH_LOGISTIC_CROSS_ENTROPY
 from .logistic_with_softmax_cross_entropy import LOGISTIC_WITH_SOFTMAX_CROSS_ENTROPY
+from .max_pooling import MAX_POOLING
 from .objective import OBJECTIVE
 from .relu import RELU
 from .softmax import SOFTMAX
@@ -20,6 +22,7 @@ from .tanh import TANH
 
 register(
     AVERAGE_POOLING,
+    BATCH_NORM,
     CONVOLUTION,
     DENSE,
     ELU,
@@ -29,6 +32,7 @@ register(
     LOGISTIC,
     LOGISTIC_WITH_LOGISTIC_CROSS_ENTROPY,
     LOGISTIC_WITH_SOFTMAX_CROSS_ENTROPY,
+    MAX_POOLING,
     OBJECTIVE,
     RELU,
     SOFTMAX,

@@ -18,7 +18,8 @@ Written by ``derive generate``; change the definition, not this file.
 """
 
 from ..definition import Layer
-from ..program import Kernel, span
+from ..lanes import double, lanes
+from ..program import Kernel
 
 
 def size_i(P, U, bottom, dilation, stride, top):
@@ -51,18 +52,18 @@ def convolution_forward(a, b, w, z, dilation, left, stride, top, first, last):
     stride = int(stride)
     top = int(top)
     for n in range(first, last):
-        for o in range(O):
-            for i in range(I):
-                for j in range(J):
+        for i in range(I):
+            for j in range(J):
+                for o in range(O):
                     total = T(0)
                     for c in range(C):
                         for u in range(
                             max(0, (top + dilation - i * stride - 1) // dilation),
-                            min(U - 1, (P + top - i * stride - 1) // dilation) + 1,
+                            min(U, (P + top - i * stride - 1) // dilation + 1),
                         ):
                             for v in range(
                                 max(0, (left + dilation - j * stride - 1) // dilation),
-                                min(V - 1, (Q + left - j * stride - 1) // dilation) + 1,
+                                min(V, (Q + left - j * stride - 1) // dilation + 1),
                             ):
                                 total += (
                                     a[n, i * stride + dilation * u - top, j * stride + dilation * v - left, c]
@@ -71,24 +72,71 @@ def convolution_forward(a, b, w, z, dilation, left, stride, top, first, last):
                     z[n, i, j, o] = total + b[o]
 
 
-def convolution_b_gradient(delta_z, nabla_b, first, last):
-    r"""nabla_b[o] = sum_n sum_i sum_j delta_z[n, o, i, j]
+def convolution_nabla_b_part(delta_z, nabla_b_part, first, last):
+    r"""nabla_b_part[n, o] = sum_i sum_j delta_z[n, o, i, j]
+
+    Stable form of .
+    Shapes: delta_z (N, I, J, O), nabla_b_part (N, O); float32 or float64, nabla_b_part float64, C-contiguous.
+    """
+    I = delta_z.shape[1]
+    J = delta_z.shape[2]
+    O = nabla_b_part.shape[1]
+    for n in range(first, last):
+        for o in lanes(O):
+            total = 0.0
+            for i in range(I):
+                for j in range(J):
+                    total += double(delta_z[n, i, j, o])
+            nabla_b_part[n, o] = total
+
+
+def convolution_w_gradient(nabla_b_part, a, delta_z, nabla_b, nabla_w, dilation, left, stride, top, first, last):
+    r"""nabla_b[o] = sum_n nabla_b_part[n, o]
+    nabla_w[o, c, u, v] = sum_n sum_i sum_j a[n, c, i*stride + dilation*u - top, j*stride + dilation*v -
+        left]*delta_z[n, o, i, j]
 
     From z[n, o, i, j] = b[o] + sum_c sum_u sum_v a[n, c, i*stride + dilation*u - top, j*stride + dilation*v -
         left]*w[o, c, u, v].
-    Shapes: delta_z (N, I, J, O), nabla_b (O,); float32 or float64, C-contiguous.
+    Documents: Conv-3 (conditional, all sizes).
+    Shapes: nabla_b_part (N, O), a (N, P, Q, C), delta_z (N, I, J, O), nabla_b (O,), nabla_w (O, C, U, V); float32
+    or float64, nabla_b_part float64, C-contiguous.
     """
-    T = nabla_b.dtype.type
+    T = nabla_w.dtype.type
+    C = nabla_w.shape[1]
     I = delta_z.shape[1]
     J = delta_z.shape[2]
     N = delta_z.shape[0]
-    for o in span(first, last):
-        nabla_b[o] = T(0)
-    for n in range(N):
-        for i in range(I):
-            for j in range(J):
-                for o in span(first, last):
-                    nabla_b[o] += delta_z[n, i, j, o]
+    P = a.shape[1]
+    Q = a.shape[2]
+    U = nabla_w.shape[2]
+    V = nabla_w.shape[3]
+    dilation = int(dilation)
+    left = int(left)
+    stride = int(stride)
+    top = int(top)
+    for o in range(first, last):
+        total = T(0)
+        for n in range(N):
+            total += nabla_b_part[n, o]
+        nabla_b[o] = total
+        for c in range(C):
+            for u in range(U):
+                for v in range(V):
+                    total1 = T(0)
+                    for n in range(N):
+                        for i in range(
+                            max(0, (top + stride - dilation * u - 1) // stride),
+                            min(I, (P + top - dilation * u - 1) // stride + 1),
+                        ):
+                            for j in range(
+                                max(0, (left + stride - dilation * v - 1) // stride),
+                                min(J, (Q + left - dilation * v - 1) // stride + 1),
+                            ):
+                                total1 += (
+                                    a[n, i * stride + dilation * u - top, j * stride + dilation * v - left, c]
+                                    * delta_z[n, i, j, o]
+                                )
+                    nabla_w[o, c, u, v] = total1
 
 
 def convolution_input_sensitivity(delta_z, w, delta_a, dilation, left, stride, top, first, last):
@@ -115,9 +163,9 @@ def convolution_input_sensitivity(delta_z, w, delta_a, dilation, left, stride, t
     stride = int(stride)
     top = int(top)
     for n in range(first, last):
-        for c in range(C):
-            for p in range(P):
-                for q in range(Q):
+        for p in range(P):
+            for q in range(Q):
+                for c in range(C):
                     total = T(0)
                     for o in range(O):
                         for i in range(I):
@@ -132,49 +180,6 @@ def convolution_input_sensitivity(delta_z, w, delta_a, dilation, left, stride, t
                     delta_a[n, p, q, c] = total
 
 
-def convolution_w_gradient(a, delta_z, nabla_w, dilation, left, stride, top, first, last):
-    r"""nabla_w[o, c, u, v] = sum_n sum_i sum_j a[n, c, i*stride + dilation*u - top, j*stride + dilation*v -
-        left]*delta_z[n, o, i, j]
-
-    From z[n, o, i, j] = b[o] + sum_c sum_u sum_v a[n, c, i*stride + dilation*u - top, j*stride + dilation*v -
-        left]*w[o, c, u, v].
-    Documents: Conv-3 (conditional, all sizes).
-    Shapes: a (N, P, Q, C), delta_z (N, I, J, O), nabla_w (O, C, U, V); float32 or float64, C-contiguous.
-    """
-    T = nabla_w.dtype.type
-    C = nabla_w.shape[1]
-    I = delta_z.shape[1]
-    J = delta_z.shape[2]
-    N = delta_z.shape[0]
-    P = a.shape[1]
-    Q = a.shape[2]
-    U = nabla_w.shape[2]
-    V = nabla_w.shape[3]
-    dilation = int(dilation)
-    left = int(left)
-    stride = int(stride)
-    top = int(top)
-    for o in range(first, last):
-        for c in range(C):
-            for u in range(U):
-                for v in range(V):
-                    total = T(0)
-                    for n in range(N):
-                        for i in range(
-                            max(0, (top + stride - dilation * u - 1) // stride),
-                            min(I - 1, (P + top - dilation * u - 1) // stride) + 1,
-                        ):
-                            for j in range(
-                                max(0, (left + stride - dilation * v - 1) // stride),
-                                min(J - 1, (Q + left - dilation * v - 1) // stride) + 1,
-                            ):
-                                total += (
-                                    a[n, i * stride + dilation * u - top, j * stride + dilation * v - left, c]
-                                    * delta_z[n, i, j, o]
-                                )
-                    nabla_w[o, c, u, v] = total
-
-
 CONVOLUTION = Layer(
     name="convolution",
     inputs=("a[n, c, p, q]",),
@@ -182,6 +187,7 @@ CONVOLUTION = Layer(
     parameters=("w[o, c, u, v]", "b[o]"),
     storage=("w[o, c, u, v]", "b[o]"),
     fan_in={"w": ("c", "u", "v")},
+    buffers=("nabla_b_part[n, o]: float64",),
     settings={"stride": 1, "dilation": 1, "top": 0, "bottom": 0, "left": 0, "right": 0},
     counts={"stride": 1, "dilation": 1, "top": 0, "bottom": 0, "left": 0, "right": 0},
     sizes={"i": size_i, "j": size_j},
@@ -196,23 +202,30 @@ CONVOLUTION = Layer(
     ),
     backward=(
         Kernel(
-            convolution_b_gradient,
-            arguments=("delta_z[n, i, j, o]", "nabla_b[o]"),
+            convolution_nabla_b_part,
+            arguments=("delta_z[n, i, j, o]", "nabla_b_part[n, o]: float64"),
+            split="n",
+            writes=("nabla_b_part",),
+            lane="o",
+        ),
+        Kernel(
+            convolution_w_gradient,
+            arguments=(
+                "nabla_b_part[n, o]: float64",
+                "a[n, p, q, c]",
+                "delta_z[n, i, j, o]",
+                "nabla_b[o]",
+                "nabla_w[o, c, u, v]",
+            ),
             split="o",
-            writes=("nabla_b",),
+            writes=("nabla_b", "nabla_w"),
+            scalars=("dilation", "left", "stride", "top"),
         ),
         Kernel(
             convolution_input_sensitivity,
             arguments=("delta_z[n, i, j, o]", "w[o, c, u, v]", "delta_a[n, p, q, c]"),
             split="n",
             writes=("delta_a",),
-            scalars=("dilation", "left", "stride", "top"),
-        ),
-        Kernel(
-            convolution_w_gradient,
-            arguments=("a[n, p, q, c]", "delta_z[n, i, j, o]", "nabla_w[o, c, u, v]"),
-            split="o",
-            writes=("nabla_w",),
             scalars=("dilation", "left", "stride", "top"),
         ),
     ),

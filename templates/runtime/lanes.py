@@ -312,3 +312,12 @@ def where(typingctx, condition, x, y):
         return builder.select(mask, *(cast(builder, *pair, result) for pair in zip(chosen, kinds[1:], strict=True)))
 
     return result(*kinds), codegen
+
+
+@intrinsic
+def double(typingctx, x):
+    """A number or a vector in double precision."""
+    if isinstance(x, Vector):
+        result = Vector(types.float64, x.width)
+        return result(x), lambda context, builder, sig, args: _cast(context, builder, args[0], x, result)
+    return types.float64(x), lambda context, builder, sig, args: context.cast(builder, args[0], x, types.float64)

@@ -369,8 +369,8 @@ def _notes(k: Kernel, derivation: Derivation, cited: dict[str, list[tuple[str, s
     if {e.name for e in derivation.closed} & set(k.writes):
         notes.append(f"From {'; '.join(defined)}.")
     elif not set(k.equations) <= set(defined):
-        own = {e.name for e in derivation.defined} & set(k.writes)
-        notes.append(f"Stable form of {'; '.join(equation_text(e) for e in derivation.defined if e.name in own)}.")
+        own = [equation_text(e) for e in derivation.defined if e.name in k.writes]
+        notes += [f"Stable form of {'; '.join(own)}."] if own else []
     said = [f"{tag} ({verdict}, {scope})" for name in k.writes for tag, verdict, scope in cited.get(name, [])]
     if said:
         notes.append(f"Documents: {'; '.join(said)}.")

@@ -11,9 +11,9 @@ from .program import Kernel
 
 
 def tensor(text: str) -> tuple[str, tuple[str, ...]]:
-    """The name and the indices of ``name[index, ...]``."""
+    """The name and the indices of ``name[index, ...]``, whether or not a dtype follows."""
     name, _, inside = text.partition("[")
-    return name, tuple(re.findall(r"\w+", inside))
+    return name, tuple(re.findall(r"\w+", inside.partition("]")[0]))
 
 
 def stored(text: str) -> str:

@@ -117,7 +117,7 @@ class ValuePrinter(PythonCodePrinter):
         return super().parenthesize(item, level, strict)
 
     def _print_Mul(self, e: sp.Mul) -> str:
-        if e.could_extract_minus_sign():
+        if e.as_coeff_Mul()[0].is_negative:
             return f"-{self._print(-e) if isinstance(-e, sp.Mul) else self.parenthesize(-e, PRODUCT)}"
         above, below = [], []
         for f in e.as_ordered_factors():

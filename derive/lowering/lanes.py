@@ -107,7 +107,7 @@ def _values(nest: Nest, batch: Sequence[Equation], stored: set[str]) -> list:
         plain = [t.body for t in e.terms if not t.over]
         kept = e.name in stored
         lines += nest.statements({nest.place(e.target) if kept else e.name: sp.Add(*plain, *whole)})
-        nest.locals |= set() if kept else {e.name}
+        nest.locals |= {} if kept else {e.name: e.name}
     return lines
 
 
@@ -129,9 +129,7 @@ def _maximum(nest: Nest, equation: Equation, stored: set[str]) -> list:
     winners = {k: at.base.name for k, at in equation.winners().items() if at.base.name in stored}
     names = (equation.name, *winners.values())
     best = {name: nest.fresh(f"{name}_so_far") if name in stored else name for name in names}
-    first = {k: nest.index(low) for k, low, _ in term.over}
-    lines: list = [Assign(best[equation.name], f"-{nest.printer.number('inf')}")]
-    lines += [Assign(best[at], nest.whole_number(at, first[k])) for k, at in winners.items()]
+    first = {k: low for k, low, _ in term.over}
     nest.printer.used |= {"inf", "where"}
     value, better = nest.fresh("value"), nest.fresh("better")
     take = nest.statements({value: term.body})
@@ -140,6 +138,8 @@ def _maximum(nest: Nest, equation: Equation, stored: set[str]) -> list:
     take.append(Assign(so_far, f"where({better}, {value}, {so_far})"))
     for k, at in winners.items():
         take.append(Assign(best[at], f"where({better}, {nest.whole_number(at, k.name)}, {best[at]})"))
-    lines += nest.loops(term.over, nest.conditional(term.conditions, take))
-    nest.locals |= set(names) - stored
-    return lines + [Assign(nest.place(tensor_at(n, equation)), best[n]) for n in names if n in stored]
+    loops = nest.loops(term.over, nest.conditional(term.conditions, take))
+    lines: list = [Assign(so_far, f"-{nest.printer.number('inf')}")]
+    lines += [Assign(best[at], nest.whole_number(at, nest.index(first[k]))) for k, at in winners.items()]
+    nest.locals |= {n: n for n in set(names) - stored}
+    return [*lines, *loops, *(Assign(nest.place(tensor_at(n, equation)), best[n]) for n in names if n in stored)]

@@ -84,10 +84,10 @@ def _rewritten(
     for equations in passes:
         dtypes |= _winners_dtypes(equations, system)
         taken = {*declared, *(str(i) for at in declared.values() for i in at), *(s.name for s in system.settings)}
-        grouped = in_groups(merged(equations, gradients), declared, order, taken)
+        grouped = in_groups(merged(equations, gradients), declared, order, taken, groups)
         _declare(grouped.equations, declared, order)
         dtypes |= dict.fromkeys(grouped.double, "float64")
-        groups |= grouped.groups
+        groups = grouped.groups
         equations = with_small_parts(grouped.equations, declared, order, shared)
         equations = with_plain_operands(equations, declared, order)
         _declare(equations, declared, order)
@@ -374,7 +374,7 @@ def lower_update(equations: Sequence[Equation], name: str, states: Sequence[str]
     lines: list = []
     for e in equations:
         lines += nest.statements({e.name: sp.Add(*(t.body for t in e.terms))})
-        nest.locals.add(e.name)
+        nest.locals[e.name] = e.name
     lines += [Assign(f"{t}[{i}]", f"{t}_new") for t in changed]
     kernel = _kernel(nest, name, tuple(changed), [Loop(i, "first", "last", lines, plain=True)])
     return replace(kernel, flat=True, equations=list(map(equation_text, equations)))
@@ -430,7 +430,8 @@ def _sizes(nest: Nest, counts: Set[sp.Symbol], given: Mapping[str, tuple[str, ..
     """The sizes that the kernel names and that no setting gives, from the shapes of its arrays."""
     lines: list = []
     for size in sorted(nest.sizes - counts, key=str):
-        for array, at in (*reversed(list(nest.arrays.items())), *given.items()):
+        own = sorted(reversed(list(nest.arrays.items())), key=lambda pair: pair[0] in nest.dtypes)
+        for array, at in (*own, *given.items()):
             position = next((p for p, i in enumerate(at) if size_of(sp.Symbol(i)) == size), None)
             if position is not None:
                 lines.append(Assign(nest.size(size), f"{array}.shape[{position}]"))

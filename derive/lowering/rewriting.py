@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import sympy as sp
 
-from derive.calculus.equation import Equation, Term, fresh, size_of, tensor, tensors_of
+from derive.calculus.equation import Equation, Term, fresh, index_of, size_of, tensor, tensors_of
 from derive.lowering.expressions import FUNCTIONS
 from derive.lowering.kinds import Declared, Order, as_stored, positions
 
@@ -110,10 +110,19 @@ class Grouped:
     groups: dict[str, str]
 
 
-def in_groups(equations: Sequence[Equation], declared: Declared, order: Order, taken: Collection[str]) -> Grouped:
-    """Sums over samples that other equations wait for, or over planes of samples, as sums of partial sums."""
+def in_groups(
+    equations: Sequence[Equation],
+    declared: Declared,
+    order: Order,
+    taken: Collection[str],
+    groups: Mapping[str, str],
+) -> Grouped:
+    """Sums over samples that other equations wait for, or over planes of samples, as sums of partial sums.
+
+    ``taken`` are names that a new index cannot have, ``groups`` those of an earlier pass.
+    """
     read = {name for e in equations for name in e.reads()}
-    result, double, groups = list[Equation](), set[str](), dict[str, str]()
+    result, double, groups = list[Equation](), set[str](), dict(groups)
     for equation in equations:
         reductions = [t for t in equation.terms if t.over]
         samples = _samples(equation, declared, order)
@@ -124,8 +133,7 @@ def in_groups(equations: Sequence[Equation], declared: Declared, order: Order, t
         if len(term.over) > 1:
             index, over = samples, tuple(r for r in term.over if r[0] != samples)
         else:
-            index = fresh(sp.Symbol("g", integer=True), [sp.Symbol(name) for name in taken])
-            groups[index.name] = samples.name
+            index = _group_of(samples, groups, taken)
             over = ((samples, GROUP * index, sp.Min(size_of(samples) - 1, GROUP * index + GROUP - 1)),)
         part = tensor(f"{equation.name}_part")[(index, *equation.target.indices)]
         inside, outside = _by_dependence(term.body, [k for k, *_ in term.over])
@@ -134,6 +142,16 @@ def in_groups(equations: Sequence[Equation], declared: Declared, order: Order, t
         total = Term(outside * part, ((index, sp.Integer(0), size_of(index) - 1),))
         result.append(replace(equation, terms=tuple(total if t is term else t for t in equation.terms)))
     return Grouped(result, double, groups)
+
+
+def _group_of(samples: sp.Symbol, groups: dict[str, str], taken: Collection[str]) -> sp.Symbol:
+    """The index of the groups of these samples, a new one if there is none yet."""
+    for name, of in groups.items():
+        if size_of(sp.Symbol(of)) == size_of(samples):
+            return sp.Symbol(name, integer=True)
+    index = fresh(sp.Symbol("g", integer=True), [sp.Symbol(name) for name in taken])
+    groups[index.name] = index_of(size_of(samples)).name
+    return index
 
 
 def _samples(equation: Equation, declared: Declared, order: Order) -> sp.Symbol | None:

@@ -29,7 +29,6 @@ from ..program import Kernel
 def batch_norm_z_first(z, z_first, first, last):
     r"""z_first[c] = z[0, c]
 
-    Stable form of .
     Shapes: z (M, C), z_first (C,); float32 or float64, C-contiguous.
     """
     for c in range(first, last):
@@ -40,11 +39,10 @@ def batch_norm_var_part(z, z_first, mu_shifted_part, var_part, first, last):
     r"""mu_shifted_part[g, c] = sum_(1024*g <= m <= Min(M - 1, 1023 + 1024*g)) (z[m, c] - z_first[c])
     var_part[g, c] = sum_(1024*g <= m <= Min(M - 1, 1023 + 1024*g)) (z[m, c] - z_first[c])**2
 
-    Stable form of .
     Shapes: z (M, C), z_first (C,), mu_shifted_part (G, C), var_part (G, C); float32 or float64, mu_shifted_part,
     var_part float64, C-contiguous.
     """
-    C = var_part.shape[1]
+    C = z_first.shape[0]
     M = z.shape[0]
     for g in range(first, last):
         last_m = min(M, 1024 * g + 1024)
@@ -77,12 +75,14 @@ def batch_norm_y_of_gamma_var(
         total = T(0)
         for g in range(G):
             total += mu_shifted_part[g, c]
-        mu_shifted[c] = total / T(M)
+        this_mu_shifted = total / T(M)
+        mu_shifted[c] = this_mu_shifted
         total1 = T(0)
         for g in range(G):
             total1 += var_part[g, c]
-        var[c] = total1 / T(M) - mu_shifted[c] * mu_shifted[c]
-        y_of_gamma_var[c] = gamma[c] / sqrt(T(epsilon) + var[c])
+        this_var = total1 / T(M) - this_mu_shifted * this_mu_shifted
+        var[c] = this_var
+        y_of_gamma_var[c] = gamma[c] / sqrt(T(epsilon) + this_var)
 
 
 def batch_norm_forward(beta, mu_shifted, y_of_gamma_var, z, z_first, y, first, last):
@@ -99,26 +99,25 @@ def batch_norm_forward(beta, mu_shifted, y_of_gamma_var, z, z_first, y, first, l
 
 
 def batch_norm_delta_z_sum_part(delta_y, mu_shifted, z, z_first, delta_z_sum2_part, delta_z_sum_part, first, last):
-    r"""delta_z_sum2_part[g1, c] = sum_(1024*g1 <= m1 <= Min(M - 1, 1023 + 1024*g1)) delta_y[m1, c]
-    delta_z_sum_part[g1, c] = sum_(1024*g1 <= m1 <= Min(M - 1, 1023 + 1024*g1)) delta_y[m1, c]*((z[m1, c] -
+    r"""delta_z_sum2_part[g, c] = sum_(1024*g <= m1 <= Min(M - 1, 1023 + 1024*g)) delta_y[m1, c]
+    delta_z_sum_part[g, c] = sum_(1024*g <= m1 <= Min(M - 1, 1023 + 1024*g)) delta_y[m1, c]*((z[m1, c] -
         z_first[c]) - mu_shifted[c])
 
-    Stable form of .
     Shapes: delta_y (M, C), mu_shifted (C,), z (M, C), z_first (C,), delta_z_sum2_part (G, C), delta_z_sum_part
     (G, C); float32 or float64, delta_z_sum2_part, delta_z_sum_part float64, C-contiguous.
     """
-    C = delta_z_sum_part.shape[1]
+    C = z_first.shape[0]
     M = z.shape[0]
-    for g1 in range(first, last):
-        last_m1 = min(M, 1024 * g1 + 1024)
+    for g in range(first, last):
+        last_m1 = min(M, 1024 * g + 1024)
         for c in lanes(C):
             total = 0.0
             total1 = 0.0
-            for m1 in range(1024 * g1, last_m1):
+            for m1 in range(1024 * g, last_m1):
                 total += double(delta_y[m1, c])
                 total1 += double(delta_y[m1, c]) * ((double(z[m1, c]) - double(z_first[c])) - double(mu_shifted[c]))
-            delta_z_sum2_part[g1, c] = total
-            delta_z_sum_part[g1, c] = total1
+            delta_z_sum2_part[g, c] = total
+            delta_z_sum_part[g, c] = total1
 
 
 def batch_norm_delta_z_of_delta_z_sum_var(
@@ -134,8 +133,8 @@ def batch_norm_delta_z_of_delta_z_sum_var(
     first,
     last,
 ):
-    r"""delta_z_sum2[c] = sum_g1 delta_z_sum2_part[g1, c]
-    delta_z_sum[c] = sum_g1 delta_z_sum_part[g1, c]/sqrt(epsilon + var[c])
+    r"""delta_z_sum2[c] = sum_g delta_z_sum2_part[g, c]
+    delta_z_sum[c] = sum_g delta_z_sum_part[g, c]/sqrt(epsilon + var[c])
     delta_z_of_delta_z_sum2[c] = delta_z_sum2[c]/M
     delta_z_of_delta_z_sum_var[c] = delta_z_sum[c]/(M*sqrt(epsilon + var[c]))
 
@@ -150,15 +149,17 @@ def batch_norm_delta_z_of_delta_z_sum_var(
     M = z.shape[0]
     for c in range(first, last):
         total = T(0)
-        for g1 in range(G):
-            total += delta_z_sum2_part[g1, c]
-        delta_z_sum2[c] = total
+        for g in range(G):
+            total += delta_z_sum2_part[g, c]
+        this_delta_z_sum2 = total
+        delta_z_sum2[c] = this_delta_z_sum2
         total1 = T(0)
-        for g1 in range(G):
-            total1 += delta_z_sum_part[g1, c]
-        delta_z_sum[c] = total1 / sqrt(T(epsilon) + var[c])
-        delta_z_of_delta_z_sum2[c] = delta_z_sum2[c] / T(M)
-        delta_z_of_delta_z_sum_var[c] = delta_z_sum[c] / (T(M) * sqrt(T(epsilon) + var[c]))
+        for g in range(G):
+            total1 += delta_z_sum_part[g, c]
+        this_delta_z_sum = total1 / sqrt(T(epsilon) + var[c])
+        delta_z_sum[c] = this_delta_z_sum
+        delta_z_of_delta_z_sum2[c] = this_delta_z_sum2 / T(M)
+        delta_z_of_delta_z_sum_var[c] = this_delta_z_sum / (T(M) * sqrt(T(epsilon) + var[c]))
 
 
 def batch_norm_gamma_gradient(delta_z_sum2, delta_z_sum, nabla_beta, nabla_gamma, first, last):
@@ -226,10 +227,10 @@ BATCH_NORM = Layer(
         "delta_z_of_delta_z_sum_var[c]",
         "delta_z_sum[c]",
         "delta_z_sum2[c]",
-        "delta_z_sum2_part[g1, c]: float64",
-        "delta_z_sum_part[g1, c]: float64",
+        "delta_z_sum2_part[g, c]: float64",
+        "delta_z_sum_part[g, c]: float64",
     ),
-    groups={"g": ("m", 1024), "g1": ("m1", 1024)},
+    groups={"g": ("m", 1024)},
     settings={"epsilon": 1e-05},
     forward=(
         Kernel(
@@ -276,10 +277,10 @@ BATCH_NORM = Layer(
                 "mu_shifted[c]",
                 "z[m, c]",
                 "z_first[c]",
-                "delta_z_sum2_part[g1, c]: float64",
-                "delta_z_sum_part[g1, c]: float64",
+                "delta_z_sum2_part[g, c]: float64",
+                "delta_z_sum_part[g, c]: float64",
             ),
-            split="g1",
+            split="g",
             writes=("delta_z_sum2_part", "delta_z_sum_part"),
             lane="c",
         ),
@@ -287,8 +288,8 @@ BATCH_NORM = Layer(
             batch_norm_delta_z_of_delta_z_sum_var,
             arguments=(
                 "z[m, c]",
-                "delta_z_sum2_part[g1, c]: float64",
-                "delta_z_sum_part[g1, c]: float64",
+                "delta_z_sum2_part[g, c]: float64",
+                "delta_z_sum_part[g, c]: float64",
                 "var[c]",
                 "delta_z_sum2[c]",
                 "delta_z_sum[c]",

@@ -75,12 +75,11 @@ def convolution_forward(a, b, w, z, dilation, left, stride, top, first, last):
 def convolution_nabla_b_part(delta_z, nabla_b_part, first, last):
     r"""nabla_b_part[n, o] = sum_i sum_j delta_z[n, o, i, j]
 
-    Stable form of .
     Shapes: delta_z (N, I, J, O), nabla_b_part (N, O); float32 or float64, nabla_b_part float64, C-contiguous.
     """
     I = delta_z.shape[1]
     J = delta_z.shape[2]
-    O = nabla_b_part.shape[1]
+    O = delta_z.shape[3]
     for n in range(first, last):
         for o in lanes(O):
             total = 0.0

@@ -39,9 +39,9 @@ def max_pooling_forward(a, z, z_at_u, z_at_v, U, V, left, stride, top, first, la
     z_at_v int16, C-contiguous.
     """
     T = z.dtype.type
-    C = z_at_v.shape[3]
-    I = z_at_v.shape[1]
-    J = z_at_v.shape[2]
+    C = z.shape[3]
+    I = z.shape[1]
+    J = z.shape[2]
     P = a.shape[1]
     Q = a.shape[2]
     U = int(U)
@@ -58,8 +58,8 @@ def max_pooling_forward(a, z, z_at_u, z_at_v, U, V, left, stride, top, first, la
                 last_v = min(V, Q + left - j * stride)
                 for c in lanes(C):
                     z_so_far = -T(inf)
-                    z_at_u_so_far = int16(max(0, top - i * stride))
-                    z_at_v_so_far = int16(max(0, left - j * stride))
+                    z_at_u_so_far = int16(first_u)
+                    z_at_v_so_far = int16(first_v)
                     for u in range(first_u, last_u):
                         for v in range(first_v, last_v):
                             value = a[n, u + i * stride - top, v + j * stride - left, c]
@@ -86,8 +86,8 @@ def max_pooling_input_sensitivity(delta_z, z_at_u, z_at_v, delta_a, U, V, left, 
     """
     T = delta_a.dtype.type
     C = delta_a.shape[3]
-    I = z_at_v.shape[1]
-    J = z_at_v.shape[2]
+    I = delta_z.shape[1]
+    J = delta_z.shape[2]
     P = delta_a.shape[1]
     Q = delta_a.shape[2]
     U = int(U)

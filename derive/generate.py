@@ -27,7 +27,7 @@ from sympy.core.function import AppliedUndef
 from derive import forward as definitions
 from derive.audit.audit import citations
 from derive.calculus.adjoint import bar_name
-from derive.calculus.derivation import Derivation, cancels_pole, compose, derive
+from derive.calculus.derivation import Derivation, cancels_pole, chain, compose, derive
 from derive.calculus.equation import Equation, Term, index_of, size_of, tensor
 from derive.calculus.system import DefinitionError, System
 from derive.calculus.text import TextPrinter, equation_text
@@ -46,6 +46,8 @@ RUNTIME = ("__init__", "data", "definition", "engine", "lanes", "native", "netwo
 # Defined and derived, but without kernels as yet: Network connects rows of units [n, j], one input and one output a layer,
 # the same in training and in use. These have planes of units, statistics of the batch, or many inputs and outputs.
 WITHOUT_KERNELS = ("yolo", "yolo_cost")
+# Layers and elementwise ones after them that share kernels: what lies between is computed again, and never kept.
+FUSED = (("batch_norm", "relu"), ("batch_norm", "leaky"))
 FOLDERS = {"Layer": "layers", "Pair": "layers", "Cost": "costs", "Rule": "rules"}
 
 
@@ -440,7 +442,8 @@ def formatted(texts: dict[str, str]) -> dict[str, str]:
 
 
 def modules(systems: dict[str, System], others: dict[str, System], runtime: str) -> list[Module]:
-    """A module for each of ``systems``, and for each pair of theirs with ``others`` whose derivatives simplify.
+    """A module for each of ``systems``, for those that share kernels, and for each pair of theirs with ``others`` whose
+    derivatives simplify.
 
     Raises DefinitionError, naming the definition's place, for one that cannot be derived or has no kernel.
     """
@@ -455,6 +458,12 @@ def modules(systems: dict[str, System], others: dict[str, System], runtime: str)
                 found.append(
                     module_for(derive(s, objective if s.kind == "cost" else None), s.kind.capitalize(), runtime)
                 )
+    for first, second in FUSED:
+        if first in systems and second in systems:
+            with _told_where(systems[first]):
+                module = module_for(chain(derive(systems[first]), derive(systems[second])), "Layer", runtime)
+                module.fields["fuses"] = (first, second)
+                found.append(module)
     for cost in (s for s in known.values() if s.kind == "cost"):
         for layer in (s for s in known.values() if _elementwise_or_rows(s) and s is not objective):
             if layer.name not in systems and cost.name not in systems:

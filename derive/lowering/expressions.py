@@ -117,6 +117,7 @@ class ValuePrinter(PythonCodePrinter):
         return super().parenthesize(item, level, strict)
 
     def _print_Mul(self, e: sp.Mul) -> str:
+        e = _upright(e)
         if e.as_coeff_Mul()[0].is_negative:
             return f"-{self._print(-e) if isinstance(-e, sp.Mul) else self.parenthesize(-e, PRODUCT)}"
         above, below = [], []
@@ -272,6 +273,17 @@ class LanePrinter(ValuePrinter):
         return super().condition(c)
 
 
+def _upright(e: sp.Mul) -> sp.Expr:
+    """``-(b - a) c`` as ``(a - b) c``, where that leaves no more to be subtracted."""
+    if e.args[0] == -1:
+        for f in e.args:
+            if f.is_Add and 2 * sum(a.could_extract_minus_sign() for a in f.args) <= len(f.args):
+                continue
+            if f.is_Add:
+                return sp.Mul(*(-f if g is f else g for g in e.args[1:]))
+    return e
+
+
 def _balanced(gap: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
     """``gap`` as a difference of two sums in which nothing is subtracted."""
     addends = sp.Add.make_args(sp.expand(gap))
@@ -294,20 +306,27 @@ def with_locals(bodies: list[sp.Expr], taken: Collection[str]) -> tuple[list[tup
         if call.func.__name__ in FUNCTIONS
     }
     calls |= {p.base for b in bodies for p in b.atoms(sp.Pow) if not p.base.is_Atom and p.exp.is_Integer and p.exp > 1}
+    relations = {r for b in bodies for c in _conditions(b) for r in c.atoms(sp.Rel)}
+    calls |= {side for r in relations for side in r.args if side.args and side.atoms(sp.Dummy) & set(back)}
     lifted: dict[sp.Expr, sp.Symbol] = {}
     for call in sorted(calls, key=lambda c: (sp.count_ops(c), str(c.xreplace(back)))):
         lifted[call.xreplace(lifted)] = next(names)
     for call, name in lifted.items():
         bodies = [b.xreplace({call: name}) for b in bodies]
-    choices = {c for b in bodies for p in b.atoms(sp.Piecewise) for _, c in p.args if c != True}  # noqa: E712
-    held = {c: sp.Dummy() for c in sorted(choices, key=str)}
+    held = {c: sp.Dummy() for c in sorted({c for b in bodies for c in _conditions(b)}, key=str)}
     back |= {d: c.xreplace(back) for c, d in held.items()}
-    bodies = [
-        b.replace(sp.Piecewise, lambda *args: sp.Piecewise(*((v, held.get(c, c)) for v, c in args))) for b in bodies
+    whole = [
+        b.replace(sp.Piecewise, lambda *args: sp.Piecewise(*((v, held.get(c, c)) for v, c in args)))
+        for b in (*lifted, *bodies)
     ]
-    found, bodies = sp.cse(bodies, symbols=names, order="canonical", list=True)
-    found = [(name, call) for call, name in lifted.items()] + found
-    return _in_order([(name, e.xreplace(back)) for name, e in found]), [b.xreplace(back) for b in bodies]
+    found, whole = sp.cse(whole, symbols=names, order="canonical", list=True)
+    found = [*zip(lifted.values(), whole, strict=False), *found]
+    return _in_order([(name, e.xreplace(back)) for name, e in found]), [b.xreplace(back) for b in whole[len(lifted) :]]
+
+
+def _conditions(body: sp.Expr) -> set[sp.Basic]:
+    """The conditions of all case distinctions."""
+    return {c for p in body.atoms(sp.Piecewise) for _, c in p.args if c != True}  # noqa: E712
 
 
 def _in_order(found: list[tuple[sp.Symbol, sp.Expr]]) -> list[tuple[sp.Symbol, sp.Expr]]:

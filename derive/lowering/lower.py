@@ -60,23 +60,28 @@ def lower(derivation: Derivation, names: Mapping[str, str]) -> Lowered:
     storage = storage_for(derivation.forward, system.parameters, declared)
     order = {name: stored_order(at) for name, at in declared.items()}
     order |= storage | {f"nabla_{name}": at for name, at in storage.items()}
-    passes, dtypes, groups = _rewritten(derivation, declared, order)
     given = {x.base.name for x in (*system.inputs, *system.parameters)}
     outputs = {x.base.name for x in system.outputs}
-    wanted = {n for e in passes[1] if (n := e.name).removeprefix("nabla_").removeprefix("delta_") in given}
+    wanted = {n for e in derivation.backward if (n := e.name).removeprefix("nabla_").removeprefix("delta_") in given}
+    passes, dtypes, groups = _rewritten(derivation, declared, order, wanted)
     room = _Room(system, declared, order, names, dtypes)
     forward = room.phase(passes[0], outputs, {n for e in passes[1] for n in e.reads()})
     return Lowered(forward, room.phase(passes[1], wanted, set()), storage, groups, dtypes)
 
 
 def _rewritten(
-    derivation: Derivation, declared: dict[str, tuple[sp.Expr, ...]], order: dict[str, tuple[str, ...]]
+    derivation: Derivation,
+    declared: dict[str, tuple[sp.Expr, ...]],
+    order: dict[str, tuple[str, ...]],
+    wanted: Set[str],
 ) -> tuple[list[list[Equation]], dict[str, str], dict[str, str]]:
     """(the equations of both passes, other dtypes than the network's, groups); new tensors join ``declared`` and ``order``."""
     system = derivation.system
-    kept = {x.base.name for x in (*system.inputs, *system.parameters, *system.constants, *system.outputs)}
+    outputs = {x.base.name for x in system.outputs}
+    kept = {x.base.name for x in (*system.inputs, *system.parameters, *system.constants, *system.targets)}
+    kept |= outputs | {f"delta_{name}" for name in outputs}
     gradients = {f"nabla_{x.base.name}" for x in system.parameters}
-    passes = recomputed(derivation.forward, derivation.backward, kept)
+    passes = recomputed(derivation.forward, derivation.backward, kept, wanted)
     dtypes: dict[str, str] = {}
     groups: dict[str, str] = {}
     shared: dict[sp.Expr, sp.Indexed] = {}

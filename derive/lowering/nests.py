@@ -80,7 +80,7 @@ class Nest:
             for part in sorted(component.atoms(sp.floor, sp.Mod), key=sp.count_ops):
                 self.hold(part, own if part == component else "at")
         text = f"{name}[{', '.join(self.index(at[i]) for i in self.arrays[name]) or '0'}]"
-        if not self.double:
+        if not self.double or len(x.indices) < 2:
             return text
         self.printer.used.add("double")
         return f"double({text})"

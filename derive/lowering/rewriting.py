@@ -20,19 +20,19 @@ GROUP = 1024  # samples of a partial sum
 
 
 def recomputed(
-    forward: Sequence[Equation], backward: Sequence[Equation], kept: Collection[str]
+    forward: Sequence[Equation], backward: Sequence[Equation], kept: Collection[str], wanted: Collection[str]
 ) -> tuple[list[Equation], list[Equation]]:
     """Both passes with elementwise tensors put in where the backward pass reads them, instead of kept for it.
 
-    Only those that need no function, and of tensors as large as themselves just those of ``kept``.
+    Only those that need no function, of tensors as large as themselves just those of ``kept``, and are not ``wanted``.
     """
-    wanted = {name for e in backward for name in e.reads()} - set(kept)
+    read = {name for e in backward for name in e.reads()} - {*kept, *wanted}
     known: dict[str, Equation] = {}
     passes: tuple[list[Equation], list[Equation]] = ([], [])
     for equations, result in zip((forward, backward), passes, strict=True):
         for equation in equations:
             equation = put_in(equation, known)
-            if equation.name in wanted and _is_cheap(equation, kept):
+            if equation.name in read and _is_cheap(equation, kept):
                 known[equation.name] = equation
             else:
                 result.append(equation)
@@ -173,8 +173,8 @@ def _samples(equation: Equation, declared: Declared, order: Order) -> sp.Symbol 
 
 def _by_dependence(body: sp.Expr, indices: Sequence[sp.Symbol]) -> tuple[sp.Expr, sp.Expr]:
     """The factors of a body with any of the indices, and those without."""
-    inside = [f for f in sp.Mul.make_args(body) if f.has(*indices)]
-    return sp.Mul(*inside), body / sp.Mul(*inside)
+    factors = sp.Mul.make_args(body)
+    return sp.Mul(*(f for f in factors if f.has(*indices))), sp.Mul(*(f for f in factors if not f.has(*indices)))
 
 
 def with_small_parts(

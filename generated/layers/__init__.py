@@ -3,6 +3,8 @@
 from ..definition import register
 from .average_pooling import AVERAGE_POOLING
 from .batch_norm import BATCH_NORM
+from .batch_norm_leaky import BATCH_NORM_LEAKY
+from .batch_norm_relu import BATCH_NORM_RELU
 from .convolution import CONVOLUTION
 from .dense import DENSE
 from .elu import ELU
@@ -23,6 +25,8 @@ from .tanh import TANH
 register(
     AVERAGE_POOLING,
     BATCH_NORM,
+    BATCH_NORM_LEAKY,
+    BATCH_NORM_RELU,
     CONVOLUTION,
     DENSE,
     ELU,

@@ -50,7 +50,7 @@ def batch_norm_var_part(z, z_first, mu_shifted_part, var_part, first, last):
             total = 0.0
             total1 = 0.0
             for m in range(1024 * g, last_m):
-                e = double(z[m, c]) - double(z_first[c])
+                e = double(z[m, c]) - z_first[c]
                 total += e
                 total1 += e * e
             mu_shifted_part[g, c] = total
@@ -115,7 +115,7 @@ def batch_norm_delta_z_sum_part(delta_y, mu_shifted, z, z_first, delta_z_sum2_pa
             total1 = 0.0
             for m1 in range(1024 * g, last_m1):
                 total += double(delta_y[m1, c])
-                total1 += double(delta_y[m1, c]) * ((double(z[m1, c]) - double(z_first[c])) - double(mu_shifted[c]))
+                total1 += double(delta_y[m1, c]) * ((double(z[m1, c]) - z_first[c]) - mu_shifted[c])
             delta_z_sum2_part[g, c] = total
             delta_z_sum_part[g, c] = total1
 

@@ -34,7 +34,7 @@ class Layer:
     value where it is not drawn at random; ``settings`` the defaults of its scalars, ``counts`` those that are whole
     numbers, with the least that each may be; ``sizes`` gives for an index the function of other sizes (``P`` is that of
     index ``p``) and of settings that its size is; ``groups`` are indices that count groups of another, (index, how many of it
-    make a group).
+    make a group); ``fuses`` are the two layers, one after the other, that this one is in the place of.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Layer:
     counts: dict[str, int] = field(default_factory=dict)
     sizes: dict[str, Callable[..., int]] = field(default_factory=dict)
     groups: dict[str, tuple[str, int]] = field(default_factory=dict)
+    fuses: tuple[str, ...] = ()
     forward: tuple[Kernel, ...] = ()
     backward: tuple[Kernel, ...] = ()
 

@@ -28,7 +28,7 @@ from derive import forward as definitions
 from derive.audit.audit import citations
 from derive.calculus.adjoint import bar_name
 from derive.calculus.derivation import Derivation, cancels_pole, chain, compose, derive
-from derive.calculus.equation import Equation, Term, index_of, size_of, tensor
+from derive.calculus.equation import Equation, Term, index_of, size_of, tensor, tensors_of
 from derive.calculus.system import DefinitionError, System
 from derive.calculus.text import TextPrinter, equation_text
 from derive.lowering.approximation import formats
@@ -138,7 +138,8 @@ def check_definition(s: System) -> None:
                 refuse(
                     f"{', '.join(sorted(map(str, loose)))} is no setting; add it to settings={{...}} with its default"
                 )
-            names = {f.func.__name__ for f in term.body.atoms(AppliedUndef, sp.Function)}
+            values = term.body.xreplace({x: sp.Dummy(real=True) for x in tensors_of(term.body)})
+            names = {f.func.__name__ for f in values.atoms(AppliedUndef, sp.Function)}
             unknown = names - set(FUNCTIONS) - {"Abs", "Max", "Min", "Piecewise"}
             if unknown:
                 known = ", ".join(["sqrt", "Abs", "Max", "Min", "cases", *("exp", "log", "tanh")])

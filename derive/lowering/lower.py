@@ -285,9 +285,11 @@ class _Room:
         split = order[0] if order else ""
         found = self._contraction(equation)
         if found is None and is_boxed(equation):
-            row, *inner = self._stored(equation.target)
-            nest = self._nest([equation], {equation.name}, split, [row])
-            body = nest.in_rows(boxed(nest, equation, row, inner))
+            stored = self._stored(equation.target)
+            limited = {n for n, i in enumerate(stored) for t in equation.terms for c in t.conditions if c.has(i)}
+            rows = stored[: max(1, min(limited))]
+            nest = self._nest([equation], {equation.name}, split, rows)
+            body = nest.in_rows(boxed(nest, equation, stored[len(rows) :]))
         else:
             nest = self._nest([equation], {equation.name}, split)
             body = accumulated(nest, equation) if found is None else contraction_body(found, nest)

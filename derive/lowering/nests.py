@@ -220,7 +220,8 @@ def in_range(
                 choice = sp.Piecewise((x, sp.And(*(c >= 0 for c in inside))), (0, True), evaluate=False)
                 body = body.xreplace({x: choice})
         affine = [c for c in conditions if isinstance(c, sp.Expr) and not c.has(sp.Indexed)]
-        over, left = loop_bounds({k: (low, high) for k, low, high in term.over}, affine, natural)
+        open_ones = known.open(affine, summed)
+        over, left = loop_bounds({k: (low, high) for k, low, high in term.over}, open_ones, natural)
         left += [c for c in conditions if c not in affine]
         terms.append(Term(body, tuple(over), tuple(left)))  # type: ignore[arg-type]
     return Equation(equation.target, tuple(terms), equation.kind, equation.note)
@@ -228,7 +229,7 @@ def in_range(
 
 @dataclass(frozen=True)
 class _Inside:
-    """What is known of indices: that they are not negative, and for sizes that follow from others, how large they get."""
+    """What is known of indices: that they lie in their range; of sizes, what they follow from."""
 
     natural: Sequence[sp.Symbol]
     sizes: Mapping[sp.Symbol, sp.Expr]
@@ -237,16 +238,15 @@ class _Inside:
         self, conditions: Iterable[sp.Expr], summed: Iterable[sp.Symbol], given: Iterable[sp.Basic] = ()
     ) -> list[sp.Expr]:
         """Those of the conditions, each that something is >= 0, that neither this nor what is ``given`` says already."""
-        below = sp.Dummy(integer=True, nonnegative=True)
-        facts = [{k: sp.Dummy(integer=True, nonnegative=True) for k in (*self.natural, *summed)}]
-        facts += [{i: self.sizes[size_of(i)] - 1 - below} for i in self.natural if size_of(i) in self.sizes]
+        lowest = {k: sp.Dummy(integer=True, nonnegative=True) for k in (*self.natural, *summed)}
+        facts = [lowest, *({**lowest, i: size_of(i) - 1 - lowest[i]} for i in self.natural)]
         given = [g for g in given if isinstance(g, sp.Expr)]
-        return [
-            c
-            for c in conditions
-            if not any(sp.expand(c.xreplace(fact)).is_nonnegative for fact in facts)
-            and not any(sp.expand(c - g).is_nonnegative for g in given)
-        ]
+
+        def holds_always(c: sp.Expr) -> bool:
+            forms = (sp.expand(c.xreplace(fact).xreplace(dict(self.sizes))) for fact in facts)
+            return any(form.is_nonnegative for form in forms) or any(sp.expand(c - g).is_nonnegative for g in given)
+
+        return [c for c in conditions if not holds_always(c)]
 
 
 def _apart(term: Term, declared: Mapping[str, Sequence[sp.Symbol]], known: _Inside) -> list[Term]:
@@ -377,13 +377,13 @@ def is_boxed(equation: Equation) -> bool:
     return plain and bool(limited) and all(isinstance(c, sp.Expr) and not c.has(sp.Indexed) for t in limited for c in t.conditions)
 
 
-def boxed(nest: Nest, equation: Equation, row: sp.Symbol, inner: Sequence[sp.Symbol]) -> list:
-    """One row of a sum of shifted tensors: each is added where it stands."""
+def boxed(nest: Nest, equation: Equation, inner: Sequence[sp.Symbol]) -> list:
+    """A sum of shifted tensors inside its rows: each is added where it stands, along the ``inner`` indices."""
     place = nest.place(equation.target)
     plain = sp.Add(*(t.body for t in equation.terms if not t.conditions))
     lines = nest.loops(list(map(whole, inner)), nest.statements({place: plain}))
     for t in (t for t in equation.terms if t.conditions):
-        over, left = loop_bounds({i: whole(i)[1:] for i in inner}, t.conditions, [row])  # type: ignore[arg-type]
+        over, left = loop_bounds({i: whole(i)[1:] for i in inner}, t.conditions, nest.rows)  # type: ignore[arg-type]
         lines += nest.loops(over, nest.conditional(left, nest.statements({place: t.body}, "+=")))
     return lines
 

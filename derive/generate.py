@@ -32,7 +32,7 @@ from derive.calculus.equation import Equation, Term, index_of, size_of, tensor, 
 from derive.calculus.system import DefinitionError, System
 from derive.calculus.text import TextPrinter, equation_text
 from derive.lowering.approximation import formats
-from derive.lowering.expressions import FUNCTIONS, IndexPrinter
+from derive.lowering.expressions import FUNCTIONS, OF_NUMPY, IndexPrinter
 from derive.lowering.kernel import Kernel
 from derive.lowering.lower import lower, lower_update
 from derive.lowering.nests import RESERVED
@@ -117,7 +117,7 @@ def check_definition(s: System) -> None:
 
     declared = s.declared()
     for name in (*declared, *(setting.name for setting in s.settings)):
-        if not name.isidentifier() or keyword.iskeyword(name) or name in TAKEN | set(FUNCTIONS):
+        if not name.isidentifier() or keyword.iskeyword(name) or name in TAKEN | {*FUNCTIONS, *OF_NUMPY}:
             refuse(f"the name {name!r} cannot stand in a kernel; give it another")
     for setting, value in s.settings.items():
         if value is not None and not isinstance(value, int | float | sp.Number):
@@ -140,9 +140,9 @@ def check_definition(s: System) -> None:
                 )
             values = term.body.xreplace({x: sp.Dummy(real=True) for x in tensors_of(term.body)})
             names = {f.func.__name__ for f in values.atoms(AppliedUndef, sp.Function)}
-            unknown = names - set(FUNCTIONS) - {"Abs", "Max", "Min", "Piecewise"}
+            unknown = names - {*FUNCTIONS, *OF_NUMPY} - {"Abs", "Max", "Min", "Piecewise"}
             if unknown:
-                known = ", ".join(["sqrt", "Abs", "Max", "Min", "cases", *("exp", "log", "tanh")])
+                known = ", ".join([*OF_NUMPY, "Abs", "Max", "Min", "cases", "erf", "exp", "log", "tanh"])
                 refuse(f"there is no kernel for the function {', '.join(sorted(unknown))}; there are {known}")
     if s.kind == "penalty":
         refuse("it has no inputs, no targets and no gradient: it is no layer, cost or update rule")
@@ -196,7 +196,7 @@ class Module:
     @property
     def numpy(self) -> list[str]:
         """What the module takes from NumPy."""
-        return sorted({f for k in self.kernels for f in k["functions"] if f in ("inf", "int16", "int32", "sqrt")})
+        return sorted({f for k in self.kernels for f in k["functions"]} & {*OF_NUMPY, "inf", "int16", "int32"})
 
     @property
     def lanes(self) -> list[str]:
@@ -206,7 +206,13 @@ class Module:
 
     @property
     def engine(self) -> list[str]:
-        return sorted({s.routine for k in self.kernels for s in _found(k["body"], "Contract")})
+        called = {s.routine for k in self.kernels for s in _found(k["body"], "EngineCall")}
+        text = " ".join(s.right for k in self.kernels for s in _found(k["body"], "Assign"))
+        return sorted(called | {name for name in ("BOX", "first_tap") if name in text})
+
+    @property
+    def needs_gcd(self) -> bool:
+        return any("gcd(" in s.right for k in self.kernels for s in _found(k["body"], "Assign"))
 
 
 def _found(body: list, kind: str) -> list:
@@ -227,7 +233,8 @@ def _slots(arguments: Mapping[str, tuple[str, ...]], dtypes: Mapping[str, str] |
 
 def _kernel_view(k: Kernel, notes: Sequence[str]) -> dict:
     flat: dict[str, tuple[str, ...]] = dict.fromkeys(k.arguments, ("i",)) if k.flat else k.arguments
-    slots = _slots(flat, k.dtypes) + (["scratch"] if k.contracts else [])
+    working = (["scratch"] if k.contracts else []) + (["box"] if k.box is not None else [])
+    slots = _slots(flat, k.dtypes) + working
     shapes = ", ".join(
         f"{name} ({', '.join(i.rstrip('0123456789').capitalize() for i in at) or '1'}{',' if len(at) == 1 else ''})"
         for name, at in k.arguments.items()
@@ -236,7 +243,8 @@ def _kernel_view(k: Kernel, notes: Sequence[str]) -> dict:
     return {
         "name": k.name,
         "equations": [line for e in k.equations for line in textwrap.wrap(e, 110, subsequent_indent="    ")],
-        "parameters": [*k.arguments, *(["scratch"] if k.contracts else []), *k.scalars, "first", "last"],
+        "parameters": [*k.arguments, *working, *k.scalars, "first", "last"],
+        "box": None if k.box is None else _box_view(k, k.box),
         "slots": tuple(slots),
         "split": "i" if k.flat else k.split,
         "writes": k.writes,
@@ -363,6 +371,13 @@ def _size_view(size: sp.Symbol, of: sp.Expr) -> dict[str, Any]:
     index = index_of(size).name
     return {"name": f"size_{index}", "index": index, "arguments": needed, "size": size.name,
             "body": IndexPrinter().doprint(of), "text": TextPrinter().doprint(of)}  # fmt: skip
+
+
+def _box_view(k: Kernel, box: sp.Expr) -> dict[str, Any]:
+    """The function of the working memory that a kernel needs: its arguments are sizes, then settings, by name."""
+    needed = sorted((s.name for s in box.free_symbols), key=lambda name: (name.islower(), name))
+    return {"name": f"{k.name}_box", "arguments": needed, "text": "Elements that one row of places reads",
+            "body": IndexPrinter().doprint(box)}  # fmt: skip
 
 
 def _notes(k: Kernel, derivation: Derivation, cited: dict[str, list[tuple[str, str, str]]]) -> list[str]:
@@ -502,7 +517,7 @@ def render(systems: dict[str, System], others: dict[str, System], *, own: bool) 
     texts = {}
     for m in made:
         folder = f"{FOLDERS[m.kind]}/" if own else ""
-        derived = ("constant", "functions", "numpy", "lanes", "engine", "program")
+        derived = ("constant", "functions", "numpy", "needs_gcd", "lanes", "engine", "program")
         view = {**m.__dict__, **{name: getattr(m, name) for name in derived}}
         view["fields"] = {k: repr(v) for k, v in m.fields.items()}
         texts[f"{folder}{m.name}.py"] = env.get_template("kernels.py.j2").render(module=view)

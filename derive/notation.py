@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import sympy as sp
-from sympy import Eq, Max, Min, Rational, exp, log, sqrt, tanh
+from sympy import Eq, Max, Min, Rational, erf, exp, floor, log, sqrt, tanh
 
 from derive.calculus.equation import Maximum, size_of, tensor
 from derive.calculus.system import DefinitionError, System
@@ -27,7 +27,9 @@ __all__ = [
     "System",
     "cases",
     "counts",
+    "erf",
     "exp",
+    "floor",
     "indices",
     "log",
     "otherwise",

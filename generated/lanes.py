@@ -7,7 +7,7 @@
         z[c] = largest
 
 reads as a loop over single components, and means the same. But `c` stands for the places of some neighbours, `a[i, c]` is
-a vector of their values, `+ - * /`, comparisons, `& |`, `where`, `abs` and `sqrt` treat them side by side, and so what is
+a vector of their values, `+ - * /`, comparisons, `& |`, `where`, `abs`, `floor` and `sqrt` treat them side by side, and so what is
 summed up stays in registers over all loops inside. The number of neighbours is that of the kernel's compilation: see
 `width_for`. Where it does not divide C, the last vector moves back and does some components a second time: so the body of
 the loop must not read what it writes.
@@ -279,7 +279,7 @@ def _define_operators() -> None:
         _operator(getattr(operator, name), lambda b, _, x, y, name=name: getattr(b, name)(x, y), of=types.Boolean)
     _operator(operator.neg, lambda b, _, x: b.fneg(x), of=types.Float, operands=1)
     _operator(operator.invert, lambda b, _, x: b.not_(x), of=types.Boolean, operands=1)
-    for function, name in ((abs, "fabs"), (np.sqrt, "sqrt")):
+    for function, name in ((abs, "fabs"), (np.sqrt, "sqrt"), (np.floor, "floor")):
 
         def call(b, _, x, name=name):
             return b.call(b.module.declare_intrinsic(f"llvm.{name}", [x.type]), [x])

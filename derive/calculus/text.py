@@ -4,7 +4,7 @@ import sympy as sp
 from sympy.printing.latex import LatexPrinter, translate
 from sympy.printing.str import StrPrinter
 
-from derive.calculus.equation import Equation, Maximum, size_of
+from derive.calculus.equation import Equation, Maximum, size_of, tensors_of
 
 GREEK = {"delta": r"\delta", "nabla": r"\nabla", "gamma": r"\gamma", "beta": r"\beta", "mu": r"\mu", "sigma": r"\sigma"}
 
@@ -63,6 +63,8 @@ class TextPrinter(StrPrinter):
         return f"{self.parenthesize(e.args[0], 50)} mod {self.parenthesize(e.args[1], 50)}"
 
     def _print_floor(self, e: sp.floor) -> str:
+        if tensors_of(e):
+            return f"floor({self._print(e.args[0])})"
         top, bottom = sp.fraction(sp.together(e.args[0]))
         return f"{self.parenthesize(top, 50)}//{self.parenthesize(bottom, 51)}"
 

@@ -9,7 +9,7 @@
 
 import keyword
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import sympy as sp
 
@@ -32,6 +32,7 @@ from derive.lowering.kinds import (
 from derive.lowering.lanes import lane_body, lane_of, wants_lanes
 from derive.lowering.nests import RESERVED, Nest, accumulated, boxed, in_range, is_boxed, is_scatter, row_body
 from derive.lowering.rewriting import in_groups, is_elementwise, merged, put_in, recomputed, with_small_parts
+from derive.lowering.windows import WindowContraction, box_of, split_of, window_body, window_contraction
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,9 @@ def lower(derivation: Derivation, names: Mapping[str, str]) -> Lowered:
     _check_names(system)
     both = (*derivation.forward, *derivation.backward)
     declared = _declared(system, both)
-    storage = storage_for(derivation.forward, system.parameters, declared)
     order = {name: stored_order(at) for name, at in declared.items()}
+    storage = storage_for(derivation.forward, system.parameters, declared)
+    storage |= _storage_of_filters(derivation.forward, system, declared, order)
     order |= storage | {f"nabla_{name}": at for name, at in storage.items()}
     given = {x.base.name for x in (*system.inputs, *system.parameters)}
     outputs = {x.base.name for x in system.outputs}
@@ -118,6 +120,18 @@ def _winners_dtypes(equations: Sequence[Equation], system: System) -> dict[str, 
     }
 
 
+def _storage_of_filters(
+    equations: Sequence[Equation], system: System, declared: Mapping[str, tuple[sp.Expr, ...]], order: Mapping
+) -> dict[str, tuple[str, ...]]:
+    """Filters are stored as the forward contraction reads them: taps, then what is summed within, then its lane."""
+    found = {}
+    for c in (window_contraction(e, declared, order) for e in equations):
+        if c is not None and c.b.base.name in {p.base.name for p in system.parameters}:
+            own = dict(zip(c.b.indices, map(str, declared[c.b.base.name]), strict=True))
+            found[c.b.base.name] = tuple(own[i] for i in (*(w.tap for w in c.windows), c.inner, c.lane))
+    return found
+
+
 def _check_names(system: System) -> None:
     """Names that a kernel gives a meaning of its own, or that Python does, are refused."""
     names = {"tensor": set(system.declared()), "setting": {s.name for s in system.settings}}
@@ -150,10 +164,13 @@ class _Room:
     order: dict[str, tuple[str, ...]]
     names: Mapping[str, str]
     dtypes: Mapping[str, str]
+    windows: dict[str, WindowContraction] = field(default_factory=dict)
 
     def phase(self, equations: Sequence[Equation], outputs: set[str], later: set[str]) -> Phase:
         """The kernels of one pass. ``outputs`` are what it is for, ``later`` what another pass reads."""
         shown = {e.name: e for e in equations}
+        found = {e.name: window_contraction(e, self.declared, self.order) for e in equations}
+        self.windows.update({name: windows for name, windows in found.items() if windows is not None})
         groups = self._groups([in_range(e, self.declared, self.system.sizes) for e in equations])
         kernels = []
         for number, group in enumerate(groups):
@@ -205,7 +222,8 @@ class _Room:
         return any(t.over for t in equation.terms) and lane_of(equation, self.declared, self.order) is not None
 
     def _stands_alone(self, equation: Equation) -> bool:
-        return self._contraction(equation) is not None or self._is_accumulated(equation) or is_boxed(equation)
+        known = self.windows.get(equation.name) or self._contraction(equation)
+        return known is not None or self._is_accumulated(equation) or is_boxed(equation)
 
     def _joins(self, group: Sequence[Equation], equation: Equation) -> bool:
         """Whether an equation can share the group's loops over rows: what it reads of the group is of its own row.
@@ -281,19 +299,23 @@ class _Room:
 
     def _alone(self, equation: Equation, name: str) -> Kernel:
         """The kernel of an equation that shares none: a contraction, a sum in memory, a sum of boxes."""
-        order = self.order[equation.name]
-        split = order[0] if order else ""
-        found = self._contraction(equation)
+        windows, made = self.windows.get(equation.name), {equation.name}
+        found = self._contraction(equation) if windows is None else None
+        rows = self._stored(equation.target)
+        split = str(rows[0]) if rows else ""
+        if windows is not None:
+            nest = self._nest([equation], made, " ".join(split_of(windows)))
+            kernel = self._finished(nest, name, made, window_body(windows, nest), local=False)
+            return replace(kernel, contracts=True, box=box_of(windows))
         if found is None and is_boxed(equation):
-            stored = self._stored(equation.target)
-            limited = {n for n, i in enumerate(stored) for t in equation.terms for c in t.conditions if c.has(i)}
-            rows = stored[: max(1, min(limited))]
-            nest = self._nest([equation], {equation.name}, split, rows)
-            body = nest.in_rows(boxed(nest, equation, stored[len(rows) :]))
+            limited = {n for n, i in enumerate(rows) for t in equation.terms for c in t.conditions if c.has(i)}
+            rows, inner = rows[: max(1, min(limited))], rows[max(1, min(limited)) :]
+            nest = self._nest([equation], made, split, rows)
+            body = nest.in_rows(boxed(nest, equation, inner))
         else:
-            nest = self._nest([equation], {equation.name}, split)
+            nest = self._nest([equation], made, split)
             body = accumulated(nest, equation) if found is None else contraction_body(found, nest)
-        kernel = self._finished(nest, name, {equation.name}, body, self._is_local([equation], split))
+        kernel = self._finished(nest, name, made, body, self._is_local([equation], split))
         return replace(kernel, contracts=found is not None)
 
     def _is_local(self, group: Sequence[Equation], split: str) -> bool:

@@ -276,15 +276,19 @@ def _define_operators() -> None:
 
         _operator(getattr(operator, name), compare, result=types.boolean)
     for name in ("and_", "or_"):
-        _operator(getattr(operator, name), lambda b, _, x, y, name=name: getattr(b, name)(x, y), of=types.Boolean)
+        _operator(
+            getattr(operator, name), lambda b, _, x, y, name=name: getattr(b, name)(x, y), of=types.Boolean
+        )
     _operator(operator.neg, lambda b, _, x: b.fneg(x), of=types.Float, operands=1)
     _operator(operator.invert, lambda b, _, x: b.not_(x), of=types.Boolean, operands=1)
     for function, name in ((abs, "fabs"), (np.sqrt, "sqrt"), (np.floor, "floor")):
 
-        def call(b, _, x, name=name):
-            return b.call(b.module.declare_intrinsic(f"llvm.{name}", [x.type]), [x])
+        def value(b, _, x, name=name):
+            kind = f"v{x.type.count}f{32 if x.type.element == ir.FloatType() else 64}"
+            call = ir.FunctionType(x.type, [x.type])
+            return b.call(cgutils.get_or_insert_function(b.module, call, f"llvm.{name}.{kind}"), [x])
 
-        _operator(function, call, of=types.Float, operands=1)
+        _operator(function, value, of=types.Float, operands=1)
 
 
 _define_operators()

@@ -283,10 +283,12 @@ def _define_operators() -> None:
     _operator(operator.invert, lambda b, _, x: b.not_(x), of=types.Boolean, operands=1)
     for function, name in ((abs, "fabs"), (np.sqrt, "sqrt"), (np.floor, "floor")):
 
-        def call(b, _, x, name=name):
-            return b.call(b.module.declare_intrinsic(f"llvm.{name}", [x.type]), [x])
+        def value(b, _, x, name=name):
+            kind = f"v{x.type.count}f{32 if x.type.element == ir.FloatType() else 64}"
+            call = ir.FunctionType(x.type, [x.type])
+            return b.call(cgutils.get_or_insert_function(b.module, call, f"llvm.{name}.{kind}"), [x])
 
-        _operator(function, call, of=types.Float, operands=1)
+        _operator(function, value, of=types.Float, operands=1)
 
 
 _define_operators()

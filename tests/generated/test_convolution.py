@@ -35,6 +35,7 @@ def drawn(case: dict, dtype: type = np.float64) -> dict[str, np.ndarray]:
     arrays["z"] = np.full_like(arrays["delta_z"], np.nan)
     for name, like in (("delta_a", "a"), ("nabla_w", "w"), ("nabla_b", "b")):
         arrays[name] = np.full_like(arrays[like], np.nan)
+    arrays["nabla_b_part"] = np.full((N, K), np.nan)
     return arrays
 
 

@@ -130,13 +130,15 @@ def in_groups(
             result.append(equation)
             continue
         (term,) = reductions
+        inside, outside = _by_dependence(term.body, [k for k, *_ in term.over])
         if len(term.over) > 1:
-            index, over = samples, tuple(r for r in term.over if r[0] != samples)
+            index = index_of(size_of(samples))
+            over = tuple(r for r in term.over if r[0] != samples)
+            inside = inside.xreplace({samples: index})
         else:
             index = _group_of(samples, groups, taken)
             over = ((samples, GROUP * index, sp.Min(size_of(samples) - 1, GROUP * index + GROUP - 1)),)
         part = tensor(f"{equation.name}_part")[(index, *equation.target.indices)]
-        inside, outside = _by_dependence(term.body, [k for k, *_ in term.over])
         double.add(part.base.name)
         result.append(Equation(part, (Term(inside, over),), note="partial sums"))
         total = Term(outside * part, ((index, sp.Integer(0), size_of(index) - 1),))
@@ -166,7 +168,8 @@ def _samples(equation: Equation, declared: Declared, order: Order) -> sp.Symbol 
         return None
     for x in tensors_of(term.body):
         stored = as_stored(x, declared, order)
-        if stored[-1] == target[0] and set(stored) == {*ranges, target[0]}:
+        alike = {size_of(i) for i in stored}
+        if stored[-1] == target[0] and set(stored) == {*ranges, target[0]} and len(alike) == len(stored):
             return stored[0]
     return None
 

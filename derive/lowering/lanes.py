@@ -107,7 +107,7 @@ def _values(nest: Nest, batch: Sequence[Equation], stored: set[str]) -> list:
         plain = [t.body for t in e.terms if not t.over]
         kept = e.name in stored
         lines += nest.statements({nest.place(e.target) if kept else e.name: sp.Add(*plain, *whole)})
-        nest.locals |= {} if kept else {e.name: e.name}
+        nest.locals |= set() if kept else {e.name}
     return lines
 
 
@@ -141,5 +141,5 @@ def _maximum(nest: Nest, equation: Equation, stored: set[str]) -> list:
     loops = nest.loops(term.over, nest.conditional(term.conditions, take))
     lines: list = [Assign(so_far, f"-{nest.printer.number('inf')}")]
     lines += [Assign(best[at], nest.whole_number(at, nest.index(first[k]))) for k, at in winners.items()]
-    nest.locals |= {n: n for n in set(names) - stored}
+    nest.locals |= set(names) - stored
     return [*lines, *loops, *(Assign(nest.place(tensor_at(n, equation)), best[n]) for n in names if n in stored)]

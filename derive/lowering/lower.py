@@ -31,7 +31,15 @@ from derive.lowering.kinds import (
 )
 from derive.lowering.lanes import lane_body, lane_of, wants_lanes
 from derive.lowering.nests import RESERVED, Nest, accumulated, boxed, in_range, is_boxed, is_scatter, row_body
-from derive.lowering.rewriting import in_groups, is_elementwise, merged, put_in, recomputed, with_small_parts
+from derive.lowering.rewriting import (
+    in_double_precision,
+    in_groups,
+    is_elementwise,
+    merged,
+    put_in,
+    recomputed,
+    with_small_parts,
+)
 from derive.lowering.windows import WindowContraction, box_of, split_of, window_body, window_contraction
 
 
@@ -93,9 +101,9 @@ def _rewritten(
         taken = {*declared, *(str(i) for at in declared.values() for i in at), *(s.name for s in system.settings)}
         grouped = in_groups(merged(equations, gradients), declared, order, taken, groups)
         _declare(grouped.equations, declared, order)
-        dtypes |= dict.fromkeys(grouped.double, "float64")
         groups = grouped.groups
         equations = with_small_parts(grouped.equations, declared, order, shared)
+        dtypes |= dict.fromkeys(in_double_precision(equations, grouped.double, wanted | outputs), "float64")
         equations = with_plain_operands(equations, declared, order)
         _declare(equations, declared, order)
         result.append(equations)
@@ -403,7 +411,7 @@ def lower_update(equations: Sequence[Equation], name: str, states: Sequence[str]
     lines: list = []
     for e in equations:
         lines += nest.statements({e.name: sp.Add(*(t.body for t in e.terms))})
-        nest.locals[e.name] = e.name
+        nest.locals.add(e.name)
     lines += [Assign(f"{t}[{i}]", f"{t}_new") for t in changed]
     kernel = _kernel(nest, name, tuple(changed), [Loop(i, "first", "last", lines, plain=True)])
     return replace(kernel, flat=True, equations=list(map(equation_text, equations)))

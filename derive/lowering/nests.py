@@ -42,7 +42,7 @@ class Nest:
         self.held: dict[sp.Expr, str] = {}  # whole numbers in local variables
         self.rising: list[tuple[sp.Expr, str]] = []  # what these are, in the order of their need
         self.double = False  # whether what is read is to be in double precision
-        self.locals: dict[str, str] = {}  # tensors held in a local variable: one value a row
+        self.locals: set[str] = set()  # tensors held in a local variable: one value a row
         self.constants: dict[sp.Expr, str] = {}
         self.sizes: set[sp.Symbol] = set()
         self.integers: set[str] = set()  # names that stand in addresses: indices, sizes, settings that count
@@ -76,7 +76,7 @@ class Nest:
         """How a component is read: a local variable, or an element of an array in the order of its storage."""
         name = x.base.name
         if name in self.locals:
-            return self.locals[name]
+            return name
         at = dict(zip(map(str, self.declared[name]), x.indices, strict=True))
         for own, component in at.items():
             for part in sorted(component.atoms(sp.floor, sp.Mod), key=sp.count_ops):
@@ -302,26 +302,20 @@ def row_body(nest: Nest, equations: Sequence[Equation], rows: Sequence[sp.Symbol
             wanted = stored.union(*(e.reads() for e in equations))
             row = _maximum(nest, equation, stored, wanted)
         else:
-            reads = {n for e in equations for n in e.reads()}
-            rounds = equation.name in reads and not inner and any(nest.dtypes.get(n) == "float64" for n in reads)
-            row = _value(nest, equation, stored, rounds=rounds)
+            row = _value(nest, equation, stored)
         lines += nest.loops(list(map(whole, inner)), row)
     return lines
 
 
-def _value(nest: Nest, equation: Equation, stored: set[str], *, rounds: bool) -> list:
+def _value(nest: Nest, equation: Equation, stored: set[str]) -> list:
     """One component: each sum in a variable, then the equation from those variables."""
     kept = equation.name in stored
     place = nest.place(equation.target) if kept else equation.name
     plain = [t.body for t in equation.terms if not t.over and not t.conditions]
     limited = [t for t in equation.terms if not t.over and t.conditions]
     reductions = [t for t in equation.terms if t.over]
-    lasting: list = []
     if not kept:
-        nest.locals[equation.name] = equation.name
-    elif rounds:  # what is in double precision stays so for those that read it here
-        place, lasting = nest.fresh(f"this_{equation.name}"), [place]
-        nest.locals[equation.name] = place
+        nest.locals.add(equation.name)
     if len(reductions) == len(equation.terms) == 1 and not kept and outside(reductions[0]) == 1:
         return _sum(nest, reductions[0], place)
     lines: list = []
@@ -332,7 +326,7 @@ def _value(nest: Nest, equation: Equation, stored: set[str], *, rounds: bool) ->
     lines += nest.statements({place: sp.Add(*plain)})
     for term in limited:
         lines += nest.conditional(term.conditions, nest.statements({place: term.body}, "+="))
-    return lines + [Assign(array, place) for array in lasting]
+    return lines
 
 
 def outside(term: Term) -> sp.Expr:
@@ -361,7 +355,7 @@ def _maximum(nest: Nest, equation: Equation, stored: set[str], wanted: set[str])
     lines += [Assign(best[at], nest.index(first[k])) for k, at in winners.items()]
     each = [] if plain else nest.statements({value: term.body})
     lines += nest.loops(term.over, [*each, If(f"{value} > {best[equation.name]}", take)])
-    nest.locals |= {n: n for n in set(best) - stored}
+    nest.locals |= set(best) - stored
     return lines + [Assign(nest.place(tensor_at(name, equation)), best[name]) for name in kept]
 
 

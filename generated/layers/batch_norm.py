@@ -66,23 +66,22 @@ def batch_norm_y_of_gamma_var(
 
     Stable form of var[c] = sum_m (z[m, c] - mu[c])**2/M.
     Shapes: z (M, C), mu_shifted_part (G, C), var_part (G, C), gamma (C,), mu_shifted (C,), var (C,),
-    y_of_gamma_var (C,); float32 or float64, mu_shifted_part, var_part float64, C-contiguous.
+    y_of_gamma_var (C,); float32 or float64, mu_shifted_part, var_part, mu_shifted, var, y_of_gamma_var float64,
+    C-contiguous.
     """
-    T = y_of_gamma_var.dtype.type
+    T = gamma.dtype.type
     G = var_part.shape[0]
     M = z.shape[0]
     for c in range(first, last):
         total = T(0)
         for g in range(G):
             total += mu_shifted_part[g, c]
-        this_mu_shifted = total / T(M)
-        mu_shifted[c] = this_mu_shifted
+        mu_shifted[c] = total / T(M)
         total1 = T(0)
         for g in range(G):
             total1 += var_part[g, c]
-        this_var = total1 / T(M) - this_mu_shifted * this_mu_shifted
-        var[c] = this_var
-        y_of_gamma_var[c] = gamma[c] / sqrt(T(epsilon) + this_var)
+        var[c] = total1 / T(M) - mu_shifted[c] * mu_shifted[c]
+        y_of_gamma_var[c] = gamma[c] / sqrt(T(epsilon) + var[c])
 
 
 def batch_norm_forward(beta, mu_shifted, y_of_gamma_var, z, z_first, y, first, last):
@@ -90,7 +89,7 @@ def batch_norm_forward(beta, mu_shifted, y_of_gamma_var, z, z_first, y, first, l
 
     Stable form of y[m, c] = gamma[c]*z_hat[m, c] + beta[c].
     Shapes: beta (C,), mu_shifted (C,), y_of_gamma_var (C,), z (M, C), z_first (C,), y (M, C); float32 or float64,
-    C-contiguous.
+    mu_shifted, y_of_gamma_var float64, C-contiguous.
     """
     C = y.shape[1]
     for m in range(first, last):
@@ -104,7 +103,7 @@ def batch_norm_delta_z_sum_part(delta_y, mu_shifted, z, z_first, delta_z_sum2_pa
         z_first[c]) - mu_shifted[c])
 
     Shapes: delta_y (M, C), mu_shifted (C,), z (M, C), z_first (C,), delta_z_sum2_part (G, C), delta_z_sum_part
-    (G, C); float32 or float64, delta_z_sum2_part, delta_z_sum_part float64, C-contiguous.
+    (G, C); float32 or float64, mu_shifted, delta_z_sum2_part, delta_z_sum_part float64, C-contiguous.
     """
     C = z_first.shape[0]
     M = z.shape[0]
@@ -142,24 +141,23 @@ def batch_norm_delta_z_of_delta_z_sum_var(
         mu[c])/sqrt(epsilon + var[c]); y[m, c] = gamma[c]*z_hat[m, c] + beta[c].
     Shapes: z (M, C), delta_z_sum2_part (G, C), delta_z_sum_part (G, C), var (C,), delta_z_sum2 (C,), delta_z_sum
     (C,), delta_z_of_delta_z_sum2 (C,), delta_z_of_delta_z_sum_var (C,); float32 or float64, delta_z_sum2_part,
-    delta_z_sum_part float64, C-contiguous.
+    delta_z_sum_part, var, delta_z_sum2, delta_z_sum, delta_z_of_delta_z_sum2, delta_z_of_delta_z_sum_var float64,
+    C-contiguous.
     """
-    T = delta_z_of_delta_z_sum_var.dtype.type
+    T = z.dtype.type
     G = delta_z_sum_part.shape[0]
     M = z.shape[0]
     for c in range(first, last):
         total = T(0)
         for g in range(G):
             total += delta_z_sum2_part[g, c]
-        this_delta_z_sum2 = total
-        delta_z_sum2[c] = this_delta_z_sum2
+        delta_z_sum2[c] = total
         total1 = T(0)
         for g in range(G):
             total1 += delta_z_sum_part[g, c]
-        this_delta_z_sum = total1 / sqrt(T(epsilon) + var[c])
-        delta_z_sum[c] = this_delta_z_sum
-        delta_z_of_delta_z_sum2[c] = this_delta_z_sum2 / T(M)
-        delta_z_of_delta_z_sum_var[c] = this_delta_z_sum / (T(M) * sqrt(T(epsilon) + var[c]))
+        delta_z_sum[c] = total1 / sqrt(T(epsilon) + var[c])
+        delta_z_of_delta_z_sum2[c] = delta_z_sum2[c] / T(M)
+        delta_z_of_delta_z_sum_var[c] = delta_z_sum[c] / (T(M) * sqrt(T(epsilon) + var[c]))
 
 
 def batch_norm_gamma_gradient(delta_z_sum2, delta_z_sum, nabla_beta, nabla_gamma, first, last):
@@ -170,7 +168,7 @@ def batch_norm_gamma_gradient(delta_z_sum2, delta_z_sum, nabla_beta, nabla_gamma
         mu[c])/sqrt(epsilon + var[c]); y[m, c] = gamma[c]*z_hat[m, c] + beta[c].
     Documents: BN 2.5/1 (conditional, all sizes); BN 2.6/1 (conditional, all sizes).
     Shapes: delta_z_sum2 (C,), delta_z_sum (C,), nabla_beta (C,), nabla_gamma (C,); float32 or float64,
-    C-contiguous.
+    delta_z_sum2, delta_z_sum float64, C-contiguous.
     """
     for c in range(first, last):
         nabla_beta[c] = delta_z_sum2[c]
@@ -196,7 +194,8 @@ def batch_norm_input_sensitivity(
         mu[c])/sqrt(epsilon + var[c]); y[m, c] = gamma[c]*z_hat[m, c] + beta[c].
     Documents: BN 2.3/2 (conditional, all sizes).
     Shapes: delta_y (M, C), delta_z_of_delta_z_sum2 (C,), delta_z_of_delta_z_sum_var (C,), mu_shifted (C,),
-    y_of_gamma_var (C,), z (M, C), z_first (C,), delta_z (M, C); float32 or float64, C-contiguous.
+    y_of_gamma_var (C,), z (M, C), z_first (C,), delta_z (M, C); float32 or float64, delta_z_of_delta_z_sum2,
+    delta_z_of_delta_z_sum_var, mu_shifted, y_of_gamma_var float64, C-contiguous.
     """
     C = delta_z.shape[1]
     for m in range(first, last):
@@ -217,16 +216,16 @@ BATCH_NORM = Layer(
     fan_in={},
     initial={"gamma": 1.0},
     buffers=(
-        "mu_shifted[c]",
+        "mu_shifted[c]: float64",
         "mu_shifted_part[g, c]: float64",
-        "var[c]",
+        "var[c]: float64",
         "var_part[g, c]: float64",
-        "y_of_gamma_var[c]",
+        "y_of_gamma_var[c]: float64",
         "z_first[c]",
-        "delta_z_of_delta_z_sum2[c]",
-        "delta_z_of_delta_z_sum_var[c]",
-        "delta_z_sum[c]",
-        "delta_z_sum2[c]",
+        "delta_z_of_delta_z_sum2[c]: float64",
+        "delta_z_of_delta_z_sum_var[c]: float64",
+        "delta_z_sum[c]: float64",
+        "delta_z_sum2[c]: float64",
         "delta_z_sum2_part[g, c]: float64",
         "delta_z_sum_part[g, c]: float64",
     ),
@@ -253,9 +252,9 @@ BATCH_NORM = Layer(
                 "mu_shifted_part[g, c]: float64",
                 "var_part[g, c]: float64",
                 "gamma[c]",
-                "mu_shifted[c]",
-                "var[c]",
-                "y_of_gamma_var[c]",
+                "mu_shifted[c]: float64",
+                "var[c]: float64",
+                "y_of_gamma_var[c]: float64",
             ),
             split="c",
             writes=("mu_shifted", "var", "y_of_gamma_var"),
@@ -263,7 +262,14 @@ BATCH_NORM = Layer(
         ),
         Kernel(
             batch_norm_forward,
-            arguments=("beta[c]", "mu_shifted[c]", "y_of_gamma_var[c]", "z[m, c]", "z_first[c]", "y[m, c]"),
+            arguments=(
+                "beta[c]",
+                "mu_shifted[c]: float64",
+                "y_of_gamma_var[c]: float64",
+                "z[m, c]",
+                "z_first[c]",
+                "y[m, c]",
+            ),
             split="m",
             writes=("y",),
             lane="c",
@@ -274,7 +280,7 @@ BATCH_NORM = Layer(
             batch_norm_delta_z_sum_part,
             arguments=(
                 "delta_y[m, c]",
-                "mu_shifted[c]",
+                "mu_shifted[c]: float64",
                 "z[m, c]",
                 "z_first[c]",
                 "delta_z_sum2_part[g, c]: float64",
@@ -290,11 +296,11 @@ BATCH_NORM = Layer(
                 "z[m, c]",
                 "delta_z_sum2_part[g, c]: float64",
                 "delta_z_sum_part[g, c]: float64",
-                "var[c]",
-                "delta_z_sum2[c]",
-                "delta_z_sum[c]",
-                "delta_z_of_delta_z_sum2[c]",
-                "delta_z_of_delta_z_sum_var[c]",
+                "var[c]: float64",
+                "delta_z_sum2[c]: float64",
+                "delta_z_sum[c]: float64",
+                "delta_z_of_delta_z_sum2[c]: float64",
+                "delta_z_of_delta_z_sum_var[c]: float64",
             ),
             split="c",
             writes=("delta_z_of_delta_z_sum2", "delta_z_of_delta_z_sum_var", "delta_z_sum", "delta_z_sum2"),
@@ -302,7 +308,7 @@ BATCH_NORM = Layer(
         ),
         Kernel(
             batch_norm_gamma_gradient,
-            arguments=("delta_z_sum2[c]", "delta_z_sum[c]", "nabla_beta[c]", "nabla_gamma[c]"),
+            arguments=("delta_z_sum2[c]: float64", "delta_z_sum[c]: float64", "nabla_beta[c]", "nabla_gamma[c]"),
             split="c",
             writes=("nabla_beta", "nabla_gamma"),
         ),
@@ -310,10 +316,10 @@ BATCH_NORM = Layer(
             batch_norm_input_sensitivity,
             arguments=(
                 "delta_y[m, c]",
-                "delta_z_of_delta_z_sum2[c]",
-                "delta_z_of_delta_z_sum_var[c]",
-                "mu_shifted[c]",
-                "y_of_gamma_var[c]",
+                "delta_z_of_delta_z_sum2[c]: float64",
+                "delta_z_of_delta_z_sum_var[c]: float64",
+                "mu_shifted[c]: float64",
+                "y_of_gamma_var[c]: float64",
                 "z[m, c]",
                 "z_first[c]",
                 "delta_z[m, c]",

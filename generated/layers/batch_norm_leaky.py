@@ -69,23 +69,22 @@ def batch_norm_leaky_a_of_gamma_var(
 
     Stable form of var[c] = sum_m (z[m, c] - mu[c])**2/M.
     Shapes: z (M, C), mu_shifted_part (G, C), var_part (G, C), gamma (C,), mu_shifted (C,), var (C,),
-    a_of_gamma_var (C,); float32 or float64, mu_shifted_part, var_part float64, C-contiguous.
+    a_of_gamma_var (C,); float32 or float64, mu_shifted_part, var_part, mu_shifted, var, a_of_gamma_var float64,
+    C-contiguous.
     """
-    T = a_of_gamma_var.dtype.type
+    T = gamma.dtype.type
     G = var_part.shape[0]
     M = z.shape[0]
     for c in range(first, last):
         total = T(0)
         for g in range(G):
             total += mu_shifted_part[g, c]
-        this_mu_shifted = total / T(M)
-        mu_shifted[c] = this_mu_shifted
+        mu_shifted[c] = total / T(M)
         total1 = T(0)
         for g in range(G):
             total1 += var_part[g, c]
-        this_var = total1 / T(M) - this_mu_shifted * this_mu_shifted
-        var[c] = this_var
-        a_of_gamma_var[c] = gamma[c] / sqrt(T(epsilon) + this_var)
+        var[c] = total1 / T(M) - mu_shifted[c] * mu_shifted[c]
+        a_of_gamma_var[c] = gamma[c] / sqrt(T(epsilon) + var[c])
 
 
 def batch_norm_leaky_forward(a_of_gamma_var, beta, mu_shifted, z, z_first, a, first, last):
@@ -95,7 +94,7 @@ def batch_norm_leaky_forward(a_of_gamma_var, beta, mu_shifted, z, z_first, a, fi
 
     Stable form of a[m, c] = {y[m, c] if y[m, c] > 0; y[m, c]/10 otherwise}.
     Shapes: a_of_gamma_var (C,), beta (C,), mu_shifted (C,), z (M, C), z_first (C,), a (M, C); float32 or float64,
-    C-contiguous.
+    a_of_gamma_var, mu_shifted float64, C-contiguous.
     """
     T = a.dtype.type
     C = a.shape[1]
@@ -115,8 +114,8 @@ def batch_norm_leaky_delta_z_sum_part(
         otherwise}*((z[m1, c] - z_first[c]) - mu_shifted[c])
 
     Shapes: a_of_gamma_var (C,), beta (C,), delta_a (M, C), mu_shifted (C,), z (M, C), z_first (C,),
-    delta_z_sum2_part (G, C), delta_z_sum_part (G, C); float32 or float64, delta_z_sum2_part, delta_z_sum_part
-    float64, C-contiguous.
+    delta_z_sum2_part (G, C), delta_z_sum_part (G, C); float32 or float64, a_of_gamma_var, mu_shifted,
+    delta_z_sum2_part, delta_z_sum_part float64, C-contiguous.
     """
     T = z_first.dtype.type
     C = z_first.shape[0]
@@ -159,24 +158,23 @@ def batch_norm_leaky_delta_z_of_delta_z_sum_var(
         0; y[m, c]/10 otherwise}.
     Shapes: z (M, C), delta_z_sum2_part (G, C), delta_z_sum_part (G, C), var (C,), delta_z_sum2 (C,), delta_z_sum
     (C,), delta_z_of_delta_z_sum2 (C,), delta_z_of_delta_z_sum_var (C,); float32 or float64, delta_z_sum2_part,
-    delta_z_sum_part float64, C-contiguous.
+    delta_z_sum_part, var, delta_z_sum2, delta_z_sum, delta_z_of_delta_z_sum2, delta_z_of_delta_z_sum_var float64,
+    C-contiguous.
     """
-    T = delta_z_of_delta_z_sum_var.dtype.type
+    T = z.dtype.type
     G = delta_z_sum_part.shape[0]
     M = z.shape[0]
     for c in range(first, last):
         total = T(0)
         for g in range(G):
             total += delta_z_sum2_part[g, c]
-        this_delta_z_sum2 = total
-        delta_z_sum2[c] = this_delta_z_sum2
+        delta_z_sum2[c] = total
         total1 = T(0)
         for g in range(G):
             total1 += delta_z_sum_part[g, c]
-        this_delta_z_sum = total1 / sqrt(T(epsilon) + var[c])
-        delta_z_sum[c] = this_delta_z_sum
-        delta_z_of_delta_z_sum2[c] = this_delta_z_sum2 / T(M)
-        delta_z_of_delta_z_sum_var[c] = this_delta_z_sum / (T(M) * sqrt(T(epsilon) + var[c]))
+        delta_z_sum[c] = total1 / sqrt(T(epsilon) + var[c])
+        delta_z_of_delta_z_sum2[c] = delta_z_sum2[c] / T(M)
+        delta_z_of_delta_z_sum_var[c] = delta_z_sum[c] / (T(M) * sqrt(T(epsilon) + var[c]))
 
 
 def batch_norm_leaky_gamma_gradient(delta_z_sum2, delta_z_sum, nabla_beta, nabla_gamma, first, last):
@@ -187,7 +185,7 @@ def batch_norm_leaky_gamma_gradient(delta_z_sum2, delta_z_sum, nabla_beta, nabla
         mu[c])/sqrt(epsilon + var[c]); y[m, c] = gamma[c]*z_hat[m, c] + beta[c]; a[m, c] = {y[m, c] if y[m, c] >
         0; y[m, c]/10 otherwise}.
     Shapes: delta_z_sum2 (C,), delta_z_sum (C,), nabla_beta (C,), nabla_gamma (C,); float32 or float64,
-    C-contiguous.
+    delta_z_sum2, delta_z_sum float64, C-contiguous.
     """
     for c in range(first, last):
         nabla_beta[c] = delta_z_sum2[c]
@@ -216,7 +214,7 @@ def batch_norm_leaky_input_sensitivity(
         0; y[m, c]/10 otherwise}.
     Shapes: a_of_gamma_var (C,), beta (C,), delta_a (M, C), delta_z_of_delta_z_sum2 (C,),
     delta_z_of_delta_z_sum_var (C,), mu_shifted (C,), z (M, C), z_first (C,), delta_z (M, C); float32 or float64,
-    C-contiguous.
+    a_of_gamma_var, delta_z_of_delta_z_sum2, delta_z_of_delta_z_sum_var, mu_shifted float64, C-contiguous.
     """
     T = delta_z.dtype.type
     C = delta_z.shape[1]
@@ -240,16 +238,16 @@ BATCH_NORM_LEAKY = Layer(
     fan_in={},
     initial={"gamma": 1.0},
     buffers=(
-        "a_of_gamma_var[c]",
-        "mu_shifted[c]",
+        "a_of_gamma_var[c]: float64",
+        "mu_shifted[c]: float64",
         "mu_shifted_part[g, c]: float64",
-        "var[c]",
+        "var[c]: float64",
         "var_part[g, c]: float64",
         "z_first[c]",
-        "delta_z_of_delta_z_sum2[c]",
-        "delta_z_of_delta_z_sum_var[c]",
-        "delta_z_sum[c]",
-        "delta_z_sum2[c]",
+        "delta_z_of_delta_z_sum2[c]: float64",
+        "delta_z_of_delta_z_sum_var[c]: float64",
+        "delta_z_sum[c]: float64",
+        "delta_z_sum2[c]: float64",
         "delta_z_sum2_part[g, c]: float64",
         "delta_z_sum_part[g, c]: float64",
     ),
@@ -277,9 +275,9 @@ BATCH_NORM_LEAKY = Layer(
                 "mu_shifted_part[g, c]: float64",
                 "var_part[g, c]: float64",
                 "gamma[c]",
-                "mu_shifted[c]",
-                "var[c]",
-                "a_of_gamma_var[c]",
+                "mu_shifted[c]: float64",
+                "var[c]: float64",
+                "a_of_gamma_var[c]: float64",
             ),
             split="c",
             writes=("a_of_gamma_var", "mu_shifted", "var"),
@@ -287,7 +285,14 @@ BATCH_NORM_LEAKY = Layer(
         ),
         Kernel(
             batch_norm_leaky_forward,
-            arguments=("a_of_gamma_var[c]", "beta[c]", "mu_shifted[c]", "z[m, c]", "z_first[c]", "a[m, c]"),
+            arguments=(
+                "a_of_gamma_var[c]: float64",
+                "beta[c]",
+                "mu_shifted[c]: float64",
+                "z[m, c]",
+                "z_first[c]",
+                "a[m, c]",
+            ),
             split="m",
             writes=("a",),
             lane="c",
@@ -297,10 +302,10 @@ BATCH_NORM_LEAKY = Layer(
         Kernel(
             batch_norm_leaky_delta_z_sum_part,
             arguments=(
-                "a_of_gamma_var[c]",
+                "a_of_gamma_var[c]: float64",
                 "beta[c]",
                 "delta_a[m, c]",
-                "mu_shifted[c]",
+                "mu_shifted[c]: float64",
                 "z[m, c]",
                 "z_first[c]",
                 "delta_z_sum2_part[g, c]: float64",
@@ -316,11 +321,11 @@ BATCH_NORM_LEAKY = Layer(
                 "z[m, c]",
                 "delta_z_sum2_part[g, c]: float64",
                 "delta_z_sum_part[g, c]: float64",
-                "var[c]",
-                "delta_z_sum2[c]",
-                "delta_z_sum[c]",
-                "delta_z_of_delta_z_sum2[c]",
-                "delta_z_of_delta_z_sum_var[c]",
+                "var[c]: float64",
+                "delta_z_sum2[c]: float64",
+                "delta_z_sum[c]: float64",
+                "delta_z_of_delta_z_sum2[c]: float64",
+                "delta_z_of_delta_z_sum_var[c]: float64",
             ),
             split="c",
             writes=("delta_z_of_delta_z_sum2", "delta_z_of_delta_z_sum_var", "delta_z_sum", "delta_z_sum2"),
@@ -328,19 +333,19 @@ BATCH_NORM_LEAKY = Layer(
         ),
         Kernel(
             batch_norm_leaky_gamma_gradient,
-            arguments=("delta_z_sum2[c]", "delta_z_sum[c]", "nabla_beta[c]", "nabla_gamma[c]"),
+            arguments=("delta_z_sum2[c]: float64", "delta_z_sum[c]: float64", "nabla_beta[c]", "nabla_gamma[c]"),
             split="c",
             writes=("nabla_beta", "nabla_gamma"),
         ),
         Kernel(
             batch_norm_leaky_input_sensitivity,
             arguments=(
-                "a_of_gamma_var[c]",
+                "a_of_gamma_var[c]: float64",
                 "beta[c]",
                 "delta_a[m, c]",
-                "delta_z_of_delta_z_sum2[c]",
-                "delta_z_of_delta_z_sum_var[c]",
-                "mu_shifted[c]",
+                "delta_z_of_delta_z_sum2[c]: float64",
+                "delta_z_of_delta_z_sum_var[c]: float64",
+                "mu_shifted[c]: float64",
                 "z[m, c]",
                 "z_first[c]",
                 "delta_z[m, c]",

@@ -73,12 +73,12 @@ def lower(derivation: Derivation, names: Mapping[str, str]) -> Lowered:
 def _storage_of_filters(
     equations: Sequence[Equation], system: System, declared: Mapping[str, tuple[sp.Expr, ...]], order: Mapping
 ) -> dict[str, tuple[str, ...]]:
-    """Filters are stored as the forward contraction reads them: taps, then what is summed within, then its lane."""
+    """Filters are stored as the forward contraction reads them: groups, taps, then what is summed within, then its lane."""
     found = {}
     for c in (window_contraction(e, declared, order) for e in equations):
         if c is not None and c.b.base.name in {p.base.name for p in system.parameters}:
             own = dict(zip(c.b.indices, map(str, declared[c.b.base.name]), strict=True))
-            found[c.b.base.name] = tuple(own[i] for i in (*(w.tap for w in c.windows), c.inner, c.lane))
+            found[c.b.base.name] = tuple(own[i] for i in (*c.groups, *(w.tap for w in c.windows), c.inner, c.lane))
     return found
 
 

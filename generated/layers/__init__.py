@@ -6,6 +6,7 @@ from .convolution import CONVOLUTION
 from .dense import DENSE
 from .elu import ELU
 from .gelu import GELU
+from .grouped_convolution import GROUPED_CONVOLUTION
 from .hardtanh import HARDTANH
 from .leaky import LEAKY
 from .lhtan import LHTAN
@@ -34,6 +35,7 @@ register(
     DENSE,
     ELU,
     GELU,
+    GROUPED_CONVOLUTION,
     HARDTANH,
     LEAKY,
     LHTAN,

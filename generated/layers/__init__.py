@@ -2,6 +2,9 @@
 
 from ..definition import register
 from .average_pooling import AVERAGE_POOLING
+from .batch_norm import BATCH_NORM
+from .batch_norm_leaky import BATCH_NORM_LEAKY
+from .batch_norm_relu import BATCH_NORM_RELU
 from .convolution import CONVOLUTION
 from .dense import DENSE
 from .elu import ELU
@@ -15,6 +18,7 @@ from .loggy import LOGGY
 from .logistic import LOGISTIC
 from .logistic_with_logistic_cross_entropy import LOGISTIC_WITH_LOGISTIC_CROSS_ENTROPY
 from .logistic_with_softmax_cross_entropy import LOGISTIC_WITH_SOFTMAX_CROSS_ENTROPY
+from .max_pooling import MAX_POOLING
 from .mish import MISH
 from .objective import OBJECTIVE
 from .plse import PLSE
@@ -31,6 +35,9 @@ from .tanh import TANH
 
 register(
     AVERAGE_POOLING,
+    BATCH_NORM,
+    BATCH_NORM_LEAKY,
+    BATCH_NORM_RELU,
     CONVOLUTION,
     DENSE,
     ELU,
@@ -44,6 +51,7 @@ register(
     LOGISTIC,
     LOGISTIC_WITH_LOGISTIC_CROSS_ENTROPY,
     LOGISTIC_WITH_SOFTMAX_CROSS_ENTROPY,
+    MAX_POOLING,
     MISH,
     OBJECTIVE,
     PLSE,

@@ -178,10 +178,7 @@ def is_flat(equation: Equation, order: Order) -> bool:
     sizes = {s for t in equation.terms for s in t.body.atoms(sp.Symbol) if s.is_integer and s.name[:1].isupper()}
     places = {s for t in equation.terms for s in positions(t.body)}
     return (
-        plain
-        and not sizes | places
-        and len({order[x.base.name] for x in operands}) == 1
-        and bool(operands[0].indices)
+        plain and not sizes | places and len({order[x.base.name] for x in operands}) == 1 and bool(operands[0].indices)
     )
 
 

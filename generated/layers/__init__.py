@@ -7,6 +7,7 @@ from .batch_norm_leaky import BATCH_NORM_LEAKY
 from .batch_norm_relu import BATCH_NORM_RELU
 from .convolution import CONVOLUTION
 from .dense import DENSE
+from .depthwise_convolution import DEPTHWISE_CONVOLUTION
 from .elu import ELU
 from .gelu import GELU
 from .grouped_convolution import GROUPED_CONVOLUTION
@@ -40,6 +41,7 @@ register(
     BATCH_NORM_RELU,
     CONVOLUTION,
     DENSE,
+    DEPTHWISE_CONVOLUTION,
     ELU,
     GELU,
     GROUPED_CONVOLUTION,

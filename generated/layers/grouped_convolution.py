@@ -23,7 +23,8 @@ from math import gcd
 
 from ..definition import Layer
 from ..engine import BOX, border, clear, contract_nest, contract_nest_add, contract_nest_bias, first_tap
-from ..program import Kernel, span
+from ..lanes import lanes
+from ..program import Kernel
 
 
 def size_i(P, U, bottom, dilation, stride, top):
@@ -118,15 +119,14 @@ def grouped_convolution_b_gradient(delta_z, nabla_b, first, last):
     J = delta_z.shape[2]
     N = delta_z.shape[0]
     O = nabla_b.shape[1]
-    for g in span(first, last):
-        for o in range(O):
-            nabla_b[g, o] = T(0)
-    for n in range(N):
-        for i in range(I):
-            for j in range(J):
-                for g in span(first, last):
-                    for o in range(O):
-                        nabla_b[g, o] += delta_z[n, i, j, g, o]
+    for g in range(first, last):
+        for o in lanes(O):
+            total = T(0)
+            for n in range(N):
+                for i in range(I):
+                    for j in range(J):
+                        total += delta_z[n, i, j, g, o]
+            nabla_b[g, o] = total
 
 
 def grouped_convolution_input_sensitivity_box(G, O, Q, U, V, dilation, stride):
@@ -304,6 +304,7 @@ GROUPED_CONVOLUTION = Layer(
             arguments=("a[n, p, q, g, c]", "b[g, o]", "w[g, u, v, c, o]", "z[n, i, j, g, o]", "scratch", "box"),
             split="n i",
             writes=("z",),
+            local=False,
             box=grouped_convolution_forward_box,
             scalars=("dilation", "left", "stride", "top"),
         ),
@@ -314,12 +315,14 @@ GROUPED_CONVOLUTION = Layer(
             arguments=("delta_z[n, i, j, g, o]", "nabla_b[g, o]"),
             split="g",
             writes=("nabla_b",),
+            lane="o",
         ),
         Kernel(
             grouped_convolution_input_sensitivity,
             arguments=("delta_z[n, i, j, g, o]", "w[g, u, v, c, o]", "delta_a[n, p, q, g, c]", "scratch", "box"),
             split="n p",
             writes=("delta_a",),
+            local=False,
             box=grouped_convolution_input_sensitivity_box,
             scalars=("dilation", "left", "stride", "top"),
         ),
@@ -328,6 +331,7 @@ GROUPED_CONVOLUTION = Layer(
             arguments=("a[n, p, q, g, c]", "delta_z[n, i, j, g, o]", "nabla_w[g, u, v, c, o]", "scratch", "box"),
             split="g u v c",
             writes=("nabla_w",),
+            local=False,
             box=grouped_convolution_w_gradient_box,
             scalars=("dilation", "left", "stride", "top"),
         ),

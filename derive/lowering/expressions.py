@@ -249,7 +249,9 @@ class LanePrinter(ValuePrinter):
 
     def _print_weighed(self, e: weighed) -> str:
         weight, value = e.args
-        return self._where(f"{self._print(weight)} == {self.number('0')}", self.number("0"), self._print(weight * value))
+        return self._where(
+            f"{self._print(weight)} == {self.number('0')}", self.number("0"), self._print(weight * value)
+        )
 
     def _print_Max(self, e: sp.Expr) -> str:
         sign = ">" if isinstance(e, sp.Max) else "<"

@@ -41,11 +41,14 @@ def as_stored(x: sp.Indexed, declared: Declared, order: Order) -> list[sp.Expr]:
 
 
 def stored_order(at: Sequence[sp.Expr]) -> tuple[str, ...]:
-    """The names of a tensor's indices in the order of storage: planes [n, c, y, x] are stored channels last."""
+    """The names of a tensor's indices in the order of storage: planes [n, c, y, x] are stored channels last.
+
+    Channels in groups, [n, g, c, y, x], are channels in a row.
+    """
     names = tuple(str(i) for i in at if isinstance(i, sp.Symbol))
-    if len(names) == len(at) == 4:
-        n, c, y, x = names
-        return n, y, x, c
+    if len(names) == len(at) in (4, 5):
+        n, *channels, y, x = names
+        return n, y, x, *channels
     return names
 
 
@@ -175,10 +178,7 @@ def is_flat(equation: Equation, order: Order) -> bool:
     sizes = {s for t in equation.terms for s in t.body.atoms(sp.Symbol) if s.is_integer and s.name[:1].isupper()}
     places = {s for t in equation.terms for s in positions(t.body)}
     return (
-        plain
-        and not sizes | places
-        and len({order[x.base.name] for x in operands}) == 1
-        and bool(operands[0].indices)
+        plain and not sizes | places and len({order[x.base.name] for x in operands}) == 1 and bool(operands[0].indices)
     )
 
 

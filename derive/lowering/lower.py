@@ -131,12 +131,25 @@ def _winners_dtypes(equations: Sequence[Equation], system: System) -> dict[str, 
 def _storage_of_filters(
     equations: Sequence[Equation], system: System, declared: Mapping[str, tuple[sp.Expr, ...]], order: Mapping
 ) -> dict[str, tuple[str, ...]]:
-    """Filters are stored as the forward contraction reads them: taps, then what is summed within, then its lane."""
-    found = {}
-    for c in (window_contraction(e, declared, order) for e in equations):
-        if c is not None and c.b.base.name in {p.base.name for p in system.parameters}:
+    """Filters are stored as the forward equation reads them: groups, taps, then what is summed within, then the lane.
+
+    One that has the lane of its equation's target beside the lane of the other operand has no more than taps and lane.
+    """
+    parameters = {p.base.name for p in system.parameters}
+    found: dict[str, tuple[str, ...]] = {}
+    for e in equations:
+        c = window_contraction(e, declared, order)
+        if c is not None and c.b.base.name in parameters:
             own = dict(zip(c.b.indices, map(str, declared[c.b.base.name]), strict=True))
-            found[c.b.base.name] = tuple(own[i] for i in (*(w.tap for w in c.windows), c.inner, c.lane))
+            found[c.b.base.name] = tuple(own[i] for i in (*c.groups, *(w.tap for w in c.windows), c.inner, c.lane))
+            continue
+        (*_, lane) = as_stored(e.target, declared, order) or [None]
+        for x in (x for t in e.terms if t.over for x in tensors_of(t.body) if x.base.name in parameters):
+            others = [y for t in e.terms for y in tensors_of(t.body) if y.base.name not in parameters]
+            shared = all(lane == as_stored(y, declared, order)[-1] for y in others if y.indices)
+            if lane in x.indices and shared and all(isinstance(i, sp.Symbol) for i in x.indices) and len(x.indices) > 2:
+                own = dict(zip(x.indices, map(str, declared[x.base.name]), strict=True))
+                found[x.base.name] = (*(own[i] for i in x.indices if i != lane), own[lane])
     return found
 
 
@@ -289,7 +302,12 @@ class _Room:
         return self._finished(nest, name, stored, body, self._is_local(group, first))
 
     def _nest(
-        self, group: Sequence[Equation], stored: set[str], split: str, rows: Sequence[sp.Symbol] = (), made: Set[str] = frozenset()
+        self,
+        group: Sequence[Equation],
+        stored: set[str],
+        split: str,
+        rows: Sequence[sp.Symbol] = (),
+        made: Set[str] = frozenset(),
     ) -> Nest:
         """The nest of a group: its arrays are what the group reads and does not make, then what is stored."""
         read = [n for e in group for n in sorted(e.reads()) if n not in _made(group) | made]

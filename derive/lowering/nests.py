@@ -363,7 +363,11 @@ def is_boxed(equation: Equation) -> bool:
     """Whether some addend stands in a part of the target alone, a box that bounds of its indices describe."""
     limited = [t for t in equation.terms if t.conditions]
     plain = equation.kind == "sum" and not any(t.over for t in equation.terms)
-    return plain and bool(limited) and all(isinstance(c, sp.Expr) and not c.has(sp.Indexed) for t in limited for c in t.conditions)
+    return (
+        plain
+        and bool(limited)
+        and all(isinstance(c, sp.Expr) and not c.has(sp.Indexed) for t in limited for c in t.conditions)
+    )
 
 
 def boxed(nest: Nest, equation: Equation, inner: Sequence[sp.Symbol]) -> list:

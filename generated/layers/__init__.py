@@ -7,8 +7,10 @@ from .batch_norm_leaky import BATCH_NORM_LEAKY
 from .batch_norm_relu import BATCH_NORM_RELU
 from .convolution import CONVOLUTION
 from .dense import DENSE
+from .depthwise_convolution import DEPTHWISE_CONVOLUTION
 from .elu import ELU
 from .gelu import GELU
+from .grouped_convolution import GROUPED_CONVOLUTION
 from .hardtanh import HARDTANH
 from .leaky import LEAKY
 from .lhtan import LHTAN
@@ -39,8 +41,10 @@ register(
     BATCH_NORM_RELU,
     CONVOLUTION,
     DENSE,
+    DEPTHWISE_CONVOLUTION,
     ELU,
     GELU,
+    GROUPED_CONVOLUTION,
     HARDTANH,
     LEAKY,
     LHTAN,

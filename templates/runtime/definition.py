@@ -17,11 +17,12 @@ def tensor(text: str) -> tuple[str, tuple[str, ...]]:
 
 
 def stored(text: str) -> str:
-    """The slot of an input or output in the order of its storage: planes ``[n, c, y, x]`` are stored channels last."""
+    """The slot of an input or output in the order of its storage: planes ``[n, c, y, x]`` are stored channels last, and so
+    are channels in groups, ``[n, g, c, y, x]``."""
     name, axes = tensor(text)
-    if len(axes) == 4:
-        n, c, y, x = axes
-        axes = (n, y, x, c)
+    if len(axes) in (4, 5):
+        n, *channels, y, x = axes
+        axes = (n, y, x, *channels)
     return f"{name}[{', '.join(axes)}]"
 
 

@@ -63,7 +63,9 @@ class OneLayer:
             shape = tuple(1 if i == "one" else self.sizes[i] for i in self.order[name])
             self.arrays.setdefault(name, np.zeros(shape, dtype or self.dtype))
             assert self.arrays[name].ndim == len(axes) or len(axes) == 1
-        arrays = {n: self.arrays[n].reshape(-1) if len(a) == 1 else self.arrays[n] for n, (a, _) in kernel.arrays.items()}
+        arrays = {
+            n: self.arrays[n].reshape(-1) if len(a) == 1 else self.arrays[n] for n, (a, _) in kernel.arrays.items()
+        }
         scalars = {name: np.array([float(self.settings[name])]) for name in kernel.scalars}
         return Stage([Call(kernel, arrays, scalars)], grain=self.grain, parallel=self.threads > 1)
 

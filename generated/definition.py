@@ -11,17 +11,18 @@ from .program import Kernel
 
 
 def tensor(text: str) -> tuple[str, tuple[str, ...]]:
-    """The name and the indices of ``name[index, ...]``."""
+    """The name and the indices of ``name[index, ...]``, whether or not a dtype follows."""
     name, _, inside = text.partition("[")
-    return name, tuple(re.findall(r"\w+", inside))
+    return name, tuple(re.findall(r"\w+", inside.partition("]")[0]))
 
 
 def stored(text: str) -> str:
-    """The slot of an input or output in the order of its storage: planes ``[n, c, y, x]`` are stored channels last."""
+    """The slot of an input or output in the order of its storage: planes ``[n, c, y, x]`` are stored channels last, and so
+    are channels in groups, ``[n, g, c, y, x]``."""
     name, axes = tensor(text)
-    if len(axes) == 4:
-        n, c, y, x = axes
-        axes = (n, y, x, c)
+    if len(axes) in (4, 5):
+        n, *channels, y, x = axes
+        axes = (n, y, x, *channels)
     return f"{name}[{', '.join(axes)}]"
 
 
@@ -36,7 +37,9 @@ class Layer:
     ``settings`` are the defaults of its scalars, ``counts`` those that are whole numbers, with the least that each may be.
     ``sizes`` gives for an index (or a setting) the function of other sizes (``P`` is that of index ``p``) and of settings
     that its size is, ``given`` functions of them that must hold. ``inference`` names the layer that takes this one's place
-    outside of training, ``forms`` those that do where the inputs do not fit this one.
+    outside of training, ``forms`` those that do where the inputs do not fit this one. ``groups`` are indices that count
+    groups of another, (index, how many of it make a group); ``fuses`` are the two layers, one after the other, that this
+    one is in the place of.
     """
 
     name: str
@@ -55,6 +58,8 @@ class Layer:
     given: tuple[Callable[..., bool], ...] = ()
     inference: str = ""
     forms: tuple[str, ...] = ()
+    groups: dict[str, tuple[str, int]] = field(default_factory=dict)
+    fuses: tuple[str, ...] = ()
     forward: tuple[Kernel, ...] = ()
     backward: tuple[Kernel, ...] = ()
 

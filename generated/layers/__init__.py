@@ -4,13 +4,17 @@ from ..definition import register
 from .average_pooling import AVERAGE_POOLING
 from .batch_norm import BATCH_NORM
 from .batch_norm_inference import BATCH_NORM_INFERENCE
+from .batch_norm_leaky import BATCH_NORM_LEAKY
+from .batch_norm_relu import BATCH_NORM_RELU
 from .convolution import CONVOLUTION
 from .dense import DENSE
+from .depthwise_convolution import DEPTHWISE_CONVOLUTION
 from .dropout import DROPOUT
 from .elu import ELU
 from .flatten import FLATTEN
 from .gelu import GELU
 from .global_average_pooling import GLOBAL_AVERAGE_POOLING
+from .grouped_convolution import GROUPED_CONVOLUTION
 from .hardtanh import HARDTANH
 from .leaky import LEAKY
 from .lhtan import LHTAN
@@ -19,6 +23,7 @@ from .loggy import LOGGY
 from .logistic import LOGISTIC
 from .logistic_with_logistic_cross_entropy import LOGISTIC_WITH_LOGISTIC_CROSS_ENTROPY
 from .logistic_with_softmax_cross_entropy import LOGISTIC_WITH_SOFTMAX_CROSS_ENTROPY
+from .max_pooling import MAX_POOLING
 from .mish import MISH
 from .objective import OBJECTIVE
 from .plse import PLSE
@@ -44,13 +49,17 @@ register(
     AVERAGE_POOLING,
     BATCH_NORM,
     BATCH_NORM_INFERENCE,
+    BATCH_NORM_LEAKY,
+    BATCH_NORM_RELU,
     CONVOLUTION,
     DENSE,
+    DEPTHWISE_CONVOLUTION,
     DROPOUT,
     ELU,
     FLATTEN,
     GELU,
     GLOBAL_AVERAGE_POOLING,
+    GROUPED_CONVOLUTION,
     HARDTANH,
     LEAKY,
     LHTAN,
@@ -59,6 +68,7 @@ register(
     LOGISTIC,
     LOGISTIC_WITH_LOGISTIC_CROSS_ENTROPY,
     LOGISTIC_WITH_SOFTMAX_CROSS_ENTROPY,
+    MAX_POOLING,
     MISH,
     OBJECTIVE,
     PLSE,

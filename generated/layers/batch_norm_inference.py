@@ -16,19 +16,30 @@ Written by ``derive generate``; change the definition, not this file.
 from numpy import sqrt
 
 from ..definition import Layer
+from ..lanes import lanes
 from ..program import Kernel, span
 
 
-def batch_norm_inference_forward(beta, gamma, mean, variance, z, y, epsilon, first, last):
-    r"""y[m, c] = (z[m, c] - mean[c])*gamma[c]/sqrt(epsilon + variance[c]) + beta[c]
+def batch_norm_inference_y_of_gamma_variance(gamma, variance, y_of_gamma_variance, epsilon, first, last):
+    r"""y_of_gamma_variance[c] = gamma[c]/sqrt(epsilon + variance[c])
 
-    Shapes: beta (C,), gamma (C,), mean (C,), variance (C,), z (M, C), y (M, C); float32 or float64, C-contiguous.
+    Shapes: gamma (C,), variance (C,), y_of_gamma_variance (C,); float32 or float64, C-contiguous.
     """
-    T = y.dtype.type
+    T = y_of_gamma_variance.dtype.type
+    for i in span(first, last):
+        y_of_gamma_variance[i] = gamma[i] / sqrt(T(epsilon) + variance[i])
+
+
+def batch_norm_inference_forward(beta, mean, y_of_gamma_variance, z, y, first, last):
+    r"""y[m, c] = (z[m, c] - mean[c])*y_of_gamma_variance[c] + beta[c]
+
+    Stable form of y[m, c] = (z[m, c] - mean[c])*gamma[c]/sqrt(epsilon + variance[c]) + beta[c].
+    Shapes: beta (C,), mean (C,), y_of_gamma_variance (C,), z (M, C), y (M, C); float32 or float64, C-contiguous.
+    """
     C = y.shape[1]
     for m in range(first, last):
-        for c in range(C):
-            y[m, c] = (z[m, c] - mean[c]) * gamma[c] / sqrt(T(epsilon) + variance[c]) + beta[c]
+        for c in lanes(C):
+            y[m, c] = (z[m, c] - mean[c]) * y_of_gamma_variance[c] + beta[c]
 
 
 def batch_norm_inference_beta_gradient(delta_y, nabla_beta, first, last):
@@ -62,17 +73,16 @@ def batch_norm_inference_gamma_gradient(delta_y, mean, variance, z, nabla_gamma,
             nabla_gamma[c] += (z[m, c] - mean[c]) * delta_y[m, c] / sqrt(T(epsilon) + variance[c])
 
 
-def batch_norm_inference_input_sensitivity(delta_y, gamma, variance, delta_z, epsilon, first, last):
-    r"""delta_z[m, c] = delta_y[m, c]*gamma[c]/sqrt(epsilon + variance[c])
+def batch_norm_inference_input_sensitivity(delta_y, y_of_gamma_variance, delta_z, first, last):
+    r"""delta_z[m, c] = delta_y[m, c]*y_of_gamma_variance[c]
 
     From y[m, c] = (z[m, c] - mean[c])*gamma[c]/sqrt(epsilon + variance[c]) + beta[c].
-    Shapes: delta_y (M, C), gamma (C,), variance (C,), delta_z (M, C); float32 or float64, C-contiguous.
+    Shapes: delta_y (M, C), y_of_gamma_variance (C,), delta_z (M, C); float32 or float64, C-contiguous.
     """
-    T = delta_z.dtype.type
     C = delta_z.shape[1]
     for m in range(first, last):
-        for c in range(C):
-            delta_z[m, c] = delta_y[m, c] * gamma[c] / sqrt(T(epsilon) + variance[c])
+        for c in lanes(C):
+            delta_z[m, c] = delta_y[m, c] * y_of_gamma_variance[c]
 
 
 BATCH_NORM_INFERENCE = Layer(
@@ -84,14 +94,22 @@ BATCH_NORM_INFERENCE = Layer(
     fan_in={},
     states=("mean[c]", "variance[c]"),
     initial={"gamma": 1.0, "variance": 1.0},
+    buffers=("y_of_gamma_variance[c]",),
     settings={"epsilon": 1e-05},
     forward=(
         Kernel(
+            batch_norm_inference_y_of_gamma_variance,
+            arguments=("gamma[i]", "variance[i]", "y_of_gamma_variance[i]"),
+            split="i",
+            writes=("y_of_gamma_variance",),
+            scalars=("epsilon",),
+        ),
+        Kernel(
             batch_norm_inference_forward,
-            arguments=("beta[c]", "gamma[c]", "mean[c]", "variance[c]", "z[m, c]", "y[m, c]"),
+            arguments=("beta[c]", "mean[c]", "y_of_gamma_variance[c]", "z[m, c]", "y[m, c]"),
             split="m",
             writes=("y",),
-            scalars=("epsilon",),
+            lane="c",
         ),
     ),
     backward=(
@@ -110,10 +128,10 @@ BATCH_NORM_INFERENCE = Layer(
         ),
         Kernel(
             batch_norm_inference_input_sensitivity,
-            arguments=("delta_y[m, c]", "gamma[c]", "variance[c]", "delta_z[m, c]"),
+            arguments=("delta_y[m, c]", "y_of_gamma_variance[c]", "delta_z[m, c]"),
             split="m",
             writes=("delta_z",),
-            scalars=("epsilon",),
+            lane="c",
         ),
     ),
 )

@@ -12,6 +12,7 @@ Written by ``derive generate``; change the definition, not this file.
 """
 
 from ..definition import Layer
+from ..lanes import lanes
 from ..program import Kernel
 
 
@@ -25,7 +26,7 @@ def global_average_pooling_forward(a, z, first, last):
     P = a.shape[1]
     Q = a.shape[2]
     for n in range(first, last):
-        for c in range(C):
+        for c in lanes(C):
             total = T(0)
             for p in range(P):
                 for q in range(Q):
@@ -44,9 +45,9 @@ def global_average_pooling_input_sensitivity(delta_z, delta_a, first, last):
     P = delta_a.shape[1]
     Q = delta_a.shape[2]
     for n in range(first, last):
-        for c in range(C):
-            for p in range(P):
-                for q in range(Q):
+        for p in range(P):
+            for q in range(Q):
+                for c in range(C):
                     delta_a[n, p, q, c] = delta_z[n, c] / (T(P) * T(Q))
 
 
@@ -60,6 +61,7 @@ GLOBAL_AVERAGE_POOLING = Layer(
             arguments=("a[n, p, q, c]", "z[n, c]"),
             split="n",
             writes=("z",),
+            lane="c",
         ),
     ),
     backward=(

@@ -43,13 +43,14 @@ def route_forward(a, z, group_id, first, last):
     P = z.shape[1]
     Q = z.shape[2]
     group_id = int(group_id)
+    last_c = min(C, D - C * group_id)
     for n in range(first, last):
-        for c in range(C):
-            for p in range(P):
-                for q in range(Q):
+        for p in range(P):
+            for q in range(Q):
+                for c in range(C):
                     z[n, p, q, c] = T(0)
-                    if c + C * group_id < D:
-                        z[n, p, q, c] += a[n, p, q, c + C * group_id]
+                for c in range(last_c):
+                    z[n, p, q, c] += a[n, p, q, c + C * group_id]
 
 
 def route_input_sensitivity(delta_z, delta_a, group_id, first, last):
@@ -65,13 +66,14 @@ def route_input_sensitivity(delta_z, delta_a, group_id, first, last):
     P = delta_a.shape[1]
     Q = delta_a.shape[2]
     group_id = int(group_id)
+    last_d = min(D, C + C * group_id)
     for n in range(first, last):
-        for d in range(D):
-            for p in range(P):
-                for q in range(Q):
+        for p in range(P):
+            for q in range(Q):
+                for d in range(D):
                     delta_a[n, p, q, d] = T(0)
-                    if C * group_id <= d and d < C + C * group_id:
-                        delta_a[n, p, q, d] += delta_z[n, p, q, d - C * group_id]
+                for d in range(C * group_id, last_d):
+                    delta_a[n, p, q, d] += delta_z[n, p, q, d - C * group_id]
 
 
 ROUTE = Layer(

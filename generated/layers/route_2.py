@@ -30,16 +30,18 @@ def route_2_forward(a, b, z, first, last):
     T = z.dtype.type
     C = z.shape[3]
     D = a.shape[3]
-    E = b.shape[3]
     P = z.shape[1]
     Q = z.shape[2]
+    last_c = min(C, D)
     for n in range(first, last):
-        for c in range(C):
-            for p in range(P):
-                for q in range(Q):
-                    z[n, p, q, c] = (a[n, p, q, c] if c < D else T(0)) + (
-                        b[n, p, q, c - D] if c < D + E and D <= c else T(0)
-                    )
+        for p in range(P):
+            for q in range(Q):
+                for c in range(C):
+                    z[n, p, q, c] = T(0)
+                for c in range(last_c):
+                    z[n, p, q, c] += a[n, p, q, c]
+                for c in range(D, C):
+                    z[n, p, q, c] += b[n, p, q, c - D]
 
 
 def route_2_b_sensitivity(delta_z, delta_a, delta_b, first, last):
@@ -49,25 +51,17 @@ def route_2_b_sensitivity(delta_z, delta_a, delta_b, first, last):
     From z[n, c, p, q] = a[n, c, p, q] + b[n, c - D, p, q].
     Shapes: delta_z (N, P, Q, C), delta_a (N, P, Q, D), delta_b (N, P, Q, E); float32 or float64, C-contiguous.
     """
-    T = delta_b.dtype.type
-    C = delta_z.shape[3]
     D = delta_a.shape[3]
     E = delta_b.shape[3]
     P = delta_b.shape[1]
     Q = delta_b.shape[2]
     for n in range(first, last):
-        for d in range(D):
-            for p in range(P):
-                for q in range(Q):
-                    delta_a[n, p, q, d] = T(0)
-                    if d < C:
-                        delta_a[n, p, q, d] += delta_z[n, p, q, d]
-        for e in range(E):
-            for p in range(P):
-                for q in range(Q):
-                    delta_b[n, p, q, e] = T(0)
-                    if D + e < C:
-                        delta_b[n, p, q, e] += delta_z[n, p, q, D + e]
+        for p in range(P):
+            for q in range(Q):
+                for d in range(D):
+                    delta_a[n, p, q, d] = delta_z[n, p, q, d]
+                for e in range(E):
+                    delta_b[n, p, q, e] = delta_z[n, p, q, D + e]
 
 
 ROUTE_2 = Layer(

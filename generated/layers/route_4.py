@@ -35,19 +35,24 @@ def route_4_forward(a, b, x, y, z, first, last):
     D = a.shape[3]
     E = b.shape[3]
     F = x.shape[3]
-    G = y.shape[3]
     P = z.shape[1]
     Q = z.shape[2]
+    last_c = min(C, D)
+    last_c1 = min(C, D + E)
+    last_c2 = min(C, D + E + F)
     for n in range(first, last):
-        for c in range(C):
-            for p in range(P):
-                for q in range(Q):
-                    z[n, p, q, c] = (
-                        (a[n, p, q, c] if c < D else T(0))
-                        + (b[n, p, q, c - D] if c < D + E and D <= c else T(0))
-                        + (x[n, p, q, c - D - E] if c < D + E + F and D + E <= c else T(0))
-                        + (y[n, p, q, c - D - E - F] if c < D + E + F + G and D + E + F <= c else T(0))
-                    )
+        for p in range(P):
+            for q in range(Q):
+                for c in range(C):
+                    z[n, p, q, c] = T(0)
+                for c in range(last_c):
+                    z[n, p, q, c] += a[n, p, q, c]
+                for c in range(D, last_c1):
+                    z[n, p, q, c] += b[n, p, q, c - D]
+                for c in range(D + E, last_c2):
+                    z[n, p, q, c] += x[n, p, q, c - D - E]
+                for c in range(D + E + F, C):
+                    z[n, p, q, c] += y[n, p, q, c - D - E - F]
 
 
 def route_4_y_sensitivity(delta_z, delta_a, delta_b, delta_x, delta_y, first, last):
@@ -60,8 +65,6 @@ def route_4_y_sensitivity(delta_z, delta_a, delta_b, delta_x, delta_y, first, la
     Shapes: delta_z (N, P, Q, C), delta_a (N, P, Q, D), delta_b (N, P, Q, E), delta_x (N, P, Q, F), delta_y (N, P,
     Q, G); float32 or float64, C-contiguous.
     """
-    T = delta_y.dtype.type
-    C = delta_z.shape[3]
     D = delta_a.shape[3]
     E = delta_b.shape[3]
     F = delta_x.shape[3]
@@ -69,30 +72,16 @@ def route_4_y_sensitivity(delta_z, delta_a, delta_b, delta_x, delta_y, first, la
     P = delta_y.shape[1]
     Q = delta_y.shape[2]
     for n in range(first, last):
-        for d in range(D):
-            for p in range(P):
-                for q in range(Q):
-                    delta_a[n, p, q, d] = T(0)
-                    if d < C:
-                        delta_a[n, p, q, d] += delta_z[n, p, q, d]
-        for e in range(E):
-            for p in range(P):
-                for q in range(Q):
-                    delta_b[n, p, q, e] = T(0)
-                    if D + e < C:
-                        delta_b[n, p, q, e] += delta_z[n, p, q, D + e]
-        for f in range(F):
-            for p in range(P):
-                for q in range(Q):
-                    delta_x[n, p, q, f] = T(0)
-                    if D + E + f < C:
-                        delta_x[n, p, q, f] += delta_z[n, p, q, D + E + f]
-        for g in range(G):
-            for p in range(P):
-                for q in range(Q):
-                    delta_y[n, p, q, g] = T(0)
-                    if D + E + F + g < C:
-                        delta_y[n, p, q, g] += delta_z[n, p, q, D + E + F + g]
+        for p in range(P):
+            for q in range(Q):
+                for d in range(D):
+                    delta_a[n, p, q, d] = delta_z[n, p, q, d]
+                for e in range(E):
+                    delta_b[n, p, q, e] = delta_z[n, p, q, D + e]
+                for f in range(F):
+                    delta_x[n, p, q, f] = delta_z[n, p, q, D + E + f]
+                for g in range(G):
+                    delta_y[n, p, q, g] = delta_z[n, p, q, D + E + F + g]
 
 
 ROUTE_4 = Layer(

@@ -41,7 +41,6 @@ def shortcut_unequal_forward(a, b, z, stride, first, last):
 
     Shapes: a (N, P, Q, C), b (N, R, S, D), z (N, P, Q, C); float32 or float64, C-contiguous.
     """
-    T = z.dtype.type
     C = z.shape[3]
     D = b.shape[3]
     P = z.shape[1]
@@ -49,13 +48,18 @@ def shortcut_unequal_forward(a, b, z, stride, first, last):
     R = b.shape[1]
     S = b.shape[2]
     stride = int(stride)
+    last_c = min(C, D)
+    last_q = min(Q, (S - 1) // stride + 1)
+    last_p = min(P, (R - 1) // stride + 1)
     for n in range(first, last):
-        for c in range(C):
-            for p in range(P):
-                for q in range(Q):
-                    z[n, p, q, c] = a[n, p, q, c] + (
-                        b[n, p * stride, q * stride, c] if c < D and p * stride < R and q * stride < S else T(0)
-                    )
+        for p in range(P):
+            for q in range(Q):
+                for c in range(C):
+                    z[n, p, q, c] = a[n, p, q, c]
+        for p in range(last_p):
+            for q in range(last_q):
+                for c in range(last_c):
+                    z[n, p, q, c] += b[n, p * stride, q * stride, c]
 
 
 def shortcut_unequal_b_sensitivity(delta_z, delta_a, delta_b, stride, first, last):
@@ -75,13 +79,13 @@ def shortcut_unequal_b_sensitivity(delta_z, delta_a, delta_b, stride, first, las
     S = delta_b.shape[2]
     stride = int(stride)
     for n in range(first, last):
-        for c in range(C):
-            for p in range(P):
-                for q in range(Q):
+        for p in range(P):
+            for q in range(Q):
+                for c in range(C):
                     delta_a[n, p, q, c] = delta_z[n, p, q, c]
-        for d in range(D):
-            for r in range(R):
-                for s in range(S):
+        for r in range(R):
+            for s in range(S):
+                for d in range(D):
                     delta_b[n, r, s, d] = T(0)
                     if (
                         d < C

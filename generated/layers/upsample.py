@@ -13,6 +13,7 @@ Written by ``derive generate``; change the definition, not this file.
 """
 
 from ..definition import Layer
+from ..lanes import lanes
 from ..program import Kernel
 
 
@@ -31,20 +32,17 @@ def upsample_forward(a, z, stride, first, last):
 
     Shapes: a (N, P, Q, C), z (N, I, J, C); float32 or float64, C-contiguous.
     """
-    T = z.dtype.type
     C = z.shape[3]
     I = z.shape[1]
     J = z.shape[2]
-    P = a.shape[1]
-    Q = a.shape[2]
     stride = int(stride)
     for n in range(first, last):
-        for c in range(C):
-            for i in range(I):
-                for j in range(J):
-                    z[n, i, j, c] = T(0)
-                    if i < P * stride and j < Q * stride:
-                        z[n, i, j, c] += a[n, i // stride, j // stride, c]
+        for i in range(I):
+            p1 = i // stride
+            for j in range(J):
+                q1 = j // stride
+                for c in lanes(C):
+                    z[n, i, j, c] = a[n, p1, q1, c]
 
 
 def upsample_input_sensitivity(delta_z, delta_a, stride, first, last):
@@ -62,12 +60,14 @@ def upsample_input_sensitivity(delta_z, delta_a, stride, first, last):
     Q = delta_a.shape[2]
     stride = int(stride)
     for n in range(first, last):
-        for c in range(C):
-            for p in range(P):
-                for q in range(Q):
+        for p in range(P):
+            last_i = min(I, stride + p * stride)
+            for q in range(Q):
+                last_j = min(J, stride + q * stride)
+                for c in lanes(C):
                     total = T(0)
-                    for i in range(p * stride, min(I - 1, stride + p * stride - 1) + 1):
-                        for j in range(q * stride, min(J - 1, stride + q * stride - 1) + 1):
+                    for i in range(p * stride, last_i):
+                        for j in range(q * stride, last_j):
                             total += delta_z[n, i, j, c]
                     delta_a[n, p, q, c] = total
 
@@ -85,6 +85,7 @@ UPSAMPLE = Layer(
             arguments=("a[n, p, q, c]", "z[n, i, j, c]"),
             split="n",
             writes=("z",),
+            lane="c",
             scalars=("stride",),
         ),
     ),
@@ -94,6 +95,7 @@ UPSAMPLE = Layer(
             arguments=("delta_z[n, i, j, c]", "delta_a[n, p, q, c]"),
             split="n",
             writes=("delta_a",),
+            lane="c",
             scalars=("stride",),
         ),
     ),

@@ -1,0 +1,111 @@
+"""Vectors in kernels against the same loops over single components, for every size, width and dtype."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from generated.lanes import double, lanes, where, width_for
+from generated.native import LANES
+from generated.program import Call, Kernel, Program, Stage
+
+
+def largest(a, z, at, first, last):
+    """z[c] = the largest a[i, c], at[c] where it first stands."""
+    T = z.dtype.type
+    for _ in range(first, last):
+        for c in lanes(z.shape[1]):
+            so_far = -T(np.inf)
+            place = np.int16(0)
+            for i in range(a.shape[0]):
+                better = a[i, c] > so_far
+                so_far = where(better, a[i, c], so_far)
+                place = where(better, np.int16(i), place)
+            z[0, c] = so_far
+            at[0, c] = place
+
+
+def moments(a, z, s, first, last):
+    """z[c] = the sum of |a| in the array's dtype, s[c] that of a^2 in double precision."""
+    T = z.dtype.type
+    for _ in range(first, last):
+        for c in lanes(z.shape[1]):
+            total = T(0)
+            squares = 0.0
+            for i in range(a.shape[0]):
+                total += abs(a[i, c])
+                squares += double(a[i, c]) * double(a[i, c])
+            z[0, c] = total
+            s[0, c] = squares
+
+
+def everything(a, b, z, first, last):
+    """Every operator, of vectors, of vectors and numbers, of numbers and vectors."""
+    T = z.dtype.type
+    for n in range(first, last):
+        for c in lanes(z.shape[1]):
+            x, y = a[n, c], b[c]
+            inside = ((x < y) & (x >= T(-1))) | ~(x <= T(2)) | (x == y)
+            e = where(inside, -x + T(2) * y, np.sqrt(abs(x)) - y / T(4)) * (T(1) - x)
+            z[n, c] = where((T(0) > e) & (e != T(-1)), T(3), np.floor(e)) + where(n > 0, T(1), T(0))
+
+
+def run(function, slots: dict[str, np.ndarray], writes: tuple[str, ...], dtype: type) -> None:
+    arrays = {slot.partition("[")[0]: array for slot, array in slots.items()}
+    kernel = Kernel(function, tuple(slots), "n", writes, lane="c")
+    Program([Stage([Call(kernel, arrays)])], dtype).run()
+
+
+SIZES = sorted({*range(1, 36), 4 * LANES - 1, 4 * LANES, 4 * LANES + 1, 100, 257})
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", SIZES)
+def test_every_component_is_done_whatever_the_size(size, dtype):
+    random = np.random.default_rng(size)
+    a = random.integers(-3, 4, (9, size)).astype(dtype)  # with equal ones
+    z, at, s = np.full((1, size), np.nan, dtype), np.full((1, size), -1, np.int16), np.full((1, size), np.nan)
+    run(largest, {"a[i, c]": a, "z[n, c]": z, "at[n, c]: int16": at}, ("z", "at"), dtype)
+    np.testing.assert_array_equal(z[0], a.max(0))
+    np.testing.assert_array_equal(at[0], a.argmax(0))
+    run(moments, {"a[i, c]": a, "z[n, c]": z, "s[n, c]: float64": s}, ("z", "s"), dtype)
+    np.testing.assert_array_equal(z[0], np.abs(a).sum(0))
+    np.testing.assert_array_equal(s[0], (a.astype(float) ** 2).sum(0))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@settings(max_examples=30, deadline=None)
+@given(size=st.integers(1, 40), seed=st.integers(0, 2**32 - 1))
+def test_operators_are_those_of_single_numbers(dtype, size, seed):
+    random = np.random.default_rng(seed)
+    a, b = (random.standard_normal(shape).astype(dtype) for shape in ((3, size), (size,)))
+    a[:, ::3] = b[::3]
+    z = np.full_like(a, np.nan)
+    run(everything, {"a[n, c]": a, "b[c]": b, "z[n, c]": z}, ("z",), dtype)
+    x, y = a, np.broadcast_to(b, a.shape)
+    inside = ((x < y) & (x >= -1)) | ~(x <= 2) | (x == y)
+    with np.errstate(invalid="ignore"):
+        e = np.where(inside, -x + 2 * y, np.sqrt(abs(x)) - y / 4) * (1 - x)
+    want = np.where((e < 0) & (e != -1), 3, np.floor(e)) + (np.arange(3) > 0)[:, None]
+    np.testing.assert_array_equal(z, want)
+
+
+def test_sums_in_double_precision_keep_what_single_precision_loses():
+    a = np.full((1001, 5), 1e-4, np.float32)
+    a[0] = 1e4
+    z, s = np.zeros((1, 5), np.float32), np.zeros((1, 5))
+    run(moments, {"a[i, c]": a, "z[n, c]": z, "s[n, c]: float64": s}, ("z", "s"), np.float32)
+    np.testing.assert_allclose(s[0], (a.astype(float) ** 2).sum(0), rtol=1e-15)
+
+
+@pytest.mark.parametrize("size", range(1, 300))
+def test_a_vector_fits_its_row_and_little_is_done_twice(size):
+    width = width_for(size)
+    assert 1 <= width <= min(size, 4 * LANES)
+    assert width & (width - 1) == 0
+    if size < LANES:
+        assert size < 2 * width
+    else:
+        assert -(-size // width) * width < size + LANES
+    if size % (4 * LANES) == 0:
+        assert width == 4 * LANES

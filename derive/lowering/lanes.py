@@ -107,12 +107,19 @@ def _values(nest: Nest, batch: Sequence[Equation], stored: set[str]) -> list:
             added = nest.statements(bodies, "+=")
         lines += nest.loops(first.over, nest.conditional(_of_places(first), added))
     for e, found in zip(batch, sums, strict=True):
-        whole = [outside(t) * sp.Symbol(f".{name}", real=True) for t, name in found]
+        whole = [_held(outside(t)) * sp.Symbol(f".{name}", real=True) for t, name in found]
         plain = [t.body for t in e.terms if not t.over]
         kept = e.name in stored
         lines += nest.statements({nest.place(e.target) if kept else e.name: sp.Add(*plain, *whole)})
         nest.locals |= set() if kept else {e.name}
     return lines
+
+
+def _held(factor: sp.Expr) -> sp.Expr:
+    """A factor that divides by sizes as one number, so that the loops do not divide."""
+    symbols = factor.free_symbols
+    divides = symbols and factor.is_rational_function(*symbols) and not factor.is_polynomial(*symbols)
+    return sp.UnevaluatedExpr(factor) if divides and not factor.has(sp.Indexed) else factor
 
 
 def _of_places(term: Term) -> list:

@@ -29,9 +29,9 @@ from numba.extending import intrinsic, lower_cast, models, overload, register_mo
 from .native import LANES, OPTIONS
 
 
-def width_for(size: int) -> int:
-    """How many of `size` components a vector takes: as little as can be is done twice, in four registers at most."""
-    widths = [1 << k for k in range((4 * LANES).bit_length()) if 1 << k <= size]
+def width_for(size: int, registers: int = 4) -> int:
+    """How many of `size` components a vector of so many registers at most takes: as little as can be is done twice."""
+    widths = [1 << k for k in range((registers * LANES).bit_length()) if 1 << k <= size]
     return min(widths, key=lambda width: (-(-size // width) * max(width, LANES), -width))
 
 

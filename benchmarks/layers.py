@@ -63,7 +63,9 @@ class Ours:
             self.arrays[tensor(slot)[0]] = np.zeros(one.shape(slot, batch), dtype)
 
         def call(kernel: Kernel) -> Call:
-            return Call(kernel, {n: self.arrays[n] for n in kernel.arrays}, {n: one.settings[n] for n in kernel.scalars})
+            return Call(
+                kernel, {n: self.arrays[n] for n in kernel.arrays}, {n: one.settings[n] for n in kernel.scalars}
+            )
 
         numba.set_num_threads(threads)
         self.forward, self.backward = (
@@ -86,19 +88,18 @@ def pytorch(case: Case, layout: str) -> tuple[Callable[[], object], Callable[[],
 
 @dataclass(frozen=True)
 class Result:
-    """Milliseconds and our time over PyTorch's, in the layout that is faster for both passes together."""
+    """Milliseconds of a pass and our time over PyTorch's, by pass, in its layout that is faster for both together."""
 
     title: str
     threads: int
     layout: str
-    ours: tuple[Spread, Spread]
-    theirs: tuple[Spread, Spread]
-    ratio: tuple[Spread, Spread, Spread]  # forward, backward, both
+    ours: dict[str, float]
+    theirs: dict[str, float]
+    ratio: dict[str, Spread]
 
     def __str__(self) -> str:
-        parts = zip(("forward", "backward", "both"), self.ratio, strict=True)
-        said = ", ".join(f"{name} {ratio}" for name, ratio in parts)
-        return f"{self.title}, {self.threads} threads, PyTorch in {self.layout}: {said}"
+        said = (f"{p} {self.ours[p]:.2f} / {self.theirs[p]:.2f} ms, {self.ratio[p]}" for p in self.ratio)
+        return f"{self.title}, {self.threads} threads, PyTorch in {self.layout}: {'; '.join(said)}"
 
 
 def compare(case: Case, threads: int, rounds: int = 21) -> Result:
@@ -107,20 +108,27 @@ def compare(case: Case, threads: int, rounds: int = 21) -> Result:
 
     torch.set_num_threads(threads)
     ours = Ours(case, threads)
-    candidates = {"ours forward": ours.forward, "ours backward": ours.backward}
+    candidates: dict[str, Callable[[], object]] = {"ours forward": ours.forward, "ours backward": ours.backward}
     layouts = ("contiguous_format", "channels_last")
     for layout in layouts:
         forward, backward = pytorch(case, layout)
         candidates |= {f"{layout} forward": forward, f"{layout} backward": backward}
     seconds = interleaved(candidates, rounds)
-    both = {who: [a + b for a, b in zip(seconds[f"{who} forward"], seconds[f"{who} backward"], strict=True)]
-            for who in ("ours", *layouts)}  # fmt: skip
-    layout = min(layouts, key=lambda name: spread(both[name]).median)
-    passes = ("forward", "backward")
-    own, other = ([seconds[f"{who} {p}"] for p in passes] for who in ("ours", layout))
-    found = [ratios(a, b) for a, b in zip(own, other, strict=True)] + [ratios(both["ours"], both[layout])]
-    milliseconds = [tuple(spread([1e3 * t for t in s]) for s in times) for times in (own, other)]
-    return Result(case.title, threads, layout, *milliseconds, tuple(found))  # type: ignore[arg-type]
+    for who in ("ours", *layouts):
+        passes = (seconds[f"{who} forward"], seconds[f"{who} backward"])
+        seconds[f"{who} both"] = [sum(pair) for pair in zip(*passes, strict=True)]
+    layout = min(layouts, key=lambda name: spread(seconds[f"{name} both"]).median)
+    names = ("forward", "backward", "both")
+    ratio = {name: ratios(seconds[f"ours {name}"], seconds[f"{layout} {name}"]) for name in names}
+    milliseconds = {key: spread([1e3 * t for t in found]).median for key, found in seconds.items()}
+    return Result(
+        case.title,
+        threads,
+        layout,
+        {name: milliseconds[f"ours {name}"] for name in names},
+        {name: milliseconds[f"{layout} {name}"] for name in names},
+        ratio,
+    )
 
 
 if __name__ == "__main__":

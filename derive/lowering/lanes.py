@@ -22,11 +22,8 @@ def lane_of(equation: Equation, declared: Declared, order: Order) -> sp.Symbol |
         return None
     lane = stored[-1]
     for t in equation.terms:
-        if (
-            t.conditions
-            and not t.over
-            or any(_chooses_places(c) for p in t.body.atoms(sp.Piecewise) for _, c in p.args)
-        ):
+        chosen = [c for p in t.body.atoms(sp.Piecewise) for _, c in p.args]
+        if (t.conditions and not t.over) or any(map(_chooses_places, chosen)):
             return None  # what lies outside of a tensor is not to be read
         if any(f.func.__name__ in FUNCTIONS for f in t.body.atoms(sp.Function, sp.exp)):
             return None

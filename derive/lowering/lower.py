@@ -487,7 +487,8 @@ def _sizes(nest: Nest, counts: Set[sp.Symbol], given: Mapping[str, tuple[str, ..
     """The sizes that the kernel names and that no setting gives, from the shapes of its arrays."""
     lines: list = []
     for size in sorted(nest.sizes - counts, key=str):
-        own = sorted(reversed(list(nest.arrays.items())), key=lambda pair: pair[0] in nest.dtypes)
+        own = [*nest.arrays.items()][::-1]
+        own.sort(key=lambda pair: pair[0] in nest.dtypes)
         for array, at in (*own, *given.items()):
             position = next((p for p, i in enumerate(at) if size_of(sp.Symbol(i)) == size), None)
             if position is not None:

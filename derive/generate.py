@@ -250,6 +250,7 @@ def _kernel_view(k: Kernel, notes: Sequence[str]) -> dict:
         "writes": k.writes,
         "local": k.local,
         "lane": k.lane,
+        "registers": k.registers,
         "scalars": k.scalars,
         "functions": k.functions,
         "notes": list(notes),

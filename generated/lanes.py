@@ -29,9 +29,9 @@ from numba.extending import intrinsic, lower_cast, models, overload, register_mo
 from .native import LANES, OPTIONS
 
 
-def width_for(size: int) -> int:
-    """How many of `size` components a vector takes: as little as can be is done twice, in four registers at most."""
-    widths = [1 << k for k in range((4 * LANES).bit_length()) if 1 << k <= size]
+def width_for(size: int, registers: int = 4) -> int:
+    """How many of `size` components a vector of so many registers at most takes: as little as can be is done twice."""
+    widths = [1 << k for k in range((registers * LANES).bit_length()) if 1 << k <= size]
     return min(widths, key=lambda width: (-(-size // width) * max(width, LANES), -width))
 
 
@@ -147,21 +147,28 @@ def _next(context, builder, sig, args, result):
 # Elements of arrays --------------------------------------------------------------------------------------------------
 
 
-def _lane(index: types.Type) -> Lane | None:
-    last = list(index)[-1] if isinstance(index, types.BaseTuple) and len(index) else index
-    return last if isinstance(last, Lane) else None
+def _kinds(index: types.Type) -> list[types.Type]:
+    return list(index) if isinstance(index, types.BaseTuple) else [index]
+
+
+def _vector(array, index):
+    """What stands at this index of an array, if that is a vector."""
+    last = _kinds(index)[-1:]
+    if not isinstance(array, types.Array) or not last or not isinstance(last[0], Lane):
+        return None
+    return Vector(array.dtype, last[0].width)
 
 
 def _pointer(context, builder, array_type, array, index_type, index):
     """To the first of the neighbours, as a pointer to a vector."""
-    kinds = list(index_type) if isinstance(index_type, types.BaseTuple) else [index_type]
+    kinds = _kinds(index_type)
     values = cgutils.unpack_tuple(builder, index) if isinstance(index_type, types.BaseTuple) else [index]
     array = context.make_array(array_type)(context, builder, array)
     at = ir.Constant(ir.IntType(64), 0)
     for value, kind, size in zip(values, kinds, cgutils.unpack_tuple(builder, array.shape), strict=True):
         place = value if isinstance(kind, Lane) else context.cast(builder, value, kind, types.intp)
         at = builder.add(builder.mul(at, size), place)
-    vector = context.get_value_type(Vector(array_type.dtype, kinds[-1].width))
+    vector = context.get_value_type(_vector(array_type, index_type))
     return builder.bitcast(builder.gep(array.data, [at]), vector.as_pointer())
 
 
@@ -171,14 +178,14 @@ def _load(typingctx, array, index):
         pointer = _pointer(context, builder, sig.args[0], args[0], sig.args[1], args[1])
         return builder.load(pointer, align=array.dtype.bitwidth // 8)
 
-    return Vector(array.dtype, _lane(index).width)(array, index), codegen
+    return _vector(array, index)(array, index), codegen
 
 
 @intrinsic
 def _store(typingctx, array, index, value):
     def codegen(context, builder, sig, args):
         pointer = _pointer(context, builder, sig.args[0], args[0], sig.args[1], args[1])
-        vector = _cast(context, builder, args[2], value, Vector(array.dtype, _lane(index).width))
+        vector = _cast(context, builder, args[2], value, _vector(array, index))
         builder.store(vector, pointer, align=array.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
@@ -190,14 +197,12 @@ _INLINE = {"forceinline": True, **OPTIONS}
 
 @overload(operator.getitem, jit_options=_INLINE)
 def _getitem(array, index):
-    if isinstance(array, types.Array) and _lane(index):
-        return lambda array, index: _load(array, index)
+    return _vector(array, index) and (lambda array, index: _load(array, index))
 
 
 @overload(operator.setitem, jit_options=_INLINE)
 def _setitem(array, index, value):
-    if isinstance(array, types.Array) and _lane(index):
-        return lambda array, index, value: _store(array, index, value)
+    return _vector(array, index) and (lambda array, index, value: _store(array, index, value))
 
 
 # Arithmetic ----------------------------------------------------------------------------------------------------------
@@ -251,11 +256,12 @@ def _operator(function, build, *, result: types.Type | None = None, of=types.Num
     class _Template(AbstractTemplate):
         def generic(self, args, kws):
             common = _common(self.context, args) if len(args) == operands else None
-            if common and isinstance(common.dtype, of):
-                return signature(Vector(result or common.dtype, common.width), *args)
+            if common is None or not isinstance(common.dtype, of):
+                return None
+            return signature(Vector(result or common.dtype, common.width), *args)
 
     def lower(context, builder, sig, args):
-        common = _common(context.typing_context, sig.args)
+        common = _common(context.typing_context, sig.args) or sig.return_type
         values = (_cast(context, builder, *pair, common) for pair in zip(args, sig.args, strict=True))
         return build(builder, isinstance(common.dtype, types.Float), *values)
 

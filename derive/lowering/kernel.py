@@ -66,7 +66,8 @@ class Kernel:
 
     ``arguments`` are arrays with their indices in the order of storage, ``dtypes`` those of them that have another dtype
     than the network. ``flat`` says that the kernel sees each of them as one long row, because it treats all elements alike;
-    ``lane`` is the index that it goes over several at a time.
+    ``lane`` is the index that it goes over several at a time, in vectors of at most so many ``registers`` (0: as many as
+    there usually are).
     """
 
     name: str
@@ -80,6 +81,7 @@ class Kernel:
     dtypes: dict[str, str] = field(default_factory=dict)
     flat: bool = False
     lane: str = ""
+    registers: int = 0
     contracts: bool = False
     local: bool = True  # whether a row of the split reads only its own row of what shares the split index
     notes: list[str] = field(default_factory=list)

@@ -22,11 +22,8 @@ def lane_of(equation: Equation, declared: Declared, order: Order) -> sp.Symbol |
         return None
     lane = stored[-1]
     for t in equation.terms:
-        if (
-            t.conditions
-            and not t.over
-            or any(_chooses_places(c) for p in t.body.atoms(sp.Piecewise) for _, c in p.args)
-        ):
+        chosen = [c for p in t.body.atoms(sp.Piecewise) for _, c in p.args]
+        if (t.conditions and not t.over) or any(map(_chooses_places, chosen)):
             return None  # what lies outside of a tensor is not to be read
         if any(f.func.__name__ in FUNCTIONS for f in t.body.atoms(sp.Function, sp.exp)):
             return None
@@ -107,12 +104,19 @@ def _values(nest: Nest, batch: Sequence[Equation], stored: set[str]) -> list:
             added = nest.statements(bodies, "+=")
         lines += nest.loops(first.over, nest.conditional(_of_places(first), added))
     for e, found in zip(batch, sums, strict=True):
-        whole = [outside(t) * sp.Symbol(f".{name}", real=True) for t, name in found]
+        whole = [_held(outside(t)) * sp.Symbol(f".{name}", real=True) for t, name in found]
         plain = [t.body for t in e.terms if not t.over]
         kept = e.name in stored
         lines += nest.statements({nest.place(e.target) if kept else e.name: sp.Add(*plain, *whole)})
         nest.locals |= set() if kept else {e.name}
     return lines
+
+
+def _held(factor: sp.Expr) -> sp.Expr:
+    """A factor that divides by sizes as one number, so that the loops do not divide."""
+    symbols = factor.free_symbols
+    divides = symbols and factor.is_rational_function(*symbols) and not factor.is_polynomial(*symbols)
+    return sp.UnevaluatedExpr(factor) if divides and not factor.has(sp.Indexed) else factor
 
 
 def _of_places(term: Term) -> list:

@@ -327,7 +327,9 @@ class _Room:
         *rows, lane = self._stored(group[0].target)
         nest = self._nest(group, stored, rows[0].name, rows)
         body = nest.in_rows(lane_body(nest, group, lane, stored))
-        return replace(self._finished(nest, name, stored, body, self._is_local(group, rows[0].name)), lane=lane.name)
+        kernel = self._finished(nest, name, stored, body, self._is_local(group, rows[0].name))
+        narrow = any(e.kind == "max" for e in group)  # a maximum holds its places and masks beside it
+        return replace(kernel, lane=lane.name, registers=1 if narrow else 0)
 
     def _alone(self, equation: Equation, name: str) -> Kernel:
         """The kernel of an equation that shares none: a contraction, a sum in memory, a sum of boxes."""
@@ -491,7 +493,8 @@ def _sizes(nest: Nest, counts: Set[sp.Symbol], given: Mapping[str, tuple[str, ..
     """The sizes that the kernel names and that no setting gives, from the shapes of its arrays."""
     lines: list = []
     for size in sorted(nest.sizes - counts, key=str):
-        own = sorted(reversed(list(nest.arrays.items())), key=lambda pair: pair[0] in nest.dtypes)
+        own = [*nest.arrays.items()][::-1]
+        own.sort(key=lambda pair: pair[0] in nest.dtypes)
         for array, at in (*own, *given.items()):
             position = next((p for p, i in enumerate(at) if size_of(sp.Symbol(i)) == size), None)
             if position is not None:

@@ -123,6 +123,7 @@ class Nest:
 
     def _constant(self, value: sp.Expr) -> sp.Symbol:
         """The local variable that holds a value which no index changes."""
+        value = value.args[0] if isinstance(value, sp.UnevaluatedExpr) else value
         if value not in self.constants:
             self.constants[value] = self.fresh(f"c{len(self.constants) + 1}")
         return sp.Symbol(f".{self.constants[value]}", real=True)
@@ -202,12 +203,14 @@ def _after(last: sp.Expr) -> sp.Expr:
 def _worth_hoisting(part: sp.Expr, symbols: set[sp.Symbol]) -> bool:
     """Whether no index and no variable changes the part, and it is more than arithmetic on sizes, which reads best in place.
 
-    Of numbers the irrational ones.
+    Of numbers the irrational ones; and what is held together.
     """
     if part.is_number:
         return not part.is_rational
     if any(s.name.startswith(".") or (s.is_integer and s.name[:1].islower()) for s in symbols):
         return False
+    if isinstance(part, sp.UnevaluatedExpr):
+        return True
     return not all(s.is_integer for s in symbols) or (bool(symbols) and not part.is_rational_function(*symbols))
 
 

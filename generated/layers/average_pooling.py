@@ -44,6 +44,7 @@ def average_pooling_forward(a, z, U, V, left, stride, top, first, last):
     left = int(left)
     stride = int(stride)
     top = int(top)
+    c1 = T(1 / (U * V))
     for n in range(first, last):
         for i in range(I):
             first_u = max(0, top - i * stride)
@@ -56,7 +57,7 @@ def average_pooling_forward(a, z, U, V, left, stride, top, first, last):
                     for u in range(first_u, last_u):
                         for v in range(first_v, last_v):
                             total += a[n, u + i * stride - top, v + j * stride - left, c]
-                    z[n, i, j, c] = total / (T(U) * T(V))
+                    z[n, i, j, c] = c1 * total
 
 
 def average_pooling_input_sensitivity(delta_z, delta_a, U, V, left, stride, top, first, last):
@@ -79,6 +80,7 @@ def average_pooling_input_sensitivity(delta_z, delta_a, U, V, left, stride, top,
     left = int(left)
     stride = int(stride)
     top = int(top)
+    c1 = T(1 / (U * V))
     for n in range(first, last):
         for p in range(P):
             first_i = max(0, (p + top + stride - U) // stride)
@@ -91,7 +93,7 @@ def average_pooling_input_sensitivity(delta_z, delta_a, U, V, left, stride, top,
                     for i in range(first_i, last_i):
                         for j in range(first_j, last_j):
                             total += delta_z[n, i, j, c]
-                    delta_a[n, p, q, c] = total / (T(U) * T(V))
+                    delta_a[n, p, q, c] = c1 * total
 
 
 AVERAGE_POOLING = Layer(

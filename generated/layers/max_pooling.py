@@ -130,6 +130,7 @@ MAX_POOLING = Layer(
             split="n",
             writes=("z", "z_at_u", "z_at_v"),
             lane="c",
+            registers=1,
             scalars=("U", "V", "left", "stride", "top"),
         ),
     ),

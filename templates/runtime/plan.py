@@ -148,7 +148,7 @@ def plan_prediction(links: Sequence[Link], batch: int, shape: tuple[int, ...], d
         for number, one in enumerate(links)
         for c in _layer_calls(one, one.layer.forward, values, [], number, batch, dtype)
     ]
-    return Plan(_stages(calls, threads), values[0], values[-1])
+    return Plan(stages(calls, threads), values[0], values[-1])
 
 
 def plan_training(
@@ -194,12 +194,12 @@ def plan_training(
     back = _needed(back, gradients) if backward else []
     weights = [c for c in back if _writes(c, gradients)]
     calls += [c for c in back if not _writes(c, gradients)]
-    stages = _stages(calls, threads) + _stages(tail, threads)
-    loss_stage = len(stages) - 1
+    found = stages(calls, threads) + stages(tail, threads)
+    loss_stage = len(found) - 1
     for call in weights:
         own_updates = [u for u in updates if _shares(u, call)]
-        stages += _stages([call, *own_updates], threads)
-    return Plan(stages, values[0], values[-1], targets, loss, loss_stage)
+        found += stages([call, *own_updates], threads)
+    return Plan(found, values[0], values[-1], targets, loss, loss_stage)
 
 
 def cost_named(name: str) -> Cost:
@@ -307,7 +307,8 @@ def _joins(stage: Sequence[Call], call: Call) -> bool:
     )
 
 
-def _stages(calls: Sequence[Call], threads: int) -> list[Stage]:
+def stages(calls: Sequence[Call], threads: int) -> list[Stage]:
+    """The calls as stages: those together that can go through the same chunks."""
     groups: list[list[Call]] = []
     for call in calls:
         if groups and _joins(groups[-1], call):
@@ -327,11 +328,13 @@ def _work(call: Call) -> int:
 
 def _stage(calls: list[Call], threads: int) -> Stage:
     extent = min(map(_extent, calls))
-    parallel = threads > 1 and sum(map(_work, calls)) >= PARALLEL_WORK and extent >= 2 * ROWS
+    contracts = any("scratch" in c.kernel.arguments for c in calls)
+    rows, least = (ROWS, 4 * ROWS) if contracts else (1, 1)
+    parallel = threads > 1 and sum(map(_work, calls)) >= PARALLEL_WORK and extent >= 2 * rows
     per_row = max(sum(w.size for w in _written(c)) for c in calls) // max(extent, 1)
     grain = -(-extent // threads) if parallel else extent
-    grain = min(grain, max(4 * ROWS, CACHED // max(per_row, 1)))
-    return Stage(calls, grain=max(ROWS, -(-grain // ROWS) * ROWS), parallel=parallel)
+    grain = min(grain, max(least, CACHED // max(per_row, 1)))
+    return Stage(calls, grain=max(rows, -(-grain // rows) * rows), parallel=parallel)
 
 
 def rule_calls(

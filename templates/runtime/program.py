@@ -57,7 +57,7 @@ class Kernel:
         kernel is one piece (first = 0, last = 1).
     writes: the names of the arrays that it writes.
     local: whether, of the arrays that have its split index, it reads nothing outside [first, last).
-    lane: the index that it goes over several at a time, if any: see `lanes`.
+    lane: the index that it goes over several at a time, if any: see `lanes`; a vector of its dtype in so many registers.
     box: a function of sizes (``P`` is the size of index ``p``) and scalars, the elements of working memory that it needs
         as its argument "box"; it has engine.BOX at least.
     """
@@ -69,6 +69,7 @@ class Kernel:
     scalars: tuple[str, ...] = ()
     local: bool = True
     lane: str = ""
+    registers: int = 4
     box: Callable[..., int] | None = None
 
     @property
@@ -187,7 +188,8 @@ class Call:
         """How many components its kernel takes at a time."""
         for name, (indices, _) in self.kernel.arrays.items():
             if self.kernel.lane in indices:
-                return width_for(self.arrays[name].shape[indices.index(self.kernel.lane)])
+                size = self.arrays[name].shape[indices.index(self.kernel.lane)]
+                return width_for(size, self.kernel.registers)
         return 1
 
     def bind(self, dtype: np.dtype) -> tuple[np.ndarray, int]:

@@ -1,0 +1,137 @@
+"""Single layers forward and backward: our kernels in the stages of a plan, PyTorch in the faster of its two layouts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numba
+import numpy as np
+
+from benchmarks.timing import Spread, interleaved, ratios, spread
+from generated.definition import LAYERS, stored, tensor
+from generated.plan import link, stages
+from generated.program import Call, Kernel, Program
+
+
+@dataclass(frozen=True)
+class Case:
+    """A layer of ours on inputs (N, C, H, W), and PyTorch's: `make(torch)` gives a module for the same."""
+
+    title: str
+    layer: str
+    shape: tuple[int, int, int, int]
+    make: Callable[[Any], Any]
+    sizes: tuple[int, ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+BIG = (32, 64, 56, 56)
+
+
+def normalised(torch: Any) -> Any:
+    """Batch normalisation and the leaky rectifier after it."""
+    return torch.nn.Sequential(torch.nn.BatchNorm2d(BIG[1]), torch.nn.LeakyReLU(0.1, inplace=True))
+
+
+CASES = (
+    Case("batch normalisation + leaky", "batch_norm_leaky", BIG, normalised),
+    Case("batch normalisation", "batch_norm", BIG, lambda torch: torch.nn.BatchNorm2d(BIG[1])),
+    Case("max pooling 2x2", "max_pooling", BIG, lambda torch: torch.nn.MaxPool2d(2)),
+    Case("average pooling 2x2", "average_pooling", BIG, lambda torch: torch.nn.AvgPool2d(2)),
+)
+
+
+class Ours:
+    """The forward and the backward pass of a case on arrays of its own, in single precision."""
+
+    def __init__(self, case: Case, threads: int):
+        layer = LAYERS[case.layer]
+        N, C, *plane = case.shape
+        by_rows = len(tensor(layer.inputs[0])[1]) == 2  # samples and places together
+        batch, sample = (N * plane[0] * plane[1], (C,)) if by_rows else (N, (C, *plane))
+        one = link(layer, sample, case.sizes, case.settings, case.title)
+        slots = dict(map(tensor, [*map(stored, (*layer.inputs, *layer.outputs)), *layer.storage]))
+        slots |= {f"delta_{name}": axes for name, axes in slots.items()}
+        slots |= {f"nabla_{name}": axes for name, axes in map(tensor, layer.storage)}
+        random = np.random.default_rng(0)
+        self.arrays: dict[str, np.ndarray] = {}
+        for name, axes in slots.items():
+            shape = one.shape(f"{name}[{', '.join(axes)}]", batch)
+            self.arrays[name] = random.standard_normal(shape, dtype=np.float32)
+        for slot in layer.buffers:
+            dtype = np.dtype(slot.partition("]: ")[2] or np.float32)
+            self.arrays[tensor(slot)[0]] = np.zeros(one.shape(slot, batch), dtype)
+
+        def call(kernel: Kernel) -> Call:
+            return Call(
+                kernel, {n: self.arrays[n] for n in kernel.arrays}, {n: one.settings[n] for n in kernel.scalars}
+            )
+
+        numba.set_num_threads(threads)
+        self.forward, self.backward = (
+            Program(stages([call(k) for k in kernels], threads), np.float32).run
+            for kernels in (layer.forward, layer.backward)
+        )
+
+
+def pytorch(case: Case, layout: str) -> tuple[Callable[[], object], Callable[[], object]]:
+    """The forward and the backward pass of the case in PyTorch."""
+    import torch
+
+    module = case.make(torch).to(memory_format=getattr(torch, layout))
+    x = torch.randn(case.shape).to(memory_format=getattr(torch, layout)).requires_grad_()
+    y = module(x)
+    delta = torch.randn_like(y)
+    inputs = [x, *module.parameters()]
+    return lambda: module(x), lambda: torch.autograd.grad(y, inputs, delta, retain_graph=True)
+
+
+@dataclass(frozen=True)
+class Result:
+    """Milliseconds of a pass and our time over PyTorch's, by pass, in its layout that is faster for both together."""
+
+    title: str
+    threads: int
+    layout: str
+    ours: dict[str, float]
+    theirs: dict[str, float]
+    ratio: dict[str, Spread]
+
+    def __str__(self) -> str:
+        said = (f"{p} {self.ours[p]:.2f} / {self.theirs[p]:.2f} ms, {self.ratio[p]}" for p in self.ratio)
+        return f"{self.title}, {self.threads} threads, PyTorch in {self.layout}: {'; '.join(said)}"
+
+
+def compare(case: Case, threads: int, rounds: int = 21) -> Result:
+    """Ours and both of PyTorch's layouts, interleaved."""
+    import torch
+
+    torch.set_num_threads(threads)
+    ours = Ours(case, threads)
+    candidates: dict[str, Callable[[], object]] = {"ours forward": ours.forward, "ours backward": ours.backward}
+    layouts = ("contiguous_format", "channels_last")
+    for layout in layouts:
+        forward, backward = pytorch(case, layout)
+        candidates |= {f"{layout} forward": forward, f"{layout} backward": backward}
+    seconds = interleaved(candidates, rounds)
+    for who in ("ours", *layouts):
+        passes = (seconds[f"{who} forward"], seconds[f"{who} backward"])
+        seconds[f"{who} both"] = [sum(pair) for pair in zip(*passes, strict=True)]
+    layout = min(layouts, key=lambda name: spread(seconds[f"{name} both"]).median)
+    names = ("forward", "backward", "both")
+    ratio = {name: ratios(seconds[f"ours {name}"], seconds[f"{layout} {name}"]) for name in names}
+    milliseconds = {key: spread([1e3 * t for t in found]).median for key, found in seconds.items()}
+    return Result(
+        case.title,
+        threads,
+        layout,
+        {name: milliseconds[f"ours {name}"] for name in names},
+        {name: milliseconds[f"{layout} {name}"] for name in names},
+        ratio,
+    )
+
+
+if __name__ == "__main__":
+    for count in (1, 2):
+        for one in CASES:
+            print(compare(one, count), flush=True)

@@ -9,7 +9,8 @@ import numpy as np
 
 from benchmarks.timing import Spread, interleaved, ratios, spread
 from generated.definition import LAYERS, stored, tensor
-from generated.plan import link, stages
+from generated.graph import Graph, entry_of
+from generated.plan import stages
 from generated.program import Call, Kernel, Program
 
 
@@ -46,21 +47,21 @@ class Ours:
 
     def __init__(self, case: Case, threads: int):
         layer = LAYERS[case.layer]
-        N, C, *plane = case.shape
-        by_rows = len(tensor(layer.inputs[0])[1]) == 2  # samples and places together
-        batch, sample = (N * plane[0] * plane[1], (C,)) if by_rows else (N, (C, *plane))
-        one = link(layer, sample, case.sizes, case.settings, case.title)
-        slots = dict(map(tensor, [*map(stored, (*layer.inputs, *layer.outputs)), *layer.storage]))
+        batch, *sample = case.shape
+        one = Graph([entry_of((case.layer, *case.sizes, case.settings), 0)], tuple(sample)).layers[0]
+        assert one is not None
+        kept = (slot.replace("[", f"{new}[") for slot in layer.states for new in ("", "_new"))
+        slots = dict(map(tensor, [*map(stored, (*layer.inputs, *layer.outputs)), *layer.storage, *kept]))
         slots |= {f"delta_{name}": axes for name, axes in slots.items()}
         slots |= {f"nabla_{name}": axes for name, axes in map(tensor, layer.storage)}
         random = np.random.default_rng(0)
         self.arrays: dict[str, np.ndarray] = {}
         for name, axes in slots.items():
-            shape = one.shape(f"{name}[{', '.join(axes)}]", batch)
+            shape = one.axes(f"{name}[{', '.join(axes)}]", batch)
             self.arrays[name] = random.standard_normal(shape, dtype=np.float32)
         for slot in layer.buffers:
             dtype = np.dtype(slot.partition("]: ")[2] or np.float32)
-            self.arrays[tensor(slot)[0]] = np.zeros(one.shape(slot, batch), dtype)
+            self.arrays[tensor(slot)[0]] = np.zeros(one.axes(slot, batch), dtype)
 
         def call(kernel: Kernel) -> Call:
             return Call(

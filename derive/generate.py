@@ -42,7 +42,9 @@ from derive.notation import systems_in
 ROOT = Path(__file__).resolve().parent.parent
 TAKEN = {"i", *RESERVED} - set(FUNCTIONS)
 MARK = "Written by ``derive generate``"  # in what is written from definitions, and so may be written over
-RUNTIME = ("__init__", "data", "definition", "engine", "lanes", "native", "network", "plan", "program", "progress")
+RUNTIME = (
+    "__init__", "data", "definition", "draws", "engine", "graph", "lanes", "native", "network", "plan", "program", "progress",
+)  # fmt: skip
 # Defined and derived, but without kernels as yet: Network connects rows of units [n, j], one input and one output a layer,
 # the same in training and in use. These have planes of units, statistics of the batch, or many inputs and outputs.
 WITHOUT_KERNELS = ("yolo", "yolo_cost")
@@ -391,8 +393,11 @@ def _size_view(size: sp.Symbol, of: sp.Expr) -> dict[str, Any]:
 
 def _relation_view(name: str, relation: sp.Rel) -> dict[str, Any]:
     """The function of sizes and settings that says whether a relation holds."""
-    left, right = map(IndexPrinter().doprint, (relation.lhs, relation.rhs))
-    return _function_view(name, relation, TextPrinter().doprint(relation), f"{left} {RELATIONS[type(relation)]} {right}")
+    sides = (relation.rhs, relation.lhs) if isinstance(relation, sp.Eq) else (relation.lhs, relation.rhs)
+    left, right = map(IndexPrinter().doprint, sides)
+    return _function_view(
+        name, relation, TextPrinter().doprint(relation), f"{left} {RELATIONS[type(relation)]} {right}"
+    )
 
 
 def _function_view(name: str, of: sp.Basic, text: str, body: str) -> dict[str, Any]:

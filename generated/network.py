@@ -5,7 +5,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,24 +14,15 @@ import numpy as np
 from numba import get_num_threads
 
 from .data import Targets, as_samples, as_targets
-from .definition import COSTS, LAYERS, RULES, Rule, tensor
-from .plan import (
-    Link,
-    Plan,
-    cost_named,
-    layer_named,
-    link,
-    plan_prediction,
-    plan_training,
-    rule_calls,
-    settings_of,
-    sizes_of,
-)
+from .definition import COSTS, RULES, Rule, tensor
+from .graph import Graph, Link, entry_of, layer_names
+from .plan import Plan, cost_named, plan_prediction, plan_training, rule_calls
 from .program import Call, Program
 from .progress import ProgressLine
 
 CALL_SECONDS = 0.1  # of compiled steps between two looks at the clock, at Ctrl-C and at the progress line
-CHUNK = 256  # samples that go forward together
+CHUNK = 256  # samples that go forward together, if they do not have too many units:
+MOST = 1 << 26  # of all layers, for all of them
 PROGRAMS = 16  # that are kept: one for each kind of pass and size of batch
 FORMAT = 1  # of the files
 
@@ -42,20 +33,23 @@ class DivergedError(ArithmeticError):
 
 def names() -> dict[str, list[str]]:
     """The layers, costs and update rules that are known by name."""
-    return {"layers": sorted(set(LAYERS) - {"objective"}), "costs": sorted(COSTS), "rules": sorted(RULES)}
+    return {"layers": layer_names(), "costs": sorted(COSTS), "rules": sorted(RULES)}
 
 
 class Network:
-    """A chain of layers, a cost, and their training by gradient descent.
+    """An acyclic graph of layers, a cost, and their training by gradient descent.
 
     Parameters
     ----------
     layers : the layers from input to output, each a name (``"relu"``) or a tuple of a name, its sizes
-        (``("dense", 30)``) and, where it has any, its settings by name (``("batch_norm", {"epsilon": 1e-3})``).
+        (``("dense", 30)``) and, where it has any, its settings by name (``("batch_norm", {"epsilon": 1e-3})``). Each
+        reads the layer before it. With the setting ``"layers"`` it reads those instead, with ``"from"`` those besides:
+        by their numbers from 0, or negative ones that count back from the layer itself (``("shortcut", {"from": -3})``).
     cost : the name of the cost of a sample.
     dtype : ``"float32"`` or ``"float64"``.
     random_state : the seed of all randomness, an integer, or None for a different one each time.
-    inputs : the shape of one sample (an integer for a row of features); taken from the data if not given.
+    inputs : the shape of one sample, an integer for a row of features, (channels, rows, columns) for planes; taken from
+        the data if not given.
 
     Raises ValueError for a name that is not known (it lists those that are) and for sizes that do not fit.
 
@@ -63,6 +57,7 @@ class Network:
     ----------
     parameters : one dictionary a layer, from a parameter's name to its array, indexed as in its definition; what is
         written into the arrays counts.
+    states : the same of what layers keep from step to step (running statistics).
     history_ : lists by name, one value an epoch: ``loss``, ``seconds``, and with validation data ``validation_loss``,
         ``validation_score``.
     classes_ : the labels, where the targets were labels.
@@ -79,7 +74,8 @@ class Network:
     ) -> None:
         if not isinstance(layers, list | tuple) or not layers:
             raise ValueError('layers must be a list of names and (name, size) tuples, as [("dense", 10), "softmax"]')
-        self.layers = [_specification(entry, f"layer {number}") for number, entry in enumerate(layers, 1)]
+        self._entries = [entry_of(given, index) for index, given in enumerate(layers)]
+        self.layers = [(entry.name, entry.sizes, dict(entry.settings)) for entry in self._entries]
         self.cost = cost_named(cost)
         if dtype not in ("float32", "float64", np.float32, np.float64):
             raise ValueError(f"dtype must be float32 or float64, not {dtype!r}")
@@ -88,10 +84,10 @@ class Network:
         self.inputs = None if inputs is None else _shape(inputs)
         self.classes_: np.ndarray | None = None
         self.history_: dict[str, list[float]] = {}
-        self._links: list[Link] = []
+        self._graph: Graph | None = None
         self._shape: tuple[int, ...] = ()  # of a sample, once the network is built
         if self.inputs is not None:
-            self._begin(self._chain(self.inputs), self.inputs)
+            self._begin(Graph(self._entries, self.inputs), self.inputs)
 
     def __repr__(self) -> str:
         layers = [
@@ -108,52 +104,54 @@ class Network:
 
     # Building ---------------------------------------------------------------------------------------------------------
 
-    def _chain(self, shape: tuple[int, ...]) -> list[Link]:
-        """The layers linked to one another, from samples of this shape on; without parameters yet."""
-        links = []
-        for number, (name, sizes, settings) in enumerate(self.layers, 1):
-            one = link(layer_named(name), shape, sizes, settings, f"layer {number}")
-            shape = one.shape(one.layer.outputs[0], 1)[1:]
-            links.append(one)
-        if len(shape) != 1:
-            raise ValueError(f"the last layer gives samples of shape {shape}; a cost takes one row of outputs")
-        return links
-
-    def _begin(self, links: list[Link], shape: tuple[int, ...]) -> None:
+    def _begin(self, graph: Graph, shape: tuple[int, ...]) -> None:
         """First values: normal for weights, with variance one over their addends; else as the definition says."""
         self._random = np.random.default_rng(self.random_state)
-        for one in links:
+        for one in filter(None, graph.layers):
             for slot in one.layer.storage:
                 name = tensor(slot)[0]
-                one.parameters[name] = np.zeros(one.shape(slot), self.dtype)
+                if name == "b" and not one.bias:
+                    one.frozen[name] = np.zeros(one.axes(slot), self.dtype)
+                    continue
+                one.parameters[name] = np.zeros(one.axes(slot), self.dtype)
                 one.gradients[name] = np.zeros_like(one.parameters[name])
-            for slot in one.layer.parameters:
+            for slot in (slot for slot in one.layer.parameters if tensor(slot)[0] in one.parameters):
                 name = tensor(slot)[0]
                 if name in one.layer.fan_in:
                     addends = np.prod([one.sizes[i] for i in one.layer.fan_in[name]])
-                    values = self._random.standard_normal(one.shape(slot)) / np.sqrt(addends)
+                    values = self._random.standard_normal(one.axes(slot)) / np.sqrt(addends)
                 else:
-                    values = np.full(one.shape(slot), one.layer.initial.get(name, 0.0))
+                    values = np.full(one.axes(slot), one.layer.initial.get(name, 0.0))
                 _view(one, one.parameters, name)[...] = values
-        self._links, self._shape = links, shape
+            for slot in one.layer.states:
+                name = tensor(slot)[0]
+                one.states[name] = np.full(one.axes(slot), one.layer.initial.get(name, 0.0), self.dtype)
+        self._graph, self._shape = graph, shape
         self._programs: dict[tuple, tuple[Plan, Program]] = {}
         self._states: dict[str, dict[tuple, np.ndarray]] = {}  # of each update rule
         self._cells: dict[str, dict[str, np.ndarray]] = {}  # its settings, where its kernel reads them
 
-    def _built(self) -> list[Link]:
-        if not self._links:
+    def _built(self) -> Graph:
+        if self._graph is None:
             raise ValueError("the network has no parameters yet: fit it, or give the shape of a sample as inputs=")
-        return self._links
+        return self._graph
 
     @property
     def parameters(self) -> list[dict[str, np.ndarray]]:
-        return [{name: _view(one, one.parameters, name) for name in one.parameters} for one in self._built()]
+        return [
+            {name: _view(one, one.parameters, name) for name in one.parameters} if one else {}
+            for one in self._built().layers
+        ]
+
+    @property
+    def states(self) -> list[dict[str, np.ndarray]]:
+        return [dict(one.states) if one else {} for one in self._built().layers]
 
     def _samples(self, X: Any) -> np.ndarray:
         return as_samples(X, self.dtype, self._shape)
 
     def _targets(self, y: Any, count: int) -> Targets:
-        return as_targets(y, count, _width(self._links), self.cost, self.dtype, self.classes_)
+        return as_targets(y, count, self._built().output.shape, self.cost, self.dtype, self.classes_)
 
     # Training ---------------------------------------------------------------------------------------------------------
 
@@ -214,9 +212,9 @@ class Network:
         self, X, y, fresh, epochs, batch_size, rule, validation_data, shuffle, verbose, settings
     ) -> "Network":  # fmt: skip
         samples = as_samples(X, self.dtype, self.inputs if fresh else self._shape)
-        links = self._links if self._links and not fresh else self._chain(samples.shape[1:])
+        graph = self._graph if self._graph and not fresh else Graph(self._entries, samples.shape[1:])
         known = None if fresh else self.classes_
-        targets = as_targets(y, len(samples), _width(links), self.cost, self.dtype, known)
+        targets = as_targets(y, len(samples), graph.output.shape, self.cost, self.dtype, known)
         epochs, batch_size = _integer("epochs", epochs, 1), _integer("batch_size", batch_size, 1)
         rule, settings = _rule(rule, settings)
         if validation_data is not None:
@@ -224,17 +222,23 @@ class Network:
                 raise ValueError("validation_data must be a pair (X, y)")
             held = as_samples(validation_data[0], self.dtype, samples.shape[1:], "validation X")
             held_targets = as_targets(
-                validation_data[1], len(held), _width(links), self.cost, self.dtype, targets.classes, "validation y"
+                validation_data[1],
+                len(held),
+                graph.output.shape,
+                self.cost,
+                self.dtype,
+                targets.classes,
+                "validation y",
             )
 
         # What was given is right: from here on the network changes.
-        if links is not self._links:
-            self._begin(links, samples.shape[1:])
+        if graph is not self._graph:
+            self._begin(graph, samples.shape[1:])
         if fresh:
             self.classes_, self.history_ = None, {}
         self.classes_ = self.classes_ if targets.classes is None else targets.classes
         parts = self._parts(rule, settings, len(samples), min(batch_size, len(samples)))
-        changing = [p for one in links for p in one.parameters.values()]
+        changing = [a for one in filter(None, graph.layers) for a in (*one.parameters.values(), *one.states.values())]
         changing += [*self._states[rule.name].values(), *self._cells[rule.name].values()]
         order = np.arange(len(samples))
         with ProgressLine(epochs, sys.stderr.isatty() if verbose is None else bool(verbose)) as line:
@@ -255,24 +259,27 @@ class Network:
                 line.epoch(epoch, self.history_)
         return self
 
-    def _parts(self, rule: Rule, settings: dict[str, float], count: int, batch: int) -> list[tuple[Program, int, int]]:
+    def _parts(
+        self, rule: Rule, settings: dict[str, float], count: int, batch: int
+    ) -> list[tuple[Plan, Program, int, int]]:
         """An epoch: the program of the full mini-batches, their size and number; and those of the rest, if any."""
         cells = self._cells.setdefault(rule.name, {name: np.zeros(1) for name in rule.settings})
         for name, value in settings.items():
             cells[name][0] = value
-        updates = rule_calls(rule, self._links, cells, self._states.setdefault(rule.name, {}), self.dtype)
+        updates = rule_calls(rule, self._built().layers, cells, self._states.setdefault(rule.name, {}), self.dtype)
         parts = []
         for size, steps in ((batch, count // batch), (count % batch, 1)):
             if size:
-                _, program = self._program("train", size, rule.name, updates)
-                program.steps_done = cells.get("step", program.steps_done)
-                parts.append((program, size, steps))
+                plan, program = self._program("train", size, rule.name, updates, cells.get("step"))
+                parts.append((plan, program, size, steps))
         return parts
 
     def _epoch(self, parts: list, data: list[np.ndarray], order: np.ndarray, epoch: int, line: ProgressLine) -> float:
         """All mini-batches once; the mean loss. Raises DivergedError at a step whose loss is not finite."""
         total, begin = 0.0, 0
-        for program, size, steps in parts:
+        for plan, program, size, steps in parts:
+            if plan.random:
+                plan.seed[0] = self._random.integers(1 << 53)
             losses = np.zeros(steps)
             for done in _run(program, data, order[begin : begin + size * steps], losses):
                 line.steps(epoch, (begin + done * size) / len(order), losses[:done])
@@ -285,69 +292,93 @@ class Network:
 
     # Programs ---------------------------------------------------------------------------------------------------------
 
-    def _program(self, what: str, size: int, rule: str = "", updates: Sequence[Call] = ()) -> tuple[Plan, Program]:
+    def _program(
+        self, what: str, size: int, rule: str = "", updates: Sequence[Call] = (), clock: np.ndarray | None = None
+    ) -> tuple[Plan, Program]:
         """The compiled program of a pass over a mini-batch of one size; kept, as its arrays are.
 
-        what: "predict" is forward alone, "loss" has the cost, "gradients" goes backward, "train" updates by a rule.
+        what: "predict" is forward alone, "loss" has the cost, "gradients" goes backward, all as outside of training unless
+        "training" follows; "train" updates by a rule, whose number of the step ``clock`` keeps.
         """
-        threads = get_num_threads()
+        graph, dtype, threads = self._built(), self.dtype, get_num_threads()
         key = (what, rule, size, threads)
         if key not in self._programs:
-            shape, dtype = self._shape, self.dtype
+            what, training = what.split()[0], what == "train" or what.endswith("training")
             if what == "predict":
-                plan = plan_prediction(self._links, size, shape, dtype, threads)
+                plan = plan_prediction(graph, size, dtype, threads, training=training)
             else:
-                backward = what != "loss"
-                plan = plan_training(self._links, self.cost, size, shape, dtype, threads, updates, backward=backward)
+                plan = plan_training(
+                    graph, self.cost, size, dtype, threads, list(updates) if what == "train" else None,
+                    backward=what != "loss", training=training, clock=clock,
+                )  # fmt: skip
             gathered = [plan.inputs] if plan.targets is None else [plan.inputs, plan.targets]
             program = Program(plan.stages, dtype, gathered=gathered, loss=plan.loss, loss_stage=plan.loss_stage)
+            program.steps_done = plan.clock
             while len(self._programs) >= PROGRAMS:
                 del self._programs[next(iter(self._programs))]
             self._programs[key] = plan, program
         return self._programs[key]
 
     def _pass(self, what: str, samples: np.ndarray, targets: np.ndarray | None = None) -> Plan:
-        """All of the samples at once; the results are in the plan's arrays."""
+        """All of the samples at once; the results are in the plan's arrays. What is drawn is the same every time."""
         plan, program = self._program(what, len(samples))
         plan.inputs[...] = samples
         if plan.targets is not None:
             plan.targets[...] = targets
+        plan.clock[0] = 0
         program.run()
         return plan
 
+    def _chunks(self, count: int) -> list[slice]:
+        """The samples in parts that go forward together: fewer where a sample has many units."""
+        units = sum(np.prod(value.shape, dtype=int) for value in self._built().values)
+        size = max(1, min(CHUNK, int(MOST // units)))
+        return [slice(begin, begin + size) for begin in range(0, count, size)]
+
     def _forward(self, samples: np.ndarray) -> np.ndarray:
-        outputs = np.empty((len(samples), _width(self._links)), self.dtype)
-        for begin in range(0, len(samples), CHUNK):
-            outputs[begin : begin + CHUNK] = self._pass("predict", samples[begin : begin + CHUNK]).outputs
+        outputs = np.empty((len(samples), *self._built().output.shape), self.dtype)
+        for rows in self._chunks(len(samples)):
+            outputs[rows] = self._pass("predict", samples[rows]).outputs
         return outputs
 
     def _loss(self, samples: np.ndarray, targets: np.ndarray) -> float:
         total = 0.0
-        for begin in range(0, len(samples), CHUNK):
-            rows = slice(begin, begin + CHUNK)
+        for rows in self._chunks(len(samples)):
             total += self._pass("loss", samples[rows], targets[rows]).loss.item() * len(samples[rows])  # type: ignore[union-attr]
         return total / len(samples)
 
     # Use --------------------------------------------------------------------------------------------------------------
 
-    def gradients(self, X: Any, y: Any) -> list[dict[str, np.ndarray]]:
-        """The gradient of the mean cost of these samples by every parameter, in the form of :attr:`parameters`."""
-        samples = self._samples(X)
-        if not self._links:
-            self._begin(self._chain(samples.shape[1:]), samples.shape[1:])
-        self._pass("gradients", samples, self._targets(y, len(samples)).rows)
-        return [{name: _view(one, one.gradients, name).copy() for name in one.gradients} for one in self._links]
+    def gradients(self, X: Any, y: Any, *, training: bool = True) -> list[dict[str, np.ndarray]]:
+        """The gradient of the mean cost of these samples by every parameter, in the form of :attr:`parameters`.
 
-    def loss(self, X: Any, y: Any) -> float:
-        """The mean cost of these samples."""
+        training: whether layers do what they do in training (statistics of these samples, units dropped, the same ones
+        every time) or in use. States stay as they are.
+        """
+        samples = self._samples(X)
+        if self._graph is None:
+            self._begin(Graph(self._entries, samples.shape[1:]), samples.shape[1:])
+        what = "gradients training" if training else "gradients"
+        self._pass(what, samples, self._targets(y, len(samples)).rows)
+        return [
+            {name: _view(one, one.gradients, name).copy() for name in one.gradients} if one else {}
+            for one in self._built().layers
+        ]
+
+    def loss(self, X: Any, y: Any, *, training: bool = False) -> float:
+        """The mean cost of these samples; ``training`` as in :meth:`gradients`."""
         self._built()
         samples = self._samples(X)
-        return self._loss(samples, self._targets(y, len(samples)).rows)
+        targets = self._targets(y, len(samples)).rows
+        if training:
+            return self._pass("loss training", samples, targets).loss.item()  # type: ignore[union-attr]
+        return self._loss(samples, targets)
 
-    def outputs(self, X: Any) -> np.ndarray:
-        """What the last layer gives, (N, outputs)."""
+    def outputs(self, X: Any, *, training: bool = False) -> np.ndarray:
+        """What the last layer gives, (N, outputs) or (N, channels, rows, columns); ``training`` as in :meth:`gradients`."""
         self._built()
-        return self._forward(self._samples(X))
+        samples = self._samples(X)
+        return self._pass("predict training", samples).outputs.copy() if training else self._forward(samples)
 
     def predict(self, X: Any) -> np.ndarray:
         """The label of each sample where the network was trained on labels, else its outputs."""
@@ -373,8 +404,9 @@ class Network:
 
     def _score(self, outputs: np.ndarray, targets: Targets) -> float:
         if self.classes_ is not None or targets.classes is not None:
+            outputs = outputs.reshape(len(outputs), -1)
             return float(np.mean(_places(outputs) == _places(targets.rows)))
-        rows = targets.rows.astype(np.float64)
+        rows, outputs = targets.rows.astype(np.float64), outputs.reshape(len(outputs), -1)
         rest = np.square(rows - outputs).sum(axis=0)
         spread = np.square(rows - rows.mean(axis=0)).sum(axis=0)
         return float(np.mean(1 - rest / np.where(spread > 0, spread, 1)))
@@ -382,13 +414,13 @@ class Network:
     # Files ------------------------------------------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write layers, parameters, labels and history to an ``.npz`` file, whole or not at all."""
+        """Write layers, parameters, states, labels and history to an ``.npz`` file, whole or not at all."""
         self._built()
         about = {
             "format": FORMAT, "layers": self.layers, "cost": self.cost.name, "dtype": self.dtype.name,
             "random_state": self.random_state, "inputs": self._shape, "history": self.history_,
         }  # fmt: skip
-        arrays = {f"{n}.{name}": a for n, layer in enumerate(self.parameters) for name, a in layer.items()}
+        arrays = {f"{n}.{name}": a for n, layer in enumerate(_kept(self)) for name, a in layer.items()}
         arrays["about"] = np.array(json.dumps(about))
         if self.classes_ is not None:
             arrays["classes"] = self.classes_
@@ -426,7 +458,7 @@ def load(path: str | os.PathLike) -> Network:
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     network.history_, network.classes_ = history, arrays.pop("classes", None)
-    for number, layer in enumerate(network.parameters):
+    for number, layer in enumerate(_kept(network)):
         for name, parameter in layer.items():
             stored = arrays.get(f"{number}.{name}", np.zeros(0))
             if stored.shape != parameter.shape:
@@ -438,16 +470,6 @@ def load(path: str | os.PathLike) -> Network:
 
 
 # What was given, checked ----------------------------------------------------------------------------------------------
-
-
-def _specification(entry: Any, where: str) -> tuple[str, tuple[int, ...], dict[str, Any]]:
-    """Name, sizes and settings of one entry of `layers`."""
-    name, *rest = entry if isinstance(entry, tuple | list) and entry else (entry,)
-    layer = layer_named(name)
-    settings = dict(rest.pop()) if rest and isinstance(rest[-1], Mapping) else {}
-    settings_of(layer, settings, where)  # names and sizes are checked, whatever comes in
-    sizes_of(layer, rest, where)
-    return name, tuple(map(int, rest)), settings
 
 
 def _shape(inputs: Any) -> tuple[int, ...]:
@@ -493,9 +515,9 @@ def _rule(name: str | None, given: dict[str, float | None]) -> tuple[Rule, dict[
 # Small parts ----------------------------------------------------------------------------------------------------------
 
 
-def _width(links: list[Link]) -> int:
-    """How many outputs come out."""
-    return links[-1].shape(links[-1].layer.outputs[0], 1)[1]
+def _kept(network: Network) -> list[dict[str, np.ndarray]]:
+    """What a file keeps of each layer: its parameters and its states."""
+    return [parameters | states for parameters, states in zip(network.parameters, network.states, strict=True)]
 
 
 def _view(one: Link, arrays: dict[str, np.ndarray], name: str) -> np.ndarray:

@@ -18,9 +18,7 @@ with system(
 ) as route:
     route.z[n, c, p, q] = a[n, group_id * C + c, p, q]
 
-with system(
-    "route_2", inputs=[a[n, d, p, q], b[n, e, p, q]], outputs=[z[n, c, p, q]], sizes={C: D + E}
-) as route_2:
+with system("route_2", inputs=[a[n, d, p, q], b[n, e, p, q]], outputs=[z[n, c, p, q]], sizes={C: D + E}) as route_2:
     route_2.z[n, c, p, q] = a[n, c, p, q] + b[n, c - D, p, q]
 
 with system(

@@ -255,10 +255,14 @@ class _Room:
     def _joins(self, group: Sequence[Equation], equation: Equation) -> bool:
         """Whether an equation can share the group's loops over rows: what it reads of the group is of its own row.
 
-        The gradient of a parameter shares a kernel with others of its kind alone: it may be wanted later than the rest.
+        The gradient of a parameter shares a kernel with others of its kind alone: it may be wanted later than the rest. What
+        treats all elements alike stays so where it needs nothing of the group.
         """
         if self._stands_alone(group[0]) or self._stands_alone(equation):
             return False
+        if len(equation.target.indices) > 1 and all(is_flat(e, self.order) for e in (*group, equation)):
+            if not equation.reads() & _made(group):
+                return False
         gradients = {f"nabla_{x.base.name}" for x in self.system.parameters}
         if (group[0].name in gradients) != (equation.name in gradients):
             return False

@@ -25,13 +25,14 @@ def global_average_pooling_forward(a, z, first, last):
     C = z.shape[1]
     P = a.shape[1]
     Q = a.shape[2]
+    c1 = T(1 / (P * Q))
     for n in range(first, last):
         for c in lanes(C):
             total = T(0)
             for p in range(P):
                 for q in range(Q):
                     total += a[n, p, q, c]
-            z[n, c] = total / (T(P) * T(Q))
+            z[n, c] = c1 * total
 
 
 def global_average_pooling_input_sensitivity(delta_z, delta_a, first, last):

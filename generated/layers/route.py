@@ -24,7 +24,7 @@ def size_c(D, groups):
 
 def given_1(C, D, groups):
     """D = C*groups"""
-    return D == C * groups
+    return C * groups == D
 
 
 def given_2(group_id, groups):

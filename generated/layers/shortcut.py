@@ -29,18 +29,24 @@ def shortcut_forward(a, b, z, first, last):
         z[i] = a[i] + b[i]
 
 
-def shortcut_b_sensitivity(delta_z, delta_a, delta_b, first, last):
+def shortcut_a_sensitivity(delta_z, delta_a, first, last):
     r"""delta_a[n, j] = delta_z[n, j]
-    delta_b[n, j] = delta_z[n, j]
 
     From z[n, j] = a[n, j] + b[n, j].
-    Shapes: delta_z (N, J), delta_a (N, J), delta_b (N, J); float32 or float64, C-contiguous.
+    Shapes: delta_z (N, J), delta_a (N, J) (all as one row); float32 or float64, C-contiguous.
     """
-    J = delta_b.shape[1]
-    for n in range(first, last):
-        for j in range(J):
-            delta_a[n, j] = delta_z[n, j]
-            delta_b[n, j] = delta_z[n, j]
+    for i in span(first, last):
+        delta_a[i] = delta_z[i]
+
+
+def shortcut_b_sensitivity(delta_z, delta_b, first, last):
+    r"""delta_b[n, j] = delta_z[n, j]
+
+    From z[n, j] = a[n, j] + b[n, j].
+    Shapes: delta_z (N, J), delta_b (N, J) (all as one row); float32 or float64, C-contiguous.
+    """
+    for i in span(first, last):
+        delta_b[i] = delta_z[i]
 
 
 SHORTCUT = Layer(
@@ -58,10 +64,16 @@ SHORTCUT = Layer(
     ),
     backward=(
         Kernel(
+            shortcut_a_sensitivity,
+            arguments=("delta_z[i]", "delta_a[i]"),
+            split="i",
+            writes=("delta_a",),
+        ),
+        Kernel(
             shortcut_b_sensitivity,
-            arguments=("delta_z[n, j]", "delta_a[n, j]", "delta_b[n, j]"),
-            split="n",
-            writes=("delta_a", "delta_b"),
+            arguments=("delta_z[i]", "delta_b[i]"),
+            split="i",
+            writes=("delta_b",),
         ),
     ),
 )

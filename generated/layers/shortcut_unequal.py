@@ -28,12 +28,12 @@ def size_stride(P, R):
 
 def given_1(P, R, stride):
     """P = 1 + (R - 1)//stride"""
-    return P == (R - 1) // stride + 1
+    return (R - 1) // stride + 1 == P
 
 
 def given_2(Q, S, stride):
     """Q = 1 + (S - 1)//stride"""
-    return Q == (S - 1) // stride + 1
+    return (S - 1) // stride + 1 == Q
 
 
 def shortcut_unequal_forward(a, b, z, stride, first, last):

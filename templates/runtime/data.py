@@ -1,6 +1,7 @@
 """Samples and targets as the kernels take them: checked, C-contiguous, of the network's dtype."""
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -47,12 +48,20 @@ def as_samples(X: Any, dtype: np.dtype, shape: tuple[int, ...] | None, name: str
 
 
 def as_targets(
-    y: Any, count: int, outputs: int, cost: Cost, dtype: np.dtype, classes: np.ndarray | None, name: str = "y"
+    y: Any,
+    count: int,
+    shape: tuple[int, ...],
+    cost: Cost,
+    dtype: np.dtype,
+    classes: np.ndarray | None,
+    name: str = "y",
 ) -> Targets:
     """Targets of ``count`` samples: labels (N,) as one-hot rows (0 and 1 for one output), numbers as they are.
 
-    ``classes`` are the labels known before. Raises ValueError for what does not fit.
+    ``shape`` is that of the outputs of a sample, ``classes`` are the labels known before. Raises ValueError for what does
+    not fit.
     """
+    outputs = prod(shape)
     try:
         values = np.asarray(y)
     except ValueError as error:
@@ -64,8 +73,8 @@ def as_targets(
     if values.ndim == 1 and values.dtype.kind != "f":
         return _labelled(values, outputs, cost, dtype, classes, name)
     rows = as_numbers(values, dtype, name)
-    if rows.ndim == 1 and outputs == 1:
-        rows = rows.reshape(-1, 1)
+    if (rows.ndim == 1 and outputs == 1) or rows.shape == (count, *shape):
+        rows = rows.reshape(count, outputs)
     if rows.shape != (count, outputs):
         raise ValueError(
             f"{name} must be {count} labels (integers or strings) or numbers of shape {(count, outputs)}; "

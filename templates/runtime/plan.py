@@ -1,19 +1,22 @@
-"""From a chain of layers to the program of a step: which kernels run, in which order, which of them together.
+"""From the links of a network to the program of a step: which kernels run, in which order, which of them together.
 
 Kernels that treat one sample after the other share a stage: the stage goes through the mini-batch in chunks, and each
 chunk passes through all of them while it is in the cache. A weight's gradient and its update share a stage as well,
 over the rows of the weight. A stage runs in parallel when it has work enough to pay for that.
+
+The sensitivity of a value that several links read is the sum of what they send back. Of planes it is kept no longer than
+it is needed: an array that is done with serves the next one of its size.
 """
 
-import inspect
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import numpy as np
 
-from .definition import COSTS, LAYERS, PAIRS, Cost, Layer, Rule, stored, tensor
+from .definition import COSTS, LAYERS, PAIRS, Cost, Pair, Rule, tensor
+from .draws import DRAW
+from .graph import Graph, Link
 from .program import Call, Kernel, Stage
 
 PARALLEL_WORK = 1 << 21  # multiplications from which a stage pays for a parallel region
@@ -22,223 +25,283 @@ ROWS = 5  # rows of the engine's tile: chunks are multiples of it
 
 
 @dataclass
-class Link:
-    """A layer in its place: the sizes of its indices, its parameters and their gradients in the order of storage."""
-
-    layer: Layer
-    sizes: dict[str, int]
-    settings: dict[str, np.ndarray]
-    parameters: dict[str, np.ndarray] = field(default_factory=dict)
-    gradients: dict[str, np.ndarray] = field(default_factory=dict)
-
-    def shape(self, slot: str, batch: int | None = None) -> tuple[int, ...]:
-        """The sizes of a tensor's axes; the first index of the layer's input is the batch's."""
-        axes = tensor(slot)[1]
-        own = {**self.sizes, **({self.batch_index: batch} if batch is not None else {})}
-        own |= {i: -(-own[of] // size) for i, (of, size) in self.layer.groups.items() if of in own}
-        return tuple(1 if i == "one" else own[i] for i in axes)
-
-    @property
-    def batch_index(self) -> str:
-        return tensor(self.layer.inputs[0])[1][0]
-
-
-def link(
-    layer: Layer, incoming: tuple[int, ...], sizes: Sequence[int], settings: Mapping[str, float], where: str
-) -> Link:
-    """Give a layer its sizes, from the shape of a sample that comes in and from what the user gives.
-
-    Raises ValueError, saying ``where``, if the shapes do not fit or a size is missing.
-    """
-    if len(layer.inputs) != 1 or len(layer.outputs) != 1:
-        raise ValueError(
-            f"{where}: {layer.name!r} has {len(layer.inputs)} inputs and {len(layer.outputs)} outputs; one of each"
-        )
-    _, (_, *axes) = tensor(layer.inputs[0])
-    if len(axes) == 1 and len(incoming) != 1:
-        incoming = (prod(incoming),)  # a layer of flat samples takes any sample as one row
-    if len(axes) != len(incoming):
-        raise ValueError(
-            f"{where}: {layer.name!r} takes samples of {len(axes)} axes, the layer before gives {incoming}"
-        )
-    values = settings_of(layer, settings, where)
-    found = dict(zip(axes, incoming, strict=True)) | sizes_of(layer, sizes, where)
-    for index, function in layer.sizes.items():
-        found[index] = _following(function, found, values)
-    if any(found[index] < 1 for index in layer.sizes):
-        raise ValueError(f"{where}: {layer.name!r} leaves nothing: {_too_small(layer, found, values)}")
-    return Link(layer, found, {name: np.array([float(value)]) for name, value in values.items()})
-
-
-def sizes_of(layer: Layer, sizes: Sequence[int], where: str) -> dict[str, int]:
-    """The sizes that the user gives a layer, by index; one number will do for the rows and columns of a filter."""
-    free, given = layer.free_sizes, tuple(sizes)
-    if len(tensor(layer.inputs[0])[1]) == 4 and 1 < len(given) == len(free) - 1:
-        given += given[-1:]
-    if len(given) != len(free):
-        names = ", ".join(free) or "none"
-        raise ValueError(f"{where}: {layer.name!r} takes {len(free)} sizes ({names}), {len(sizes)} were given")
-    for name, size in zip(free, given, strict=True):
-        if not isinstance(size, int | np.integer) or isinstance(size, bool) or size < 1:
-            raise ValueError(f"{where}: size {name} of {layer.name!r} must be a positive integer, not {size!r}")
-    return dict(zip(free, map(int, given), strict=True))
-
-
-SIDES = ("top", "bottom", "left", "right")
-
-
-def settings_of(layer: Layer, given: Mapping[str, Any], where: str) -> dict[str, float]:
-    """All settings of a layer: its defaults, and those given. ``padding`` is that of all sides, of rows and columns, or of
-    each of SIDES; ``size`` that of the rows and columns of a window."""
-    values = dict(layer.settings)
-    window = [name for name in values if name[:1].isupper()]
-    together = {"padding": [side for side in SIDES if side in values], "size": window}
-    known = sorted({*values, *(name for name, parts in together.items() if parts)})
-    for name, value in given.items():
-        parts = together.get(name) or [name]
-        if name not in known:
-            raise ValueError(f"{where}: {layer.name!r} has no setting {name!r}; it has {', '.join(known) or 'none'}")
-        each = list(value) if isinstance(value, tuple | list) else [value] * len(parts)
-        if len(each) == 2 and len(parts) == 4:
-            each = [each[0]] * 2 + [each[1]] * 2
-        if len(each) != len(parts):
-            raise ValueError(f"{where}: {name} of {layer.name!r} must be one number, or {len(parts)}, not {value!r}")
-        values |= dict(zip(parts, each, strict=True))
-    for name, value in values.items():
-        least = layer.counts.get(name)
-        if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not np.isfinite(value):
-            raise ValueError(f"{where}: setting {name} must be a finite number, not {value!r}")
-        if least is not None and not (value == int(value) and value >= least):
-            raise ValueError(f"{where}: setting {name} must be a whole number, {least} or more, not {value!r}")
-    return values
-
-
-def _following(function: Callable[..., int], sizes: Mapping[str, int], settings: Mapping[str, float]) -> int:
-    """A size that follows from others: ``P`` is the size of index ``p``."""
-    names = inspect.signature(function).parameters
-    return function(*(int(settings[n]) if n in settings else sizes[n[:1].lower() + n[1:]] for n in names))
-
-
-def _too_small(layer: Layer, sizes: Mapping[str, int], settings: Mapping[str, float]) -> str:
-    """Why a size comes out below one."""
-    index, function = next((i, f) for i, f in layer.sizes.items() if sizes[i] < 1)
-    names = inspect.signature(function).parameters
-    values = {n: settings.get(n, sizes.get(n[:1].lower() + n[1:])) for n in names}
-    return f"{function.__doc__} is {sizes[index]} for {', '.join(f'{n} = {v}' for n, v in values.items())}"
-
-
-@dataclass
 class Plan:
-    """The stages of a pass over a mini-batch of fixed size, and the arrays that they work on."""
+    """The stages of a pass over a mini-batch of fixed size, and the arrays that they work on.
+
+    loss: of one element, right after stage loss_stage. random: what layers draw, by the number of their value; seed and
+    clock (the step's number) are what it is drawn from.
+    """
 
     stages: list[Stage]
     inputs: np.ndarray
     outputs: np.ndarray
+    random: dict[int, np.ndarray]
+    seed: np.ndarray
+    clock: np.ndarray
     targets: np.ndarray | None = None
     loss: np.ndarray | None = None
     loss_stage: int | None = None
-    cells: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def plan_prediction(links: Sequence[Link], batch: int, shape: tuple[int, ...], dtype: np.dtype, threads: int) -> Plan:
-    """Forward through all layers."""
-    values = _values(links, batch, shape, dtype)
-    calls = [
-        c
-        for number, one in enumerate(links)
-        for c in _layer_calls(one, one.layer.forward, values, [], number, batch, dtype)
-    ]
-    return Plan(stages(calls, threads), values[0], values[-1])
+class _Pool:
+    """Arrays that are needed for a part of a pass: one that is given back serves again where one of its size is asked for.
+
+    Without ``reuse`` nothing is given back.
+    """
+
+    def __init__(self, batch: int, dtype: np.dtype, reuse: bool) -> None:
+        self.batch, self.dtype, self.reuse = batch, dtype, reuse
+        self.free: dict[int, list[np.ndarray]] = {}
+
+    def take(self, shape: tuple[int, ...]) -> np.ndarray:
+        """An array of the mini-batch, of samples of this shape."""
+        size = self.batch * prod(shape)
+        kept = self.free.get(size)
+        array = kept.pop() if kept else np.zeros(size, self.dtype)
+        return array.reshape(self.batch, *shape)
+
+    def give(self, array: np.ndarray) -> None:
+        """The array is done with."""
+        if self.reuse:
+            self.free.setdefault(array.size, []).append(array.reshape(-1))
+
+
+class _Pass:
+    """The calls of one pass and the arrays that they share."""
+
+    def __init__(self, graph: Graph, batch: int, dtype: np.dtype, training: bool, clock: np.ndarray | None = None) -> None:
+        self.graph, self.batch, self.dtype, self.training = graph, batch, dtype, training
+        self.links = graph.passed(training)
+        self.inputs = np.zeros((batch, *graph.values[0].shape), dtype)
+        self.values: dict[int, np.ndarray] = {0: self.inputs}
+        self.names: dict[int, dict[str, np.ndarray]] = {}  # of each link's own arrays, by the number of its value
+        self.random: dict[int, np.ndarray] = {}
+        self.seed, self.clock = np.zeros(1), np.zeros(1) if clock is None else clock
+
+    def planned(self, stages: list[Stage], **more) -> Plan:
+        """The plan of these stages."""
+        outputs = self.values[self.graph.output.number].reshape(self.batch, *self.graph.output.shape)
+        return Plan(stages, self.inputs, outputs, self.random, self.seed, self.clock, **more)
+
+    # Forward ----------------------------------------------------------------------------------------------------------
+
+    def forward(self, one: Link, output: np.ndarray, *, states: bool = False) -> list[Call]:
+        """A link's forward kernels into this array; with ``states``, those that bring its states up to date as well."""
+        self.values[one.output] = output
+        names = self._own(one)
+        calls = [self._drawn(one, names[tensor(slot)[0]]) for slot in one.layer.random]
+        new = {f"{name}_new" for name in one.states}
+        kernels = [k for k in one.layer.forward if states or not set(k.writes) <= new]
+        return calls + [_call(k, names, one.settings) for k in kernels]
+
+    def _own(self, one: Link) -> dict[str, np.ndarray]:
+        """All arrays of a link by name, but sensitivities."""
+        names = {**one.parameters, **one.frozen, **one.states}
+        names |= {f"{name}_new": state for name, state in one.states.items()}
+        names |= {f"nabla_{name}": gradient for name, gradient in one.gradients.items()}
+        for slot in one.layer.buffers:
+            own = np.dtype(slot.partition("]: ")[2] or self.dtype)
+            names[tensor(slot)[0]] = np.zeros(one.axes(slot, self.batch), own)
+        for slot in one.layer.random:
+            names[tensor(slot)[0]] = np.zeros(self.values[one.output].shape, self.dtype)
+        for slot, number in zip(one.layer.inputs, one.inputs, strict=True):
+            names[tensor(slot)[0]] = one.seen(slot, self.values[number])
+        names[tensor(one.layer.outputs[0])[0]] = one.seen(one.layer.outputs[0], self.values[one.output])
+        self.names[one.output] = names
+        return names
+
+    def _drawn(self, one: Link, u: np.ndarray) -> Call:
+        """Draws a link's random numbers, other ones for every link, step and seed."""
+        self.random[one.output] = u
+        return _call(DRAW, {"u": u}, {"seed": self.seed, "layer": np.array([float(one.output)]), "step": self.clock})
+
+    # Backward ---------------------------------------------------------------------------------------------------------
+
+    def backward(self, links: Sequence[Link], last: int, delta: np.ndarray, pool: _Pool) -> "Iterable[_Back]":
+        """What each link sends back, last first, from the sensitivity ``delta`` of the value with this number on."""
+        learning = _learning(self.links)
+        deltas = {last: delta}
+        for one in reversed(links):
+            if one.output not in deltas:
+                continue
+            names = dict(self.names[one.output])
+            given = deltas.pop(one.output)
+            names[f"delta_{tensor(one.layer.outputs[0])[0]}"] = one.seen(one.layer.outputs[0], given)
+            wanted = {f"nabla_{name}" for name in one.gradients}
+            sent, more = [], []
+            for slot, number in zip(one.layer.inputs, one.inputs, strict=True):
+                name, shape = f"delta_{tensor(slot)[0]}", self.values[number].shape[1:]
+                if number not in learning:
+                    continue
+                wanted.add(name)
+                array = pool.take(shape)
+                names[name] = one.seen(slot, array)
+                if number in deltas:
+                    more.append(_sum(deltas[number], array))
+                    sent.append(array)
+                else:
+                    deltas[number] = array
+            kernels = _needed(one.layer.backward, wanted)
+            for name in {name for k in kernels for name in k.writes} - set(names):  # what they write besides goes nowhere
+                if name.startswith("nabla_"):
+                    names[name] = np.zeros_like(one.frozen[name.removeprefix("nabla_")])
+                    continue
+                slot, number = next(
+                    pair for pair in zip(one.layer.inputs, one.inputs, strict=True) if f"delta_{tensor(pair[0])[0]}" == name
+                )
+                sent.append(pool.take(self.values[number].shape[1:]))
+                names[name] = one.seen(slot, sent[-1])
+            yield _Back(kernels, {f"nabla_{name}" for name in one.gradients}, names, one.settings, more)
+            for array in (*sent, given):
+                pool.give(array)
+
+
+@dataclass
+class _Back:
+    """What a link sends back: the kernels for it, which tensors are gradients, the arrays, the sums that follow."""
+
+    kernels: list[Kernel]
+    gradients: set[str]
+    names: dict[str, np.ndarray]
+    settings: Mapping[str, np.ndarray]
+    sums: list[Call]
+
+    def calls(self) -> tuple[list[Call], list[Call]]:
+        """(the calls in their order, those of them that only gradients come from and nothing else here reads)."""
+        calls = [_call(k, self.names, self.settings) for k in self.kernels]
+        apart = []
+        for kernel, call in zip(self.kernels, calls, strict=True):
+            read = {name for other in self.kernels if other is not kernel for name in other.arrays}
+            if set(kernel.writes) <= self.gradients - read:
+                apart.append(call)
+        return calls + self.sums, apart
+
+
+def _learning(links: Sequence[Link]) -> set[int]:
+    """The values that something that learns has a part in: the others need no sensitivity."""
+    found: set[int] = set()
+    for one in links:
+        if one.gradients or found & set(one.inputs):
+            found.add(one.output)
+    return found
+
+
+def _needed(kernels: Sequence[Kernel], wanted: set[str]) -> list[Kernel]:
+    """The kernels that the wanted tensors depend on."""
+    wanted, kept = set(wanted), []
+    for kernel in reversed(kernels):
+        if wanted & set(kernel.writes):
+            kept.append(kernel)
+            wanted |= set(kernel.arrays) - set(kernel.writes)
+    return kept[::-1]
+
+
+def _sum(total: np.ndarray, more: np.ndarray) -> Call:
+    """``total + more``, into ``total``: what a shortcut computes."""
+    layer = LAYERS["shortcut"]
+    (kernel,) = layer.forward
+    a, b, z = (tensor(slot)[0] for slot in (*layer.inputs, *layer.outputs))
+    return _call(kernel, {a: total, b: more, z: total}, {})
+
+
+# Plans ----------------------------------------------------------------------------------------------------------------
+
+
+def plan_prediction(graph: Graph, batch: int, dtype: np.dtype, threads: int, *, training: bool = False) -> Plan:
+    """Forward through all layers; each value is kept until the last link that reads it is done."""
+    here = _Pass(graph, batch, dtype, training)
+    pool = _Pool(batch, dtype, graph.planes)
+    readers = {number: at for at, one in enumerate(here.links) for number in one.inputs}
+    calls: list[Call] = []
+    for at, one in enumerate(here.links):
+        calls += here.forward(one, pool.take(one.shape))
+        for number in {n for n in one.inputs if readers[n] == at and n not in (0, graph.output.number)}:
+            pool.give(here.values[number])
+    return here.planned(stages(calls, threads))
 
 
 def plan_training(
-    links: Sequence[Link],
+    graph: Graph,
     cost: Cost,
     batch: int,
-    shape: tuple[int, ...],
     dtype: np.dtype,
     threads: int,
-    updates: Sequence[Call] = (),
+    updates: Sequence[Call] | None = None,
     *,
     backward: bool = True,
+    training: bool = True,
+    clock: np.ndarray | None = None,
 ) -> Plan:
-    """Forward, cost, backward if asked for, and the ``updates`` of the parameters, each beside its gradient."""
-    values = _values(links, batch, shape, dtype)
-    deltas = [np.zeros_like(v) for v in values]
-    targets, costs, loss = np.zeros_like(values[-1]), np.zeros(batch, dtype), np.zeros(1, dtype)
-    pair = PAIRS.get((links[-1].layer.name, cost.name))
+    """Forward, cost, backward if asked for, and the ``updates`` of the parameters, each beside its gradient.
+
+    With updates, a list of them even if empty, the states of layers are brought up to date as well.
+    """
+    here = _Pass(graph, batch, dtype, training, clock)
+    pool = _Pool(batch, dtype, graph.planes)
+    links = here.links
+    pair = PAIRS.get((links[-1].layer.name, cost.name)) if links and links[-1].output == graph.output.number else None
     calls: list[Call] = []
-    back: list[Call] = []
-    for number, one in enumerate(links):
-        buffers = _buffers(one, batch, dtype)
-        own = pair is None or number < len(links) - 1
-        if own:
-            calls += _layer_calls(one, one.layer.forward, values, deltas, number, batch, dtype, buffers)
-            back = _layer_calls(one, one.layer.backward, values, deltas, number, batch, dtype, buffers) + back
-    head = pair or cost
-    names = {tensor(head.targets[0])[0]: targets, tensor(head.outputs[-1])[0]: costs}
-    before, after = (values[-2], deltas[-2]) if pair else (values[-1], deltas[-1])
-    names |= {tensor(head.inputs[0])[0]: before, f"delta_{tensor(head.inputs[0])[0]}": after}
+    for one in links[:-1] if pair else links:
+        calls += here.forward(one, np.zeros((batch, *one.shape), dtype), states=updates is not None)
     if pair:
-        names |= {tensor(pair.outputs[0])[0]: values[-1]}
-    cells = {name: np.array([float(value)]) for name, value in head.settings.items()}
-    sizes = dict(zip(tensor(head.inputs[0])[1], before.shape, strict=True))
-    names |= {name: np.zeros([sizes.get(i, 1) for i in axes], dtype) for name, axes in map(tensor, head.buffers)}
-    calls += [_call(k, names, cells) for k in head.forward]
-    back = [_call(k, names, cells) for k in head.backward] + back
+        here.values[graph.output.number] = np.zeros((batch, *links[-1].shape), dtype)
+        links = links[:-1]
+    end = here.links[-1].inputs[0] if pair else graph.output.number
+    ahead = here.values[end].reshape(batch, -1)
+    outputs = here.values[graph.output.number].reshape(batch, -1)
+    delta = pool.take(here.values[end].shape[1:])
+    targets, costs, loss = np.zeros_like(outputs), np.zeros(batch, dtype), np.zeros(1, dtype)
+    ends = _ends(pair or cost, ahead, delta.reshape(batch, -1), outputs, targets, costs)
+    calls += [_call(k, *ends) for k in (pair or cost).forward]
+    back = [_call(k, *ends) for k in (pair or cost).backward]
+    apart: list[Call] = []
+    if backward and {one.output for one in here.links} & _learning(here.links):
+        calls += back if end in _learning(here.links) else []
+        for sent in here.backward(links, end, delta, pool):
+            chain, gradients = sent.calls()
+            if graph.planes:  # while its arrays are there, before what is sent back if nothing of that is needed
+                first = [c for c in gradients if not any(_reads(c, w) for o in chain for w in _written(o) if o is not c)]
+                calls += first + [c for c in chain if c not in first]
+            else:
+                apart += gradients
+                calls += [c for c in chain if c not in gradients]
     objective = LAYERS["objective"]
     mean = {tensor(objective.inputs[0])[0]: costs, tensor(objective.outputs[0])[0]: loss}
-    tail = [_call(k, mean, {}) for k in objective.forward]
-
-    gradients = [g for one in links for g in one.gradients.values()]
-    back = _needed(back, gradients) if backward else []
-    weights = [c for c in back if _writes(c, gradients)]
-    calls += [c for c in back if not _writes(c, gradients)]
-    found = stages(calls, threads) + stages(tail, threads)
+    found = stages(calls, threads) + stages([_call(k, mean, {}) for k in objective.forward], threads)
     loss_stage = len(found) - 1
-    for call in weights:
-        own_updates = [u for u in updates if _shares(u, call)]
-        found += stages([call, *own_updates], threads)
-    return Plan(found, values[0], values[-1], targets, loss, loss_stage)
+    left = list(updates or [])
+    for call in apart:
+        own = [u for u in left if _shares(u, call)]
+        left = [u for u in left if not _shares(u, call)]
+        found += stages([call, *own], threads)
+    found += stages([u for u in left if any(_shares(u, c) for c in calls)], threads)
+    return here.planned(found, targets=targets, loss=loss, loss_stage=loss_stage)
+
+
+def _ends(
+    head: Cost | Pair, ahead: np.ndarray, delta: np.ndarray, outputs: np.ndarray, targets: np.ndarray, costs: np.ndarray
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """(arrays, scalars) by name of a cost, or of a last layer and a cost taken together."""
+    read, axes = tensor(head.inputs[0])
+    names = {read: ahead, f"delta_{read}": delta, tensor(head.targets[0])[0]: targets}
+    names |= {tensor(head.outputs[-1])[0]: costs}
+    if isinstance(head, Pair):
+        names[tensor(head.outputs[0])[0]] = outputs
+    sizes = dict(zip(axes, ahead.shape, strict=True))
+    for slot in head.buffers:
+        name, own = tensor(slot)
+        names[name] = np.zeros([sizes.get(i, 1) for i in own], slot.partition("]: ")[2] or ahead.dtype)
+    return names, {name: np.array([float(value)]) for name, value in head.settings.items()}
 
 
 def cost_named(name: str) -> Cost:
     """The cost of that name; raises ValueError naming those there are."""
-    return _named(COSTS, name, "cost")
+    if not isinstance(name, str) or name not in COSTS:
+        raise ValueError(f"there is no cost named {name!r}; there are {', '.join(sorted(COSTS))}")
+    return COSTS[name]
 
 
-def layer_named(name: str) -> Layer:
-    """The layer of that name; raises ValueError naming those there are."""
-    return _named(LAYERS, name, "layer")
-
-
-def _named(known: Mapping, name: object, what: str):
-    if not isinstance(name, str) or name not in known:
-        raise ValueError(f"there is no {what} named {name!r}; there are {', '.join(sorted(known))}")
-    return known[name]
-
-
-def _values(links: Sequence[Link], batch: int, shape: tuple[int, ...], dtype: np.dtype) -> list[np.ndarray]:
-    """What comes in, and what each layer gives."""
-    arrays = [np.zeros((batch, *shape), dtype)]
-    return arrays + [np.zeros(one.shape(stored(one.layer.outputs[0]), batch), dtype) for one in links]
-
-
-def _buffers(one: Link, batch: int, dtype: np.dtype) -> dict[str, np.ndarray]:
-    """A layer's intermediate arrays, those that have no dtype of their own in the network's."""
-    dtypes = {slot: np.dtype(slot.partition("]: ")[2] or dtype) for slot in one.layer.buffers}
-    return {tensor(slot)[0]: np.zeros(one.shape(slot, batch), own) for slot, own in dtypes.items()}
-
-
-def _layer_calls(one, kernels, values, deltas, number, batch, dtype, buffers=None) -> list[Call]:
-    into, out = tensor(one.layer.inputs[0])[0], tensor(one.layer.outputs[0])[0]
-    shape = one.shape(stored(one.layer.inputs[0]), batch)
-    names = {**one.parameters, **{f"nabla_{p}": g for p, g in one.gradients.items()}}
-    names |= _buffers(one, batch, dtype) if buffers is None else buffers
-    names |= {into: values[number].reshape(shape), out: values[number + 1]}
-    if deltas:
-        names |= {f"delta_{into}": deltas[number].reshape(shape), f"delta_{out}": deltas[number + 1]}
-    return [_call(k, names, one.settings) for k in kernels]
+# Stages ---------------------------------------------------------------------------------------------------------------
 
 
 def _call(kernel: Kernel, names: Mapping[str, np.ndarray], cells: Mapping[str, np.ndarray]) -> Call:
@@ -258,22 +321,12 @@ def _written(call: Call) -> list[np.ndarray]:
     return [call.arrays[name] for name in call.kernel.writes]
 
 
-def _writes(call: Call, arrays: Sequence[np.ndarray]) -> bool:
-    return any(_overlap(w, a) for w in _written(call) for a in arrays)
+def _reads(call: Call, array: np.ndarray) -> bool:
+    return any(_overlap(a, array) for name, a in call.arrays.items() if name not in call.kernel.writes)
 
 
 def _shares(update: Call, gradient: Call) -> bool:
     return any(_overlap(r, w) for r in update.arrays.values() for w in _written(gradient))
-
-
-def _needed(calls: Sequence[Call], wanted: Sequence[np.ndarray]) -> list[Call]:
-    """The calls that the wanted arrays depend on: no sensitivity is sent to where nothing learns."""
-    wanted, kept = list(wanted), []
-    for call in reversed(calls):
-        if _writes(call, wanted):
-            kept.append(call)
-            wanted += [a for name, a in call.arrays.items() if name not in call.kernel.writes]
-    return kept[::-1]
 
 
 def _extent(call: Call) -> int:
@@ -281,6 +334,12 @@ def _extent(call: Call) -> int:
         i: s for n, (axes, _) in call.kernel.arrays.items() for i, s in zip(axes, call.arrays[n].shape, strict=True)
     }
     return prod(sizes[index] for index in call.kernel.split.split())
+
+
+def _along(axes: Sequence[str], split: str) -> bool:
+    """Whether the part of a split is one piece of an array with these axes."""
+    parts = split.split()
+    return bool(axes) and list(axes[: len(parts)]) == parts
 
 
 def _joins(stage: Sequence[Call], call: Call) -> bool:
@@ -293,14 +352,14 @@ def _joins(stage: Sequence[Call], call: Call) -> bool:
     for earlier in stage:
         for w in _written(earlier):
             for name, (axes, _) in call.kernel.arrays.items():
-                if _overlap(w, call.arrays[name]) and (not axes or axes[0] != call.kernel.split):
+                if _overlap(w, call.arrays[name]) and not _along(axes, call.kernel.split):
                     return False
         for name, (axes, _) in earlier.kernel.arrays.items():
             touched = any(_overlap(earlier.arrays[name], w) for w in _written(call))
-            if touched and (not axes or axes[0] != earlier.kernel.split):
+            if touched and not (earlier.kernel.local and _along(axes, earlier.kernel.split)):
                 return False
     return all(
-        axes and axes[0] == c.kernel.split
+        _along(axes, c.kernel.split)
         for c in (*stage, call)
         for n, (axes, _) in c.kernel.arrays.items()
         if n in c.kernel.writes
@@ -337,8 +396,13 @@ def _stage(calls: list[Call], threads: int) -> Stage:
     return Stage(calls, grain=max(rows, -(-grain // rows) * rows), parallel=parallel)
 
 
+def _trained(one: Link | None) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """The name, the array and the gradient of every parameter of a link."""
+    return [(name, array, one.gradients[name]) for name, array in one.parameters.items()] if one else []
+
+
 def rule_calls(
-    rule: Rule, links: Sequence[Link], cells: Mapping[str, np.ndarray], states: dict, dtype: np.dtype
+    rule: Rule, links: Sequence[Link | None], cells: Mapping[str, np.ndarray], states: dict, dtype: np.dtype
 ) -> list[Call]:
     """The update of every parameter; weight decay acts on weights, which have two axes or more, not on biases.
 
@@ -346,8 +410,8 @@ def rule_calls(
     """
     calls = []
     for number, one in enumerate(links):
-        for name, parameter in one.parameters.items():
-            names = {rule.parameter: parameter, rule.gradient: one.gradients[name]}
+        for name, parameter, gradient in _trained(one):
+            names = {rule.parameter: parameter, rule.gradient: gradient}
             for state in rule.states:
                 names[state] = states.setdefault((number, name, state), np.zeros_like(parameter))
             own = dict(cells)

@@ -169,11 +169,17 @@ def test_probabilities_are_refused_where_there_are_none():
         Network([("dense", 3), "logistic"], random_state=0).fit(X, np.eye(3)[Y], epochs=1).predict_proba(X)
 
 
+NEEDS = {
+    "dense": (2,), "convolution": (4, 3), "depthwise_convolution": (3,), "grouped_convolution": (4, 3, {"groups": 2}),
+    "shortcut": ({"from": -1},),
+}  # fmt: skip
+
+
 def test_names_lists_what_a_network_takes():
-    for layer in set(names()["layers"]) - {"dense"}:
+    for layer in names()["layers"]:
         for cost in names()["costs"]:
-            Network([("dense", 2), layer], cost=cost, inputs=3)
-    assert "dense" in names()["layers"] and set(names()["rules"]) == set(RULES)
+            Network([("convolution", 4, 3), (layer, *NEEDS.get(layer, ()))], cost=cost, inputs=(2, 8, 8))
+    assert set(NEEDS) <= set(names()["layers"]) and set(names()["rules"]) == set(RULES)
 
 
 # What is learned ------------------------------------------------------------------------------------------------------

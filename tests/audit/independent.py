@@ -265,7 +265,7 @@ class Evaluator:
         return isinstance(node.base, f.Name | f.Word)
 
     def sides(self, relation: f.Relation) -> tuple[Any, Any]:
-        return self.value(relation.left), self.value(relation.right)
+        return self.spread(self.value(relation.left), self.value(relation.right))
 
     def spread(self, one: Any, other: Any) -> tuple[Any, Any]:
         """Both sides in one shape, where the notation leaves out a repetition."""
@@ -501,8 +501,7 @@ class Section:
         told = ""
         for letters in self.places(relation, case, modes):
             try:
-                evaluator = self.evaluator(relation, case, letters, modes)
-                one, other = evaluator.spread(*evaluator.sides(relation))
+                one, other = self.evaluator(relation, case, letters, modes).sides(relation)
             except (Beyond, Inexact):
                 continue
             except Meaningless:
@@ -542,8 +541,7 @@ class Section:
         }
         for case, modes in itertools.product(cases, sliding(relation)):
             try:
-                evaluator = self.evaluator(relation, case, letters, modes)
-                one, other = evaluator.spread(*evaluator.sides(relation))
+                one, other = self.evaluator(relation, case, letters, modes).sides(relation)
             except Meaningless:
                 continue
             if alike(one, other) and told[0] != told[1]:

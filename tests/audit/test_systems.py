@@ -78,6 +78,16 @@ BATCH_NORM = [
     (r"\frac{\partial \sigma_B^2}{\partial \mu_B} = \frac{-2}{m} \sum_{i=1}^m (z_i - \mu_B)", True),
     (r"\frac{\partial \sigma_B^2}{\partial \mu_B} = 0", True),
     (r"\frac{\partial C}{\partial \mu_B} = \frac{\hat{z}_i}{\partial \mu_B}", False),
+    (r"\frac{\partial C}{\partial w_{jk}^l} = \sum_{i=1}^m \sum_c \frac{\partial C}{\partial a_{ic}^l} \frac{\partial a_{ic}^l}{\partial w_{jk}^l}", True),
+    (r"\frac{\partial C}{\partial w_{jk}^l} = \sum_{i=1}^m \sum_c \frac{\partial C}{\partial z_{ic}^l} \frac{\partial a_{ic}^l}{\partial w_{jk}^l}", False),
+]  # fmt: skip
+
+DENSE = [  # a parameter acts on what does not read it through what does
+    (r"\frac{\partial a_j^l}{\partial w_{jk}^l} = \sigma'(z_j^l) a_k^{l-1}", True),
+    (r"\frac{\partial a_j^l}{\partial w_{jk}^l} = \sigma'(z_j^l) a_j^{l-1}", False),
+    (r"\frac{\partial z_j^{l+1}}{\partial b_k^l} = w_{jk}^{l+1} \sigma'(z_k^l)", True),
+    (r"\frac{\partial C}{\partial b_j^l} = \sum_m \frac{\partial C}{\partial a_m^{l+1}} \frac{\partial a_m^{l+1}}{\partial b_j^l}", True),
+    (r"\frac{\partial C}{\partial b_j^l} = \sum_m \frac{\partial C}{\partial z_m^{l+1}} \frac{\partial a_m^{l+1}}{\partial b_j^l}", False),
 ]  # fmt: skip
 
 RULES = [
@@ -119,6 +129,7 @@ OUTPUT = [
 CASES = [
     *(("convolution", latex, true) for latex, true in CONVOLUTION),
     *(("batch_norm", latex, true) for latex, true in BATCH_NORM),
+    *(("dense", latex, true) for latex, true in DENSE),
     *(("momentum", latex, true) for latex, true in RULES),
     *(("logistic_cross_entropy", latex, true) for latex, true in OUTPUT),
 ]

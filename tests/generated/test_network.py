@@ -5,6 +5,7 @@ import copy
 import hashlib
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import threading
@@ -391,7 +392,15 @@ def test_ctrl_c_leaves_the_last_whole_epoch(monkeypatch):
     assert bits(network) == bits(expected)
 
 
-def test_a_real_ctrl_c_ends_training_soon():
+@pytest.fixture
+def interruptible():
+    """Ctrl-C does what it does at a terminal, also where a shell has started the tests in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_real_ctrl_c_ends_training_soon(interruptible):
     network = classifier().fit(X, Y, epochs=1)
     timer = threading.Timer(0.5, _thread.interrupt_main)
     timer.start()

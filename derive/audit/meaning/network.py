@@ -520,17 +520,15 @@ def jacobian(of: sp.Indexed, by: sp.Indexed, net: Network) -> sp.Expr | None:
         at = {x.indices[0] for x in e.atoms(sp.Indexed) if x.base.name == seed}
         if at == {of.indices[0]}:
             return picked(e, seed, of)
-    if of.base.name not in net.order:
+    readers = [part for (reader, read), part in net.partials.items() if read == name and reader in net.order]
+    if of.base.name not in net.order or (name not in net.order and len(readers) != 1):
         return None
-    own = [part for (reader, read), part in net.partials.items() if read == name and reader in net.order]
-    if name not in net.order and len(own) != 1:
-        return None
+    start = tensor(f"delta_{name}")[by.indices] if name in net.order else readers[0].of(by.indices)
 
     def before(x: sp.Indexed) -> bool:
         derived = x.base.name.startswith("delta_") and net.definition(x) is not None
         return derived and bool((net.position(of) - net.position(x)).is_positive)
 
-    start = tensor(f"delta_{name}")[by.indices] if name in net.order else own[0].of(by.indices)
     sensitivities = [x for x in start.atoms(sp.Indexed) if x.base.name.startswith("delta_")]
     if not all((net.position(of) - net.position(x)).is_Integer for x in sensitivities):
         return None

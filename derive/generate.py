@@ -43,8 +43,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TAKEN = {"i", *RESERVED} - set(FUNCTIONS)
 MARK = "Written by ``derive generate``"  # in what is written from definitions, and so may be written over
 RUNTIME = ("__init__", "data", "definition", "engine", "lanes", "native", "network", "plan", "program", "progress")
-# Defined and derived, but without kernels as yet: Network connects rows of units [n, j], one input and one output a layer,
-# the same in training and in use. These have planes of units, statistics of the batch, or many inputs and outputs.
+# Defined and derived, but without kernels as yet: they have constants, and many inputs and outputs.
 WITHOUT_KERNELS = ("yolo", "yolo_cost")
 # Layers and elementwise ones after them that share kernels: what lies between is computed again, and never kept.
 FUSED = (("batch_norm", "relu"), ("batch_norm", "leaky"))

@@ -45,8 +45,7 @@ MARK = "Written by ``derive generate``"  # in what is written from definitions, 
 RUNTIME = (
     "__init__", "data", "definition", "draws", "engine", "graph", "lanes", "native", "network", "plan", "program", "progress",
 )  # fmt: skip
-# Defined and derived, but without kernels as yet: Network connects rows of units [n, j], one input and one output a layer,
-# the same in training and in use. These have planes of units, statistics of the batch, or many inputs and outputs.
+# Defined and derived, but without kernels as yet: they have constants, and many inputs and outputs.
 WITHOUT_KERNELS = ("yolo", "yolo_cost")
 # Layers and elementwise ones after them that share kernels: what lies between is computed again, and never kept.
 FUSED = (("batch_norm", "relu"), ("batch_norm", "leaky"))

@@ -25,7 +25,9 @@ def lane_of(equation: Equation, declared: Declared, order: Order) -> sp.Symbol |
         chosen = [c for p in t.body.atoms(sp.Piecewise) for _, c in p.args]
         if (t.conditions and not t.over) or any(map(_chooses_places, chosen)):
             return None  # what lies outside of a tensor is not to be read
-        if any(f.func.__name__ in FUNCTIONS for f in t.body.atoms(sp.Function, sp.exp)):
+        if any(f.func.__name__ in FUNCTIONS for f in t.body.atoms(sp.Function, sp.exp)) or not _has_plain_powers(
+            t.body
+        ):
             return None
         if any(bound.has(lane) for _, low, high in t.over for bound in (low, high)):
             return None
@@ -36,6 +38,11 @@ def lane_of(equation: Equation, declared: Declared, order: Order) -> sp.Symbol |
             if any(i.has(lane) for i in own[:-1]) or (own and own[-1].has(lane) and own[-1] != lane):
                 return None
     return lane
+
+
+def _has_plain_powers(body: sp.Expr) -> bool:
+    """Whether products, quotients and square roots are all the powers there are."""
+    return all((2 * p.exp).is_Integer and abs(p.exp) <= 4 for p in body.atoms(sp.Pow) if p.has(sp.Indexed))
 
 
 def _chooses_places(condition: sp.Basic) -> bool:

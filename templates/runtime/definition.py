@@ -133,8 +133,6 @@ LAYERS: dict[str, Layer] = {}
 COSTS: dict[str, Cost] = {}
 PAIRS: dict[tuple[str, str], Pair] = {}
 RULES: dict[str, Rule] = {}
-FUSED: dict[tuple[str, ...], Layer] = {}
-"""What takes the place of two layers, one after the other, by their names."""
 
 
 def register(*definitions: Layer | Cost | Pair | Rule) -> None:
@@ -148,7 +146,5 @@ def register(*definitions: Layer | Cost | Pair | Rule) -> None:
         elif isinstance(definition, Layer | Cost | Rule):
             known = {Layer: LAYERS, Cost: COSTS, Rule: RULES}[type(definition)]
             known[definition.name] = definition  # type: ignore[index, assignment]
-            if isinstance(definition, Layer) and definition.fuses:
-                FUSED[definition.fuses] = definition
         else:
             raise TypeError(f"a Layer, Cost, Pair or Rule was expected, not {type(definition).__name__}")

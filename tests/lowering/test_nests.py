@@ -1,0 +1,210 @@
+"""What the kernels of small systems look like: which loops, in which order, what stands in them and what does not."""
+
+import re
+
+import pytest
+import sympy as sp
+
+from derive.calculus.derivation import chain, derive
+from derive.calculus.system import System
+from derive.forward.average_pooling import average_pooling
+from derive.forward.batch_norm import batch_norm
+from derive.forward.leaky import leaky
+from derive.forward.max_pooling import max_pooling
+from derive.generate import environment
+from derive.lowering.kernel import Kernel
+from derive.lowering.lower import Lowered, lower
+from derive.notation import MaxOver, Sum, counts, indices, size_of, sqrt, system, tanh, tensors
+
+n, c, d, f, p, q, u, i, j = indices("n c d f p q u i j")
+a, b, w, y = tensors("a b w y")
+C, D, F, P, Q, U, I, J = map(size_of, (c, d, f, p, q, u, i, j))
+stride = counts("stride", least=1)
+
+
+class Named(dict):
+    """Each kernel by the tensor that it computes last."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __missing__(self, name: str) -> str:
+        return name
+
+
+def lowered(s: System) -> Lowered:
+    return lower(derive(s), Named())
+
+
+def forward(s: System) -> dict[str, Kernel]:
+    return {k.name: k for k in lowered(s).forward.kernels}
+
+
+def backward(s: System) -> dict[str, Kernel]:
+    return {k.name: k for k in lowered(s).backward.kernels}
+
+
+def text(k: Kernel) -> str:
+    macros = environment().get_template("macros.j2").module
+    return macros.statements(k.body, 0)  # type: ignore[attr-defined]
+
+
+def loops(k: Kernel) -> list[str]:
+    """The loops in the order in which they are written."""
+    return re.findall(r"for (.*):", text(k))
+
+
+def planes(y_at: tuple, body: sp.Expr, **more) -> System:
+    with system("planes", inputs=[a[n, c, p, q]], outputs=[y[y_at]], **more) as planes:
+        planes.y[y_at] = body
+    return planes
+
+
+# Windows --------------------------------------------------------------------------------------------------------------
+
+
+def test_the_window_of_a_maximum_is_cut_to_the_plane_by_its_bounds():
+    (k,) = forward(max_pooling).values()
+    assert loops(k) == [
+        "n in range(first, last)", "i in range(I)", "j in range(J)", "c in lanes(C)",
+        "u in range(first_u, last_u)", "v in range(first_v, last_v)",
+    ]  # fmt: skip
+    assert "first_u = max(0, top - i * stride)" in text(k)
+    assert "last_v = min(V, Q + left - j * stride)" in text(k)
+    assert " if " not in text(k)
+
+
+def test_places_in_a_window_are_small_integers_and_kept_for_the_way_back():
+    found = lowered(max_pooling)
+    (k,) = found.forward.kernels
+    assert k.dtypes == {"z_at_u": "int16", "z_at_v": "int16"}
+    assert set(found.forward.buffers) == {"z_at_u", "z_at_v"}
+    assert k.arguments["z_at_u"] == k.arguments["z"] == ("n", "i", "j", "c")
+
+
+def test_places_in_a_whole_axis_are_integers_that_count_far():
+    with system("row", inputs=[a[n, p, c]], outputs=[y[n, c]]) as row:
+        row.y[n, c] = MaxOver(a[n, p, c], p)
+    (k,) = forward(row).values()
+    assert k.dtypes == {"y_at": "int32"}
+    assert k.lane == "c"
+
+
+def test_the_gradient_of_a_maximum_is_gathered_without_a_test_of_places_in_its_loops():
+    (k,) = backward(max_pooling).values()
+    assert [line.split()[0] for line in loops(k)] == ["n", "p", "q", "c", "i", "j"]
+    assert "if" not in text(k).split()
+    assert "z_at_u[n, i, j, c] == int16(p + top - i * stride)" in text(k)
+
+
+def test_a_mean_is_multiplied_by_one_number():
+    for k in (*forward(average_pooling).values(), *backward(average_pooling).values()):
+        assert "c1 = T(1 / (U * V))" in text(k)
+        assert "/" not in text(k).partition("for n")[2].replace("//", "")
+
+
+@pytest.mark.parametrize("body", [tanh(a[n, c, stride * i + u, j]), a[n, c, stride * i + u, j] ** 7])
+def test_what_has_no_vector_form_is_summed_component_by_component(body):
+    (k,) = forward(planes((n, c, i, j), Sum(body, u), settings={U: 2, stride: 2}, sizes={I: P - U, J: Q})).values()
+    assert k.lane == ""
+    assert [line.split()[0] for line in loops(k)] == ["n", "i", "j", "c", "u"]
+
+
+# Planes moved and added -----------------------------------------------------------------------------------------------
+
+
+def test_floors_of_places_are_computed_once_in_their_row():
+    upsampling = planes(
+        (n, c, i, j), a[n, c, i // stride, j // stride], settings={stride: 2}, sizes={I: stride * P, J: stride * Q}
+    )
+    (k,) = forward(upsampling).values()
+    lines = [line.strip() for line in text(k).splitlines() if line.strip()]
+    at = lines.index("for i in range(I):")
+    assert lines[at : at + 5] == [
+        "for i in range(I):", "p1 = i // stride", "for j in range(J):", "q1 = j // stride", "for c in lanes(C):",
+    ]  # fmt: skip
+    (k,) = backward(upsampling).values()
+    assert "if" not in text(k).split()
+    assert "%" not in text(k)
+
+
+def test_planes_of_other_sizes_are_added_where_they_stand():
+    with system("shortcut", inputs=[a[n, c, p, q], b[n, d, i, j]], outputs=[y[n, c, p, q]]) as shortcut:
+        shortcut.y[n, c, p, q] = a[n, c, p, q] + b[n, c, p, q]
+    (k,) = forward(shortcut).values()
+    assert loops(k) == [
+        "n in range(first, last)", "p in range(P)", "q in range(Q)", "c in range(C)",
+        "p in range(last_p)", "q in range(last_q)", "c in range(last_c)",
+    ]  # fmt: skip
+    assert "if" not in text(k).split()
+
+
+def test_what_sizes_say_already_is_no_bound():
+    with system("joined", inputs=[a[n, c, p, q], b[n, d, p, q]], outputs=[y[n, f, p, q]], sizes={F: C + D}) as joined:
+        joined.y[n, f, p, q] = a[n, f, p, q] + b[n, f - C, p, q]
+    (k,) = forward(joined).values()
+    assert loops(k)[:3] == ["n in range(first, last)", "p in range(P)", "q in range(Q)"]
+    (k,) = backward(joined).values()
+    assert "min" not in text(k)
+    assert "delta_b[n, p, q, d] = delta_y[n, p, q, C + d]" in text(k)
+
+
+# Statistics -----------------------------------------------------------------------------------------------------------
+
+
+def test_both_statistics_of_a_batch_come_from_one_loop_over_its_samples():
+    kernels = [k for k in forward(batch_norm).values() if "z" in k.arguments and k.split == "g"]
+    (k,) = kernels
+    assert loops(k) == ["g in range(first, last)", "c in lanes(C)", "m in range(1024 * g, last_m)"]
+    assert k.dtypes == {"mu_shifted_part": "float64", "var_part": "float64"}
+    assert lowered(batch_norm).groups == {"g": "m"}
+
+
+def test_both_sums_of_the_way_back_come_from_one_loop_and_the_gradients_from_them():
+    kernels = backward(batch_norm)
+    (k,) = [k for k in kernels.values() if k.split == "g"]
+    assert len(loops(k)) == 3
+    (k,) = [k for k in kernels.values() if "nabla_gamma" in k.writes]
+    assert set(k.writes) == {"nabla_beta", "nabla_gamma"}
+    assert set(k.arguments) - set(k.writes) == {"delta_z_sum", "delta_z_sum2"}
+
+
+def test_statistics_are_in_double_precision_and_gradients_in_the_networks():
+    found = lowered(batch_norm)
+    assert {"mu_shifted", "var", "delta_z_sum"} <= {n for n, dtype in found.dtypes.items() if dtype == "float64"}
+    assert not {"y", "delta_z", "nabla_gamma", "nabla_beta"} & set(found.dtypes)
+
+
+def test_what_is_cheap_is_computed_again_and_not_kept():
+    found = lowered(batch_norm)
+    assert "z_hat" not in found.forward.buffers | found.backward.buffers
+    fused = lower(chain(derive(batch_norm), derive(leaky)), Named())
+    assert not {"z_hat", "y", "delta_y"} & set(fused.forward.buffers | fused.backward.buffers)
+    large = [k.arguments for k in fused.backward.kernels for at in k.arguments.values() if len(at) == 2]
+    assert {name for at in large for name, i in at.items() if i == ("m", "c")} == {"z", "delta_a", "delta_z"}
+
+
+def test_no_row_divides_or_takes_a_root_of_what_all_rows_share():
+    for k in (*forward(batch_norm).values(), *backward(batch_norm).values()):
+        if k.split in ("m", "g"):
+            assert "sqrt" not in text(k)
+            assert "/" not in text(k)
+
+
+def test_sums_over_planes_of_samples_are_sums_of_the_samples_own():
+    with system("shift", inputs=[a[n, c, p, q]], parameters=[w[c]], outputs=[y[n, c, p, q]]) as shift:
+        shift.y[n, c, p, q] = a[n, c, p, q] + w[c]
+    kernels = backward(shift)
+    assert kernels["nabla_w_part"].arguments["nabla_w_part"] == ("n", "c")
+    assert kernels["nabla_w_part"].lane == "c"
+    assert lowered(shift).groups == {}
+
+
+def test_a_row_that_normalises_itself_keeps_its_loops_together():
+    with system("layer_norm", inputs=[a[n, j]], parameters=[w[j]], outputs=[y[n, j]]) as layer_norm:
+        layer_norm.mu[n] = Sum(a[n, j], j) / J
+        layer_norm.var[n] = Sum((a[n, j] - layer_norm.mu[n]) ** 2, j) / J
+        layer_norm.y[n, j] = w[j] * (a[n, j] - layer_norm.mu[n]) / sqrt(layer_norm.var[n] + 1)
+    (k,) = forward(layer_norm).values()
+    assert k.lane == ""
+    assert [line.split()[0] for line in loops(k)] == ["n", "j", "j", "j"]

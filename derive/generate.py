@@ -197,7 +197,13 @@ class Module:
 
     @property
     def engine(self) -> list[str]:
-        return sorted({s.routine for k in self.kernels for s in _found(k["body"], "Contract")})
+        called = {s.routine for k in self.kernels for s in _found(k["body"], "EngineCall")}
+        text = " ".join(s.right for k in self.kernels for s in _found(k["body"], "Assign"))
+        return sorted(called | {name for name in ("BOX", "first_tap") if name in text})
+
+    @property
+    def needs_gcd(self) -> bool:
+        return any("gcd(" in s.right for k in self.kernels for s in _found(k["body"], "Assign"))
 
 
 def _found(body: list, kind: str) -> list:
@@ -216,7 +222,8 @@ def _slots(arguments: dict[str, tuple[str, ...]]) -> list[str]:
 
 def _kernel_view(k: Kernel, notes: Sequence[str]) -> dict:
     flat: dict[str, tuple[str, ...]] = dict.fromkeys(k.arguments, ("i",)) if k.flat else k.arguments
-    slots = _slots(flat) + (["scratch"] if k.contracts else [])
+    working = (["scratch"] if k.contracts else []) + (["box"] if k.box is not None else [])
+    slots = _slots(flat) + working
     shapes = ", ".join(
         f"{name} ({', '.join(i.rstrip('0123456789').capitalize() for i in at) or '1'}{',' if len(at) == 1 else ''})"
         for name, at in k.arguments.items()
@@ -225,7 +232,8 @@ def _kernel_view(k: Kernel, notes: Sequence[str]) -> dict:
     return {
         "name": k.name,
         "equations": [line for e in k.equations for line in textwrap.wrap(e, 110, subsequent_indent="    ")],
-        "parameters": [*k.arguments, *(["scratch"] if k.contracts else []), *k.scalars, "first", "last"],
+        "parameters": [*k.arguments, *working, *k.scalars, "first", "last"],
+        "box": None if k.box is None else _box_view(k, k.box),
         "slots": tuple(slots),
         "split": "i" if k.flat else k.split,
         "writes": k.writes,
@@ -342,6 +350,13 @@ def _size_view(size: sp.Symbol, of: sp.Expr) -> dict[str, Any]:
     index = index_of(size).name
     return {"name": f"size_{index}", "index": index, "arguments": needed, "size": size.name,
             "body": IndexPrinter().doprint(of), "text": TextPrinter().doprint(of)}  # fmt: skip
+
+
+def _box_view(k: Kernel, box: sp.Expr) -> dict[str, Any]:
+    """The function of the working memory that a kernel needs: its arguments are sizes, then settings, by name."""
+    needed = sorted((s.name for s in box.free_symbols), key=lambda name: (name.islower(), name))
+    return {"name": f"{k.name}_box", "arguments": needed, "text": "Elements that one row of places reads",
+            "body": IndexPrinter().doprint(box)}  # fmt: skip
 
 
 def _notes(k: Kernel, derivation: Derivation, cited: dict[str, list[tuple[str, str, str]]]) -> list[str]:
@@ -479,7 +494,7 @@ def render(systems: dict[str, System], others: dict[str, System], *, own: bool) 
     texts = {}
     for m in made:
         folder = f"{FOLDERS[m.kind]}/" if own else ""
-        derived = ("constant", "functions", "numpy", "engine", "program")
+        derived = ("constant", "functions", "numpy", "needs_gcd", "engine", "program")
         view = {**m.__dict__, **{name: getattr(m, name) for name in derived}}
         view["fields"] = {k: repr(v) for k, v in m.fields.items()}
         texts[f"{folder}{m.name}.py"] = env.get_template("kernels.py.j2").render(module=view)

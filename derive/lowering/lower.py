@@ -8,7 +8,7 @@
 
 import keyword
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import sympy as sp
 
@@ -29,6 +29,7 @@ from derive.lowering.kinds import (
     with_plain_operands,
 )
 from derive.lowering.nests import RESERVED, Nest, accumulated, in_range, is_scatter, row_body
+from derive.lowering.windows import WindowContraction, box_of, split_of, window_body, window_contraction
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,9 @@ def lower(derivation: Derivation, names: Mapping[str, str]) -> Lowered:
     _check_names(system)
     both = (*derivation.forward, *derivation.backward)
     declared = _declared(system, both)
-    storage = storage_for(derivation.forward, system.parameters, declared)
     order = {name: stored_order(at) for name, at in declared.items()}
+    storage = storage_for(derivation.forward, system.parameters, declared)
+    storage |= _storage_of_filters(derivation.forward, system, declared, order)
     order |= storage | {f"nabla_{name}": at for name, at in storage.items()}
     forward, backward = (
         with_plain_operands(equations, declared, order) for equations in (derivation.forward, derivation.backward)
@@ -66,6 +68,18 @@ def lower(derivation: Derivation, names: Mapping[str, str]) -> Lowered:
         room.phase(backward, wanted, set()),
         storage,
     )
+
+
+def _storage_of_filters(
+    equations: Sequence[Equation], system: System, declared: Mapping[str, tuple[sp.Expr, ...]], order: Mapping
+) -> dict[str, tuple[str, ...]]:
+    """Filters are stored as the forward contraction reads them: taps, then what is summed within, then its lane."""
+    found = {}
+    for c in (window_contraction(e, declared, order) for e in equations):
+        if c is not None and c.b.base.name in {p.base.name for p in system.parameters}:
+            own = dict(zip(c.b.indices, map(str, declared[c.b.base.name]), strict=True))
+            found[c.b.base.name] = tuple(own[i] for i in (*(w.tap for w in c.windows), c.inner, c.lane))
+    return found
 
 
 def _check_names(system: System) -> None:
@@ -99,10 +113,13 @@ class _Room:
     declared: dict[str, tuple[sp.Expr, ...]]
     order: dict[str, tuple[str, ...]]
     names: Mapping[str, str]
+    windows: dict[str, WindowContraction] = field(default_factory=dict)
 
     def phase(self, equations: Sequence[Equation], outputs: set[str], later: set[str]) -> Phase:
         """The kernels of one pass. ``outputs`` are what it is for, ``later`` what another pass reads."""
         shown = {e.name: e for e in equations}
+        found = {e.name: window_contraction(e, self.declared, self.order) for e in equations}
+        self.windows.update({name: windows for name, windows in found.items() if windows is not None})
         groups: list[list[Equation]] = []
         for equation in (in_range(e, self.declared) for e in equations):
             if groups and self._joins(groups[-1], equation):
@@ -139,8 +156,13 @@ class _Room:
                     return True
         return False
 
+    def _windows(self, name: str) -> WindowContraction | None:
+        """The equation of that name as a contraction through windows."""
+        return self.windows.get(name)
+
     def _stands_alone(self, equation: Equation) -> bool:
-        return self._contraction(equation) is not None or self._is_accumulated(equation)
+        known = self._windows(equation.name) or self._contraction(equation)
+        return known is not None or self._is_accumulated(equation)
 
     def _joins(self, group: Sequence[Equation], equation: Equation) -> bool:
         """Whether an equation can share the group's loops over rows: what it reads of the group is of its own row."""
@@ -169,10 +191,15 @@ class _Room:
         arrays = {n: self.order[n] for n in read} | {n: self.order[n] for n in _in_order_made(group, stored)}
         first = rows[0].name if rows else ""
         split = self.order[group[0].name][0] if alone and self.order[group[0].name] else first
+        windows = self._windows(group[0].name) if len(group) == 1 else None
+        if windows is not None:
+            split = " ".join(split_of(windows))
         nest = Nest(arrays, self.declared, split)
         nest.reserve(group)
-        found = self._contraction(group[0]) if len(group) == 1 else None
-        if found is not None:
+        found = self._contraction(group[0]) if len(group) == 1 and windows is None else None
+        if windows is not None:
+            body = window_body(windows, nest)
+        elif found is not None:
             body = contraction_body(found, nest)
         elif alone:
             body = accumulated(nest, group[0])
@@ -181,7 +208,9 @@ class _Room:
             body = nest.loops([(i, sp.Integer(0), size_of(i) - 1) for i in rows[1:]], body)
             body = [Loop(first, "first", "last", body)] if rows else body
         kernel = self._finished(nest, name, tuple(sorted(stored)), body)
-        return replace(kernel, contracts=found is not None, local=self._is_local(group, split))
+        contracts, box = found is not None or windows is not None, box_of(windows) if windows else None
+        local = windows is None and self._is_local(group, split)
+        return replace(kernel, contracts=contracts, local=local, box=box)
 
     def _is_local(self, group: Sequence[Equation], split: str) -> bool:
         """Whether everything that has the split index is read and written at exactly that index."""

@@ -8,10 +8,12 @@ from derive.calculus.adjoint import loop_bounds
 from derive.calculus.equation import Equation, Term, holds, index_of, size_of, tensors_of
 from derive.lowering.expressions import FUNCTIONS, OF_NUMPY, IndexPrinter, ValuePrinter, with_locals
 from derive.lowering.kernel import Assign, If, Loop
+from derive.lowering.kinds import conditions_in
 
 FIRST, LAST = sp.symbols("first last", integer=True)
 CALLED = {*FUNCTIONS, *OF_NUMPY, "range", "span", "int", "abs", "max", "min", "contract", "contract_bias"}
-RESERVED = {"T", "first", "last", "scratch", *CALLED}  # what names mean in every kernel
+CALLED |= {"contract_nest", "contract_nest_bias", "contract_nest_add", "border", "clear", "first_tap", "gcd", "BOX"}
+RESERVED = {"T", "first", "last", "scratch", "box", *CALLED}  # what names mean in every kernel
 
 
 class Nest:
@@ -157,7 +159,7 @@ def in_range(equation: Equation, declared: Mapping[str, Sequence[sp.Symbol]]) ->
     natural = [i for i in equation.target.indices if isinstance(i, sp.Symbol)]
     terms = []
     for term in equation.terms:
-        body, conditions = _conditions_in(term.body)
+        body, conditions = conditions_in(term.body)
         conditions = [*term.conditions, *conditions]
         for x in tensors_of(body):
             inside = _bounds(x, declared.get(x.base.name, x.indices))
@@ -188,33 +190,6 @@ def _bounds(x: sp.Indexed, own: Sequence[sp.Symbol]) -> list[sp.Expr]:
         elif isinstance(i, sp.Symbol) and not plain:
             found += [sp.expand(component), sp.expand(size_of(i) - 1 - component)]
     return found
-
-
-def _conditions_in(body: sp.Expr) -> tuple[sp.Expr, list[sp.Basic]]:
-    """The body without those of its factors that only choose places, and what these say."""
-    conditions: list[sp.Basic] = []
-    factors = []
-    for f in sp.Mul.make_args(body):
-        if isinstance(f, sp.KroneckerDelta):
-            conditions.append(sp.Eq(*f.args, evaluate=False))
-        elif isinstance(f, sp.Piecewise) and len(f.args) == 2 and f.args[1] == (0, True) and _of_places(f.args[0][1]):
-            inside, more = _conditions_in(f.args[0][0])
-            factors.append(inside)
-            conditions += [*_parts(f.args[0][1]), *more]
-        else:
-            factors.append(f)
-    return sp.Mul(*factors), conditions
-
-
-def _parts(condition: sp.Basic) -> list[sp.Basic]:
-    """The relations of a conjunction; ``a >= b`` as ``a - b``, which must be >= 0."""
-    parts = condition.args if isinstance(condition, sp.And) else (condition,)
-    return [sp.expand(c.gts - c.lts) if isinstance(c, sp.Ge | sp.Le) else c for c in parts]
-
-
-def _of_places(condition: sp.Basic) -> bool:
-    parts = condition.args if isinstance(condition, sp.And) else (condition,)
-    return all(isinstance(c, sp.Rel) and c.lhs.is_integer and c.rhs.is_integer and not tensors_of(c) for c in parts)
 
 
 def row_body(nest: Nest, equations: Sequence[Equation], rows: Sequence[sp.Symbol], stored: set[str]) -> list:

@@ -274,12 +274,10 @@ def _needed(calls: Sequence[Call], wanted: Sequence[np.ndarray]) -> list[Call]:
 
 
 def _extent(call: Call) -> int:
-    if not call.kernel.split:
-        return 1
-    for name, (axes, _) in call.kernel.arrays.items():
-        if call.kernel.split in axes:
-            return call.arrays[name].shape[axes.index(call.kernel.split)]
-    return 1
+    sizes = {
+        i: s for n, (axes, _) in call.kernel.arrays.items() for i, s in zip(axes, call.arrays[n].shape, strict=True)
+    }
+    return prod(sizes[index] for index in call.kernel.split.split())
 
 
 def _joins(stage: Sequence[Call], call: Call) -> bool:

@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,7 +28,7 @@ from sympy.core.function import AppliedUndef
 from derive import forward as definitions
 from derive.audit.audit import citations
 from derive.calculus.adjoint import bar_name
-from derive.calculus.derivation import Derivation, cancels_pole, chain, compose, derive
+from derive.calculus.derivation import Derivation, chain, compose, derive, has_pole
 from derive.calculus.equation import Equation, Term, index_of, size_of, tensor, tensors_of
 from derive.calculus.system import DefinitionError, System
 from derive.calculus.text import TextPrinter, equation_text
@@ -499,18 +500,21 @@ def modules(systems: dict[str, System], others: dict[str, System], runtime: str)
     known = {**others, **systems}
     objective, penalty = known.get("objective"), known.get("weight_decay")
     found = []
+
+    @cache
+    def alone(name: str) -> Derivation:
+        return derive(known[name], objective if known[name].kind == "cost" else None)
+
     for s in systems.values():
         with _told_where(s):
             if s.kind == "rule":
                 found.append(rule_module(s, penalty, runtime))
             elif s.kind in ("layer", "cost"):
-                found.append(
-                    module_for(derive(s, objective if s.kind == "cost" else None), s.kind.capitalize(), runtime)
-                )
+                found.append(module_for(alone(s.name), s.kind.capitalize(), runtime))
     for first, second in FUSED:
         if first in systems and second in systems:
             with _told_where(systems[first]):
-                module = module_for(chain(derive(systems[first]), derive(systems[second])), "Layer", runtime)
+                module = module_for(chain(alone(first), alone(second)), "Layer", runtime)
                 module.fields["fuses"] = (first, second)
                 found.append(module)
     for cost in (s for s in known.values() if s.kind == "cost"):
@@ -520,8 +524,10 @@ def modules(systems: dict[str, System], others: dict[str, System], runtime: str)
             if [i for x in layer.outputs for i in x.indices] != [i for x in cost.inputs for i in x.indices]:
                 continue
             with _told_where(layer if layer.name in systems else cost):
-                alone, pair = derive(cost, objective), derive(compose(layer, cost), objective)
-                if cancels_pole(alone, pair, bar_name(layer.inputs[0].base.name)):
+                if not has_pole(alone(cost.name), bar_name(cost.inputs[0].base.name)):
+                    continue
+                pair = derive(compose(layer, cost), objective)
+                if not has_pole(pair, bar_name(layer.inputs[0].base.name)):
                     module = module_for(pair, "Pair", runtime)
                     module.fields |= {"layer": layer.name, "cost": cost.name}
                     found.append(module)

@@ -80,8 +80,8 @@ def contributions(
 def derivative(body: sp.Expr, x: sp.Indexed) -> sp.Expr:
     """The partial derivative of a body by one of its operands, all other operands held."""
     stand_in = sp.Dummy(real=True)
-    moved = _choices(body).xreplace({x: stand_in})
-    flat = {f: sp.Dummy(real=True) for f in moved.atoms(sp.floor)}  # of slope 0, where it has one
+    moved = _choices(body).xreplace({x: stand_in})  # its floors have the slope 0
+    flat = {f: sp.Dummy(real=True) for f in sorted(moved.atoms(sp.floor), key=str) if f.has(stand_in)}
     slope = sp.diff(moved.xreplace(flat), stand_in).doit()
     slope = slope.replace(sp.Derivative, _prime).replace(
         sp.Subs, lambda d, new, at: d.subs(dict(zip(new, at, strict=True)))

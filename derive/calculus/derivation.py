@@ -182,13 +182,7 @@ def _rename(equation: Equation, change: dict) -> Equation:
     return replace(equation, target=_rename_indexed(equation.target, change), terms=terms)
 
 
-def cancels_pole(cost: Derivation, pair: Derivation, x: str) -> bool:
-    """Whether the sensitivity that a cost sends back has a pole that its composition with a layer cancels."""
-
-    def poles(derivation: Derivation, name: str) -> bool:
-        bodies = [t.body for e in derivation.closed if e.name == name for t in e.terms]
-        return any(
-            p.exp.could_extract_minus_sign() and p.base.atoms(sp.Indexed) for b in bodies for p in b.atoms(sp.Pow)
-        )
-
-    return poles(cost, bar_name(cost.system.inputs[0].base.name)) and not poles(pair, x)
+def has_pole(derivation: Derivation, x: str) -> bool:
+    """Whether in a derived tensor something is divided by a tensor, as in what a cross-entropy sends back."""
+    bodies = [t.body for e in derivation.closed if e.name == x for t in e.terms]
+    return any(p.exp.could_extract_minus_sign() and p.base.atoms(sp.Indexed) for b in bodies for p in b.atoms(sp.Pow))

@@ -8,6 +8,7 @@ dtype. The error printed beside it is that of the rounded polynomial: measured, 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from mpmath import atanh, chebyfit, erf, erfc, exp, fabs, linspace, log, mp, mpf, pi, polyval, sqrt, tanh
@@ -145,11 +146,12 @@ def polynomial(remainder: Remainder, dtype: str) -> Polynomial:
     finest = mpf(float(np.finfo(dtype).eps)) / 16
     with mp.workdps(DIGITS):
         low, high = remainder.interval()
-        points = [(t, remainder.rest(t), remainder.share(t)) for t in linspace(low, high, POINTS)]
+        rest_of = cache(remainder.rest)  # chebyfit asks for each value once a coefficient
+        points = [(t, rest_of(t), remainder.share(t)) for t in linspace(low, high, POINTS)]
         terms, error = 2, mpf(1)
         while error > finest:
             terms += 1
-            fitted = chebyfit(remainder.rest, [low, high], terms)
+            fitted = chebyfit(rest_of, [low, high], terms)
             rounded = [_rounded(c, dtype) for c in fitted]
             error = max(fabs((polyval([mpf(c) for c in rounded], t) - rest) * share) for t, rest, share in points)
     return Polynomial(remainder.formula, tuple(rounded), float(error))

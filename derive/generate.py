@@ -40,7 +40,10 @@ from derive.notation import systems_in
 ROOT = Path(__file__).resolve().parent.parent
 TAKEN = {"first", "last", "scratch", "span", "range", "i", "T", "abs", "max", "min", "contract", "contract_bias"}
 MARK = "Written by ``derive generate``"  # in what is written from definitions, and so may be written over
-RUNTIME = ("__init__", "data", "definition", "engine", "native", "network", "plan", "program", "progress")
+RUNTIME = (
+    "__init__", "configuration", "data", "datasets", "definition", "engine", "native", "network", "plan", "program",
+    "progress",
+)  # fmt: skip
 # Defined and derived, but without kernels as yet: Network connects rows of units [n, j], one input and one output a layer,
 # the same in training and in use. These have planes of units, statistics of the batch, or many inputs and outputs.
 WITHOUT_KERNELS = ("convolution", "max_pooling", "average_pooling", "batch_norm", "yolo", "yolo_cost")

@@ -13,6 +13,7 @@ normalisation, its activation. What a section's keys are, and which entries it m
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -130,8 +131,9 @@ class Section:
             warnings.append(f"{self.path}:{line}: [{self.name}] has {key} already; the first one counts")
         for key, (_, line) in self.values.items():
             if key not in keys:
-                known = f"its keys are {', '.join(keys)}" if keys else "it has none"
-                warnings.append(f"{self.path}:{line}: [{self.name}] makes no use of {key}; {known}")
+                alike = get_close_matches(key, keys, 1)
+                meant = f"; is {alike[0]} meant?" if alike else ""
+                warnings.append(f"{self.path}:{line}: [{self.name}] makes no use of {key}{meant}")
         read = {}
         for name, key in keys.items():
             if name in self.values:
@@ -279,11 +281,13 @@ def _within(value: Any, least: float, most: float, strict: bool = False) -> Any:
 class Chain:
     """The layers so far.
 
-    channels: of the planes that come out, None for a row. ends, widths: the last entry of each section, and its
-    channels. cost: what the last section brings. done: whether nothing may follow.
+    channels: of the planes that come out, None for a row. points: of a row, whether it stands for planes of one place.
+    ends, widths: the last entry of each section, and its channels. cost: what the last section brings. done: whether
+    nothing may follow.
     """
 
     channels: int | None
+    points: bool = False
     entries: list[Entry] = field(default_factory=list)
     places: list[tuple[int, str]] = field(default_factory=list)
     ends: list[int] = field(default_factory=list)
@@ -315,7 +319,7 @@ class Chain:
     def row(self) -> list[Entry]:
         """What makes a row of what comes in."""
         before: list[Entry] = [] if self.channels is None else ["flatten"]
-        self.channels = None
+        self.channels, self.points = None, False
         return before
 
 
@@ -354,7 +358,10 @@ def _finished(given: Given) -> list[Entry]:
     groups=count(1), batch_normalize=flag(0), activation=activation("logistic"),
 )  # fmt: skip
 def _convolutional(given: Given, chain: Chain) -> list[Entry]:
-    channels, filters, groups, size = chain.planes(given), given["filters"], given["groups"], given["size"]
+    filters, groups, size = given["filters"], given["groups"], given["size"]
+    if chain.points and size == groups == 1 and not given["padding"]:
+        return [("dense", filters), *_finished(given)]
+    channels = chain.planes(given)
     if channels % groups or filters % groups:
         given.refuse("groups", f"must divide the {channels} channels that come in and the {filters} filters")
     settings = {"stride": given["stride"], "padding": size // 2 if given["pad"] else given["padding"]}
@@ -383,7 +390,7 @@ def _maxpool(given: Given, chain: Chain) -> list[Entry]:
 @section("avgpool", "avg")
 def _avgpool(given: Given, chain: Chain) -> list[Entry]:
     chain.planes(given)
-    chain.channels = None
+    chain.channels, chain.points = None, True
     return ["global_average_pooling"]
 
 
@@ -426,7 +433,7 @@ def _route(given: Given, chain: Chain) -> list[Entry]:
         given.refuse("groups", f"must divide the channels of each layer, {', '.join(map(str, widths))}")
     if given["group_id"] >= groups:
         given.refuse("group_id", f"must be 0 to {groups - 1}, a group of the {groups}")
-    chain.channels = sum(widths) // groups if widths else None
+    chain.channels, chain.points = sum(widths) // groups if widths else None, False
     part = {"groups": groups, "group_id": given["group_id"]} if groups > 1 else {}
     return [("route", {"layers": [entry for entry, _ in layers], **part})]
 

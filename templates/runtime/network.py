@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from .progress import ProgressLine
 CALL_SECONDS = 0.1  # of compiled steps between two looks at the clock, at Ctrl-C and at the progress line
 CHUNK = 256  # samples that go forward together
 PROGRAMS = 16  # that are kept: one for each kind of pass and size of batch
-FORMAT = 1  # of the files
+FORMAT = 2  # of the files
 
 
 class DivergedError(ArithmeticError):
@@ -159,7 +159,7 @@ class Network:
         rule: str | None = None,
         validation_data: tuple[Any, Any] | None = None,
         shuffle: bool = True,
-        verbose: bool | None = None,
+        verbose: bool | ProgressLine | None = None,
         **settings: float,
     ) -> "Network":
         """Train from new parameters.
@@ -171,7 +171,7 @@ class Network:
             own settings go by name (``beta1=0.9``); those not given are as its definition says.
         weight_decay : the factor of half the squared weights that the cost is added to; biases have none.
         validation_data : (X, y) that loss and score are measured on after each epoch.
-        verbose : a progress line; by default where standard error is a terminal.
+        verbose : a progress line; by default where standard error is a terminal. One of the caller's own may be given.
 
         Raises ValueError for data or settings that do not fit; then the network is as it was. DivergedError if the loss
         becomes infinite or NaN; then, as after Ctrl-C, it is as it was after the last whole epoch.
@@ -192,7 +192,7 @@ class Network:
         rule: str | None = None,
         validation_data: tuple[Any, Any] | None = None,
         shuffle: bool = True,
-        verbose: bool | None = None,
+        verbose: bool | ProgressLine | None = None,
         **settings: float,
     ) -> "Network":
         """Go on training from the present parameters; the arguments and errors are those of :meth:`fit`."""
@@ -226,12 +226,14 @@ class Network:
         changing = [p for one in links for p in one.parameters.values()]
         changing += [*self._states[rule.name].values(), *self._cells[rule.name].values()]
         order = np.arange(len(samples))
-        with ProgressLine(epochs, sys.stderr.isatty() if verbose is None else bool(verbose)) as line:
+        shown = sys.stderr.isatty() if verbose is None else bool(verbose)
+        own = nullcontext(verbose) if isinstance(verbose, ProgressLine) else ProgressLine(epochs, shown, len(samples))
+        with own as line:
             for epoch in range(epochs):
                 began = time.perf_counter()
-                if shuffle:
-                    order = self._random.permutation(len(samples))
-                with _kept_on_error(changing):
+                with _kept_on_error(changing, self._random):
+                    if shuffle:
+                        order = self._random.permutation(len(samples))
                     values = {"loss": self._epoch(parts, [samples, targets.rows], order, epoch, line)}
                     if not all(np.isfinite(a).all() for a in changing):
                         raise _diverged(f"the parameters became infinite or NaN in epoch {epoch + 1}")
@@ -371,13 +373,21 @@ class Network:
     # Files ------------------------------------------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write layers, parameters, labels and history to an ``.npz`` file, whole or not at all."""
+        """Write the network to an ``.npz`` file, whole or not at all: layers, parameters, labels and history.
+
+        So that training goes on from the file to the bit as from here, the states of the update rules and of the random
+        generator are in it as well.
+        """
         self._built()
         about = {
             "format": FORMAT, "layers": self.layers, "cost": self.cost.name, "dtype": self.dtype.name,
             "random_state": self.random_state, "inputs": self._shape, "history": self.history_,
+            "random": self._random.bit_generator.state,
+            "settings": {rule: {key: a.item() for key, a in cells.items()} for rule, cells in self._cells.items()},
         }  # fmt: skip
         arrays = {f"{n}.{name}": a for n, layer in enumerate(self.parameters) for name, a in layer.items()}
+        for rule, states in self._states.items():
+            arrays |= {f"{n}.{name}.{rule}.{state}": a for (n, name, state), a in states.items()}
         arrays["about"] = np.array(json.dumps(about))
         if self.classes_ is not None:
             arrays["classes"] = self.classes_
@@ -393,7 +403,7 @@ class Network:
 
 
 def load(path: str | os.PathLike) -> Network:
-    """A network that :meth:`Network.save` wrote; its update rule begins anew.
+    """A network that :meth:`Network.save` wrote; :meth:`Network.partial_fit` goes on as if it had never been left.
 
     Raises ValueError if the file is not one or is damaged, or names a layer, cost or rule that is not known.
     """
@@ -405,6 +415,7 @@ def load(path: str | os.PathLike) -> Network:
             raise ValueError(f"its format is {about['format']!r}, not {FORMAT}")
         layers = [(name, *sizes, settings) for name, sizes, settings in about["layers"]]
         history, inputs = about["history"], tuple(about["inputs"])
+        random, settings = about["random"], about["settings"]
         chosen = {key: about[key] for key in ("cost", "dtype", "random_state")}
     except OSError:
         raise
@@ -417,12 +428,22 @@ def load(path: str | os.PathLike) -> Network:
     network.history_, network.classes_ = history, arrays.pop("classes", None)
     for number, layer in enumerate(network.parameters):
         for name, parameter in layer.items():
-            stored = arrays.get(f"{number}.{name}", np.zeros(0))
+            stored = arrays.pop(f"{number}.{name}", np.zeros(0))
             if stored.shape != parameter.shape:
                 raise ValueError(
                     f"{path}: {name} of layer {number + 1} has shape {stored.shape}, not {parameter.shape}"
                 )
             parameter[...] = stored
+    try:
+        network._random.bit_generator.state = random
+        for rule, cells in settings.items():
+            network._cells[rule] = {key: np.array([float(value)]) for key, value in cells.items()}
+        for key, stored in arrays.items():  # the rest: what the update rules know of the parameters
+            number, name, rule, state = key.split(".")
+            place, like = (int(number), name, state), network._links[int(number)].parameters[name]
+            network._states.setdefault(rule, {})[place] = np.array(stored, like.dtype).reshape(like.shape)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is not a network that Network.save wrote: {error!r}") from error
     return network
 
 
@@ -519,14 +540,15 @@ def _run(program: Program, data: list[np.ndarray], order: np.ndarray, losses: np
 
 
 @contextmanager
-def _kept_on_error(arrays: list[np.ndarray]) -> Iterator[None]:
-    """What the arrays held comes back if the block ends by an error, or by Ctrl-C."""
-    kept = [a.copy() for a in arrays]
+def _kept_on_error(arrays: list[np.ndarray], random: np.random.Generator) -> Iterator[None]:
+    """What the arrays held, and where the generator stood, comes back if the block ends by an error, or by Ctrl-C."""
+    kept, state = [a.copy() for a in arrays], random.bit_generator.state
     try:
         yield
     except BaseException:
         for a, before in zip(arrays, kept, strict=True):
             a[...] = before
+        random.bit_generator.state = state
         raise
 
 

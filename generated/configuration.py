@@ -127,13 +127,13 @@ class Section:
 
         Raises ConfigurationError for a value that is not right, or a key that is missing.
         """
-        for key, line in self.twice:
-            warnings.append(f"{self.path}:{line}: [{self.name}] has {key} already; the first one counts")
-        for key, (_, line) in self.values.items():
-            if key not in keys:
-                alike = get_close_matches(key, keys, 1)
+        for name, line in self.twice:
+            warnings.append(f"{self.path}:{line}: [{self.name}] has {name} already; the first one counts")
+        for name, (_, line) in self.values.items():
+            if name not in keys:
+                alike = get_close_matches(name, keys, 1)
                 meant = f"; is {alike[0]} meant?" if alike else ""
-                warnings.append(f"{self.path}:{line}: [{self.name}] makes no use of {key}{meant}")
+                warnings.append(f"{self.path}:{line}: [{self.name}] makes no use of {name}{meant}")
         read = {}
         for name, key in keys.items():
             if name in self.values:

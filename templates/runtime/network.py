@@ -236,7 +236,7 @@ class Network:
                         order = self._random.permutation(len(samples))
                     values = {"loss": self._epoch(parts, [samples, targets.rows], order, epoch, line)}
                     if not all(np.isfinite(a).all() for a in changing):
-                        raise _diverged(f"the parameters became infinite or NaN in epoch {epoch + 1}")
+                        raise _diverged(f"the parameters became infinite or NaN in epoch {line.done + epoch + 1}")
                     values["seconds"] = time.perf_counter() - began
                     if validation_data is not None:
                         values["validation_loss"] = self._loss(held, held_targets.rows)
@@ -269,7 +269,8 @@ class Network:
                 line.steps(epoch, (begin + done * size) / len(order), losses[:done])
             if not np.isfinite(losses).all():
                 step = int(np.argmin(np.isfinite(losses)))
-                raise _diverged(f"the loss became {losses[step]} at sample {begin + step * size} of epoch {epoch + 1}")
+                where = f"sample {begin + step * size} of epoch {line.done + epoch + 1}"
+                raise _diverged(f"the loss became {losses[step]} at {where}")
             total += losses.sum() * size
             begin += size * steps
         return total / len(order)
@@ -396,6 +397,8 @@ class Network:
         try:
             with os.fdopen(handle, "wb") as file:
                 np.savez(file, allow_pickle=False, **arrays)
+                os.fsync(handle)
+            os.chmod(name, 0o644)
             os.replace(name, path)
         except BaseException:
             os.unlink(name)

@@ -28,11 +28,11 @@ from derive import forward as definitions
 from derive.audit.audit import citations
 from derive.calculus.adjoint import bar_name
 from derive.calculus.derivation import Derivation, cancels_pole, compose, derive
-from derive.calculus.equation import Equation, Term, size_of, tensor
+from derive.calculus.equation import Equation, Term, index_of, size_of, tensor
 from derive.calculus.system import DefinitionError, System
-from derive.calculus.text import equation_text
+from derive.calculus.text import TextPrinter, equation_text
 from derive.lowering.approximation import formats
-from derive.lowering.expressions import FUNCTIONS
+from derive.lowering.expressions import FUNCTIONS, OF_NUMPY, IndexPrinter
 from derive.lowering.kernel import Kernel
 from derive.lowering.lower import lower, lower_update
 from derive.notation import systems_in
@@ -46,7 +46,7 @@ RUNTIME = (
 )  # fmt: skip
 # Defined and derived, but without kernels as yet: Network connects rows of units [n, j], one input and one output a layer,
 # the same in training and in use. These have planes of units, statistics of the batch, or many inputs and outputs.
-WITHOUT_KERNELS = ("convolution", "max_pooling", "average_pooling", "batch_norm", "yolo", "yolo_cost")
+WITHOUT_KERNELS = ("max_pooling", "batch_norm", "yolo", "yolo_cost")
 FOLDERS = {"Layer": "layers", "Pair": "layers", "Cost": "costs", "Rule": "rules"}
 
 
@@ -116,7 +116,7 @@ def check_definition(s: System) -> None:
 
     declared = s.declared()
     for name in (*declared, *(setting.name for setting in s.settings)):
-        if not name.isidentifier() or keyword.iskeyword(name) or name in TAKEN | set(FUNCTIONS):
+        if not name.isidentifier() or keyword.iskeyword(name) or name in TAKEN | {*FUNCTIONS, *OF_NUMPY}:
             refuse(f"the name {name!r} cannot stand in a kernel; give it another")
     for setting, value in s.settings.items():
         if value is not None and not isinstance(value, int | float | sp.Number):
@@ -140,9 +140,9 @@ def check_definition(s: System) -> None:
                     f"{', '.join(sorted(map(str, loose)))} is no setting; add it to settings={{...}} with its default"
                 )
             names = {f.func.__name__ for f in term.body.atoms(AppliedUndef, sp.Function)}
-            unknown = names - set(FUNCTIONS) - {"Abs", "Max", "Min", "Piecewise"}
+            unknown = names - {*FUNCTIONS, *OF_NUMPY} - {"Abs", "Max", "Min", "Piecewise"}
             if unknown:
-                known = ", ".join(["sqrt", "Abs", "Max", "Min", "cases", *("exp", "log", "tanh")])
+                known = ", ".join([*OF_NUMPY, "Abs", "Max", "Min", "cases", "erf", "exp", "log", "tanh"])
                 refuse(f"there is no kernel for the function {', '.join(sorted(unknown))}; there are {known}")
     if s.kind == "penalty":
         refuse("it has no inputs, no targets and no gradient: it is no layer, cost or update rule")
@@ -174,6 +174,7 @@ class Module:
     fields: dict[str, Any]
     phases: dict[str, list[dict]]
     runtime: str = "."
+    sizes: list[dict] = field(default_factory=list)
     kernels: list[dict] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -185,7 +186,7 @@ class Module:
 
     @property
     def functions(self) -> list[str]:
-        return sorted({f for k in self.kernels for f in k["functions"] if f != "sqrt"})
+        return sorted({f for k in self.kernels for f in k["functions"]} - {*OF_NUMPY})
 
     @property
     def program(self) -> list[str]:
@@ -193,12 +194,18 @@ class Module:
         return ["Kernel", *(["span"] if any(s.plain for k in self.kernels for s in _found(k["body"], "Loop")) else [])]
 
     @property
-    def needs_sqrt(self) -> bool:
-        return any("sqrt" in k["functions"] for k in self.kernels)
+    def numpy(self) -> list[str]:
+        return sorted({f for k in self.kernels for f in k["functions"]} & {*OF_NUMPY})
 
     @property
     def engine(self) -> list[str]:
-        return sorted({s.routine for k in self.kernels for s in _found(k["body"], "Contract")})
+        called = {s.routine for k in self.kernels for s in _found(k["body"], "EngineCall")}
+        text = " ".join(s.right for k in self.kernels for s in _found(k["body"], "Assign"))
+        return sorted(called | {name for name in ("BOX", "first_tap") if name in text})
+
+    @property
+    def needs_gcd(self) -> bool:
+        return any("gcd(" in s.right for k in self.kernels for s in _found(k["body"], "Assign"))
 
 
 def _found(body: list, kind: str) -> list:
@@ -217,7 +224,8 @@ def _slots(arguments: dict[str, tuple[str, ...]]) -> list[str]:
 
 def _kernel_view(k: Kernel, notes: Sequence[str]) -> dict:
     flat: dict[str, tuple[str, ...]] = dict.fromkeys(k.arguments, ("i",)) if k.flat else k.arguments
-    slots = _slots(flat) + (["scratch"] if k.contracts else [])
+    working = (["scratch"] if k.contracts else []) + (["box"] if k.box is not None else [])
+    slots = _slots(flat) + working
     shapes = ", ".join(
         f"{name} ({', '.join(i.rstrip('0123456789').capitalize() for i in at) or '1'}{',' if len(at) == 1 else ''})"
         for name, at in k.arguments.items()
@@ -226,7 +234,8 @@ def _kernel_view(k: Kernel, notes: Sequence[str]) -> dict:
     return {
         "name": k.name,
         "equations": [line for e in k.equations for line in textwrap.wrap(e, 110, subsequent_indent="    ")],
-        "parameters": [*k.arguments, *(["scratch"] if k.contracts else []), *k.scalars, "first", "last"],
+        "parameters": [*k.arguments, *working, *k.scalars, "first", "last"],
+        "box": None if k.box is None else _box_view(k, k.box),
         "slots": tuple(slots),
         "split": "i" if k.flat else k.split,
         "writes": k.writes,
@@ -307,7 +316,13 @@ def module_for(derivation: Derivation, kind: str, runtime: str) -> Module:
     if buffers:
         fields["buffers"] = tuple(_slots(buffers))
     if system.settings:
-        fields["settings"] = {s.name: float(v) for s, v in system.settings.items()}
+        fields["settings"] = {s.name: int(v) if s.is_integer else float(v) for s, v in system.settings.items()}
+    counts = {s.name: int(bool(s.is_positive)) for s in system.settings if s.is_integer}
+    if counts:
+        fields["counts"] = counts
+    sizes = [_size_view(size, of) for size, of in system.sizes.items()]
+    if sizes:
+        fields["sizes"] = {view["index"]: Verbatim(view["name"]) for view in sizes}
     return Module(
         name=system.name,
         kind=kind,
@@ -320,7 +335,30 @@ def module_for(derivation: Derivation, kind: str, runtime: str) -> Module:
             for phase, kernels in (("forward", lowered.forward.kernels), ("backward", lowered.backward.kernels))
         },
         runtime=runtime,
+        sizes=sizes,
     )
+
+
+class Verbatim(str):
+    """A value that stands in a module as it is: a name."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _size_view(size: sp.Symbol, of: sp.Expr) -> dict[str, Any]:
+    """The function of a size that follows from others: its arguments are sizes, then settings, by name."""
+    needed = sorted((s.name for s in of.free_symbols), key=lambda name: (name.islower(), name))
+    index = index_of(size).name
+    return {"name": f"size_{index}", "index": index, "arguments": needed, "size": size.name,
+            "body": IndexPrinter().doprint(of), "text": TextPrinter().doprint(of)}  # fmt: skip
+
+
+def _box_view(k: Kernel, box: sp.Expr) -> dict[str, Any]:
+    """The function of the working memory that a kernel needs: its arguments are sizes, then settings, by name."""
+    needed = sorted((s.name for s in box.free_symbols), key=lambda name: (name.islower(), name))
+    return {"name": f"{k.name}_box", "arguments": needed, "text": "Elements that one row of places reads",
+            "body": IndexPrinter().doprint(box)}  # fmt: skip
 
 
 def _notes(k: Kernel, derivation: Derivation, cited: dict[str, list[tuple[str, str, str]]]) -> list[str]:
@@ -453,7 +491,7 @@ def render(systems: dict[str, System], others: dict[str, System], *, own: bool) 
     texts = {}
     for m in made:
         folder = f"{FOLDERS[m.kind]}/" if own else ""
-        derived = ("constant", "functions", "needs_sqrt", "engine", "program")
+        derived = ("constant", "functions", "numpy", "needs_gcd", "engine", "program")
         view = {**m.__dict__, **{name: getattr(m, name) for name in derived}}
         view["fields"] = {k: repr(v) for k, v in m.fields.items()}
         texts[f"{folder}{m.name}.py"] = env.get_template("kernels.py.j2").render(module=view)

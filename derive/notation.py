@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import sympy as sp
-from sympy import Eq, Max, Min, Rational, exp, log, sqrt, tanh
+from sympy import Eq, Max, Min, Rational, erf, exp, floor, log, sqrt, tanh
 
 from derive.calculus.equation import Maximum, size_of, tensor
 from derive.calculus.system import DefinitionError, System
@@ -27,7 +27,9 @@ __all__ = [
     "System",
     "cases",
     "counts",
+    "erf",
     "exp",
+    "floor",
     "indices",
     "log",
     "otherwise",
@@ -97,6 +99,7 @@ def system(
     gradient: Iterable[sp.Indexed] = (),
     states: Iterable[sp.Indexed] = (),
     settings: dict[sp.Symbol, Any] | None = None,
+    sizes: dict[sp.Symbol, sp.Expr] | None = None,
     given: Iterable[sp.Eq] = (),
     initial: dict[sp.IndexedBase, float] | None = None,
 ) -> System:
@@ -117,6 +120,7 @@ def system(
         gradient=_components("gradient", gradient, source),
         states=_components("states", states, source),
         settings=dict(settings or {}),
+        sizes={size: sp.sympify(of) for size, of in (sizes or {}).items()},
         given=tuple(given),
         initial=dict(initial or {}),
         doc=doc,

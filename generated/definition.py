@@ -4,6 +4,7 @@ A tensor is written ``name[index, ...]``, an array with its indices in the order
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .program import Kernel
@@ -15,13 +16,24 @@ def tensor(text: str) -> tuple[str, tuple[str, ...]]:
     return name, tuple(re.findall(r"\w+", inside))
 
 
+def stored(text: str) -> str:
+    """The slot of an input or output in the order of its storage: planes ``[n, c, y, x]`` are stored channels last."""
+    name, axes = tensor(text)
+    if len(axes) == 4:
+        n, c, y, x = axes
+        axes = (n, y, x, c)
+    return f"{name}[{', '.join(axes)}]"
+
+
 @dataclass(frozen=True)
 class Layer:
     """A layer: its tensors and its kernels.
 
     ``inputs``, ``parameters``, ``outputs`` as declared; ``storage`` is the order in which a parameter's indices lie in
     memory; ``buffers`` are intermediate arrays; ``fan_in`` the indices summed with a parameter, ``initial`` its first
-    value where it is not drawn at random; ``settings`` the defaults of its scalars.
+    value where it is not drawn at random; ``settings`` the defaults of its scalars, ``counts`` those that are whole
+    numbers, with the least that each may be; ``sizes`` gives for an index the function of other sizes (``P`` is that of
+    index ``p``) and of settings that its size is.
     """
 
     name: str
@@ -33,13 +45,15 @@ class Layer:
     fan_in: dict[str, tuple[str, ...]] = field(default_factory=dict)
     initial: dict[str, float] = field(default_factory=dict)
     settings: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    sizes: dict[str, Callable[..., int]] = field(default_factory=dict)
     forward: tuple[Kernel, ...] = ()
     backward: tuple[Kernel, ...] = ()
 
     @property
     def free_sizes(self) -> tuple[str, ...]:
-        """Indices whose size no input fixes: the user gives these, in this order."""
-        known = {i for x in self.inputs for i in tensor(x)[1]}
+        """Indices whose size no input and no other size fixes: the user gives these, in this order."""
+        known = {i for x in self.inputs for i in tensor(x)[1]} | set(self.sizes)
         return tuple(
             dict.fromkeys(i for x in (*self.parameters, *self.outputs) for i in tensor(x)[1] if i not in known)
         )

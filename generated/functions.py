@@ -1,4 +1,4 @@
-"""Exponentials and logarithms of float32 and float64 that LLVM can vectorise: straight lines of arithmetic.
+"""Functions of float32 and float64 numbers that LLVM can vectorise: straight lines of arithmetic.
 
 For use in functions that Numba compiles. Each reduces its argument to a short interval and takes a polynomial there.
 The polynomials are derived (by derive/lowering/approximation.py); the error each causes stands beside it. Every
@@ -39,19 +39,40 @@ def _polynomial(coefficients, x):
 
 
 def _functions(
-    real, word, *, bits, bias, low, high, log2_e, ln2_high, ln2_low, root_half, tanh_far, expm1_q, log_q, tanh_q
+    real,
+    word,
+    *,
+    bits,
+    bias,
+    low,
+    high,
+    log2_e,
+    ln2_high,
+    ln2_low,
+    root_half,
+    tanh_far,
+    erf_far,
+    erfc_high,
+    expm1_q,
+    log_q,
+    tanh_q,
+    erf_q,
+    erfc_q,
 ) -> dict[str, Callable]:
     """All functions for one format: `real` its numbers, `word` the unsigned integers of their size.
 
     bits: of the fraction; bias: of the exponent; below low e^x rounds to 0, above high to infinity; log 2 is ln2_high +
     ln2_low, and any exponent times ln2_high is exact; root_half: the bits of sqrt(1/2); tanh_far: where tanh takes its
-    other formula; q: the polynomials.
+    other formula; erf_far: where erf does; above erfc_high erfc(x) rounds to 0; q: the polynomials.
     """
     zero, half, one, two, inf, nan = (real(value) for value in (0, 0.5, 1, 2, np.inf, np.nan))
     magic = real(1.5 * 2.0**bits)  # adding it rounds to an integer, which then stands in the last bits
     low, high, log2_e, ln2_high, ln2_low = (real(value) for value in (low, high, log2_e, ln2_high, ln2_low))
-    expm1_q, log_q, tanh_q = (tuple(real(c) for c in q) for q in (expm1_q, log_q, tanh_q))
-    expm1_low, tanh_far = real(-(bits + 2)), real(tanh_far)  # below the first e^x - 1 rounds to -1
+    expm1_q, log_q, tanh_q, erf_q, erfc_q = (tuple(real(c) for c in q) for q in (expm1_q, log_q, tanh_q, erf_q, erfc_q))
+    erfc_even, erfc_odd = erfc_q[::-1][::2][::-1], erfc_q[::-1][1::2][::-1]  # of even powers, of odd ones
+    expm1_low = real(-(bits + 2))  # below it e^x - 1 rounds to -1
+    tanh_far, erf_far, erfc_high = real(tanh_far), real(erf_far), real(erfc_high)
+    three, steepness, middle = (real(value) for value in (3, 7 / 4, 9 / 8))  # of erfc's polynomial
     smallest, unit, steps = real(2.0 ** (1 - bias)), real(2.0**bits), real(bits)
     exponent_unit, exponent_zero = word((bias + bits) << bits), real(2.0**bits + bias)
     offset, fraction = word((bias << bits) - root_half), word((1 << bits) - 1)
@@ -129,7 +150,32 @@ def _functions(
         far = -far if x < zero else far
         return near if size < tanh_far else far
 
-    return {"exp": exp, "expm1": expm1, "log": log, "log1p": log1p, "tanh": tanh}
+    @_inline
+    def erfc_of_size(x):
+        """erfc(x) for x >= 0."""
+        x = erfc_high if x > erfc_high else x
+        # x^2 = square + lost, exactly: in e^(-x^2) an error of the square would be one of the value.
+        square = x * x
+        lost = fma(x, x, -square)
+        power = exp(-square)
+        t = (x - three) / (x + three)
+        rest = fma(t, _polynomial(erfc_odd, t * t), _polynomial(erfc_even, t * t))  # LLVM unrolls no longer loop
+        return fma(-lost, power, power) * ((middle + rest) / fma(steepness, x, one))
+
+    @_inline
+    def erfc(x):
+        value = erfc_of_size(abs(x))
+        return two - value if x < zero else value
+
+    @_inline
+    def erf(x):
+        size = abs(x)
+        near = fma(x, _polynomial(erf_q, x * x), x)
+        far = one - erfc_of_size(size)
+        far = -far if x < zero else far
+        return near if size < erf_far else far
+
+    return {"erf": erf, "erfc": erfc, "exp": exp, "expm1": expm1, "log": log, "log1p": log1p, "tanh": tanh}
 
 
 _FLOAT32 = _functions(
@@ -144,6 +190,8 @@ _FLOAT32 = _functions(
     ln2_low=-0.00021219444170128554,
     root_half=0x3F3504F3,
     tanh_far=0.5625,
+    erf_far=0.5,
+    erfc_high=11,
     # e^r = 1 + r + r^2 q(r): relative error 1.7e-09
     expm1_q=(
         0.00019890980911441147,
@@ -167,6 +215,29 @@ _FLOAT32 = _functions(
         0.13333073258399963,
         -0.3333333134651184,
     ),
+    # erf(x) = x + x q(z), z = x^2: relative error 4.1e-09
+    erf_q=(
+        0.004719082731753588,
+        -0.026757732033729553,
+        0.1128283143043518,
+        -0.37612608075141907,
+        0.12837916612625122,
+    ),
+    # erfc(x) = e^(-x^2) (9/8 + q(t)) / (1 + 7/4 x), t = (x - 3) / (x + 3): relative error 6.4e-09
+    erfc_q=(
+        6.412809307221323e-05,
+        -7.888821710366756e-05,
+        -0.0006273057078942657,
+        0.0015743618132546544,
+        0.0022743523586541414,
+        -0.020264044404029846,
+        0.056727830320596695,
+        -0.09540659189224243,
+        0.09467417001724243,
+        -0.010916496627032757,
+        -0.15944764018058777,
+        -0.006242805626243353,
+    ),
 )
 
 _FLOAT64 = _functions(
@@ -181,6 +252,8 @@ _FLOAT64 = _functions(
     ln2_low=-1.904654299957768e-09,
     root_half=0x3FE6A09E667F3BCD,
     tanh_far=0.5625,
+    erf_far=0.5,
+    erfc_high=28,
     # e^r = 1 + r + r^2 q(r): relative error 8.5e-19
     expm1_q=(
         2.0914679376583935e-09,
@@ -219,6 +292,48 @@ _FLOAT64 = _functions(
         0.13333333333332392,
         -0.3333333333333333,
     ),
+    # erf(x) = x + x q(z), z = x^2: relative error 1.1e-17
+    erf_q=(
+        1.3214378238338438e-08,
+        -1.6273138761686977e-07,
+        1.6459034327218912e-06,
+        -1.4925586560096415e-05,
+        0.00012055332131175981,
+        -0.0008548327016159163,
+        0.005223977625403192,
+        -0.026866170645130034,
+        0.11283791670955123,
+        -0.37612638903183754,
+        0.1283791670955126,
+    ),
+    # erfc(x) = e^(-x^2) (9/8 + q(t)) / (1 + 7/4 x), t = (x - 3) / (x + 3): relative error 3.6e-18
+    erfc_q=(
+        5.093833527812101e-10,
+        3.4967469576847666e-10,
+        -6.587891137508669e-09,
+        -9.751706791728139e-09,
+        3.4916189160872465e-08,
+        8.58494655488944e-08,
+        -1.1818532706235899e-07,
+        -5.327722339559202e-07,
+        2.8348602614063965e-07,
+        2.999708350665589e-06,
+        -4.839746570847951e-07,
+        -1.7322264779795655e-05,
+        3.333725297352598e-06,
+        0.00010785418991321985,
+        -8.400780127059332e-05,
+        -0.000676696297299674,
+        0.0015779713268976986,
+        0.002301686141235295,
+        -0.020265558512641016,
+        0.056720461511284896,
+        -0.09540622583863465,
+        0.09467502180231524,
+        -0.01091653234522817,
+        -0.15944766286438816,
+        -0.006242805116312811,
+    ),
 )
 
 
@@ -237,6 +352,8 @@ def _public(name: str, meaning: str) -> Callable:
     return function
 
 
+erf = _public("erf", "The error function of x.")
+erfc = _public("erfc", "1 - erf(x), without cancellation.")
 exp = _public("exp", "e^x.")
 expm1 = _public("expm1", "e^x - 1, precise near 0.")
 log = _public("log", "The natural logarithm of x: -inf at 0, NaN below.")

@@ -22,8 +22,8 @@ n, j, k, i = indices("n j k i")
 a, z, y, w, b, g, s, C, v, nabla = tensors("a z y w b g s C v nabla")
 learning_rate, decay, width, epsilon = scalars("learning_rate decay width epsilon")
 
-with system("swish", inputs=[z[n, j]], outputs=[a[n, j]]) as swish:
-    swish.a[n, j] = z[n, j] / (1 + exp(-z[n, j]))
+with system("self_gated", inputs=[z[n, j]], outputs=[a[n, j]]) as self_gated:
+    self_gated.a[n, j] = z[n, j] / (1 + exp(-z[n, j]))
 
 with system("softsign", inputs=[z[n, j]], outputs=[a[n, j]]) as softsign:
     softsign.a[n, j] = z[n, j] / (1 + Abs(z[n, j]))
@@ -86,15 +86,15 @@ def forward(network: Network, x):
             x = torch.nn.functional.prelu(x, p["s"])
         else:
             x = {
-                "swish": torch.nn.functional.silu, "softsign": torch.nn.functional.softsign, "logistic": torch.sigmoid,
+                "self_gated": torch.nn.functional.silu, "softsign": torch.nn.functional.softsign, "logistic": torch.sigmoid,
             }[name](x)  # fmt: skip
     return x, found
 
 
 CHAINS = [
-    [("gated", 13), "swish", ("dense", 70), "softsign", ("dense", 9), "prelu"],
+    [("gated", 13), "self_gated", ("dense", 70), "softsign", ("dense", 9), "prelu"],
     [("dense", 8), "prelu", ("gated", 3), "softsign"],
-    ["softsign", ("gated", 5), "swish"],
+    ["softsign", ("gated", 5), "self_gated"],
 ]
 
 
@@ -141,10 +141,10 @@ def test_own_definitions_train_by_name(mine):
     random = np.random.default_rng(0)
     y = random.integers(3, size=300)
     x = random.standard_normal((300, 8)) + 3 * np.eye(3, 8)[y]
-    network = mine.Network([("gated", 24), "swish", ("dense", 3), "prelu"], cost="huber", random_state=0)
+    network = mine.Network([("gated", 24), "self_gated", ("dense", 3), "prelu"], cost="huber", random_state=0)
     network.fit(x[:200], y[:200], epochs=30, rule="rmsprop", learning_rate=0.01, weight_decay=1e-4)
     assert network.score(x[200:], y[200:]) > 0.85
-    assert {"swish", "softsign", "prelu", "gated"} <= set(names()["layers"])
+    assert {"self_gated", "softsign", "prelu", "gated"} <= set(names()["layers"])
     assert "huber" in names()["costs"] and "rmsprop" in names()["rules"]
 
 
@@ -162,7 +162,7 @@ def test_own_kernels_are_written_again_to_the_byte(mine, capsys):
     arguments = ["generate", str(folder.parent / "mylayers.py"), "--output", str(folder)]
     before = {p.name: p.read_bytes() for p in folder.glob("*.py")}
     assert set(before) == {
-        f"{name}.py" for name in ("__init__", "gated", "huber", "prelu", "rmsprop", "softsign", "swish")
+        f"{name}.py" for name in ("__init__", "gated", "huber", "prelu", "rmsprop", "self_gated", "softsign")
     }
     assert main([*arguments, "--check"]) == 0 and main(arguments) == 0
     assert {p.name: p.read_bytes() for p in folder.glob("*.py")} == before

@@ -80,11 +80,13 @@ def contributions(
 def derivative(body: sp.Expr, x: sp.Indexed) -> sp.Expr:
     """The partial derivative of a body by one of its operands, all other operands held."""
     stand_in = sp.Dummy(real=True)
-    slope = sp.diff(_choices(body).xreplace({x: stand_in}), stand_in).doit()
+    moved = _choices(body).xreplace({x: stand_in})
+    flat = {f: sp.Dummy(real=True) for f in moved.atoms(sp.floor)}  # of slope 0, where it has one
+    slope = sp.diff(moved.xreplace(flat), stand_in).doit()
     slope = slope.replace(sp.Derivative, _prime).replace(
         sp.Subs, lambda d, new, at: d.subs(dict(zip(new, at, strict=True)))
     )
-    return slope.xreplace({stand_in: x})
+    return slope.xreplace({d: f for f, d in flat.items()}).xreplace({stand_in: x})
 
 
 def _choices(e: sp.Expr) -> sp.Expr:
@@ -145,15 +147,18 @@ def gather(equation: Equation, term: Term, operand: sp.Indexed, factor: sp.Expr,
 
 
 def _solvable(gap: sp.Expr, free: Sequence[sp.Symbol], others: Sequence[sp.Expr]) -> sp.Symbol | None:
-    """The index to solve ``gap = 0`` for: of unit coefficient, or of an integer one if no other component has the index.
+    """The index to solve ``gap = 0`` for: of unit coefficient, or of another that no other component of the place has.
 
-    Contracted indices, which come last, are solved first, so that what remains is an index of the output.
+    Contracted indices, which come last, are solved first, so that what remains is an index of the output; where a stride is a
+    symbol, the output's own are, so that what remains is the window.
     """
     for v in reversed(free):
         if gap.coeff(v) in (1, -1):
             return v
-    whole = [v for v in free if gap.coeff(v).is_Integer and gap.coeff(v) != 0 and not any(c.has(v) for c in others)]
-    return whole[-1] if whole else None
+    alone = [v for v in free if gap.coeff(v) != 0 and not any(c.has(v) for c in others)]
+    whole = [v for v in alone if gap.coeff(v).is_Integer]
+    steps = [v for v in alone if gap.coeff(v).is_Symbol and gap.coeff(v).is_positive]
+    return whole[-1] if whole else steps[0] if steps else None
 
 
 def _address(gap: sp.Expr, index: sp.Symbol) -> bool:

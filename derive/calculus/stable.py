@@ -1,12 +1,15 @@
 """Numerically stable forms: equal for real numbers, and without overflow, NaN or cancellation in floating point.
 
-Five rewritings, each of an expression, none of a layer:
+Six rewritings, each of an expression, none of a layer:
 
 1. What is rational in exp(x), or the logarithm of such, is written in ``e = exp(-|x|)``, which is in (0, 1]: one form for
-   x >= 0 and one for x < 0.
-2. ``exp(x) - 1`` is ``expm1(x)``; ``log(1 + x)`` is ``log1p(x)``.
+   x >= 0 and one for x < 0. So is ``tanh(log(x))``, which is ``(x^2 - 1) / (x^2 + 1)``.
+2. ``exp(x) - 1`` is ``expm1(x)``; ``log(1 + x)`` is ``log1p(x)``; ``1 + erf(x)`` is ``erfc(-x)``.
 3. A sum of exponentials is taken relative to its largest; its logarithm leaves that largest term, a one, to ``log1p``.
 4. A weight that may be zero, before a logarithm or a pole that may be infinite, takes the whole term with it.
+5. What else stands beside exp(x) is multiplied from outside: of ``(1 + x exp(-|x|)) / (1 + exp(-|x|))`` each power of x by
+   itself, which no sum of large numbers precedes.
+6. A piece of a straight line, ``x/100 + 1/25``, begins at its zero: ``(x + 4)/100``.
 """
 
 from collections.abc import Sequence
@@ -36,6 +39,13 @@ class log1p(sp.Function):
         return sp.Integer(0) if x == 0 else None
 
 
+class erfc(sp.Function):
+    """1 - erf(x), without cancellation where erf(x) is near 1."""
+
+    nargs = 1
+    is_extended_real = True
+
+
 class weighed(sp.Function):
     """``weight * value``, and 0 where the weight is 0 whatever the value."""
 
@@ -57,10 +67,11 @@ def stable_expression(e: sp.Expr, weights: set[str] = frozenset()) -> sp.Expr:  
     """One expression in numerically stable form."""
     if (guarded := _guarded(e, weights)).has(weighed):
         return guarded
-    if not e.has(sp.exp, sp.log):
-        return e
     if isinstance(e, sp.Piecewise):
-        return sp.Piecewise(*((stable_expression(v), c) for v, c in e.args), evaluate=False)
+        return sp.Piecewise(*((_from_zero(stable_expression(v)), c) for v, c in e.args), evaluate=False)
+    if not e.has(sp.exp, sp.log, sp.erf):
+        return e
+    e = e.replace(lambda t: isinstance(t, sp.tanh) and isinstance(t.args[0], sp.log), _tanh_of_log)
     if isinstance(e, sp.Mul):
         rational = [f for f in e.args if f.has(sp.exp) and not f.has(sp.log, sp.tanh, sp.Piecewise)]
         if rational and len(rational) < len(e.args):
@@ -86,6 +97,8 @@ def _in_decaying_exponential(e: sp.Expr) -> sp.Expr | None:
     (ratio,), x = found
     if tensors_of(ratio) if is_log else ratio.is_polynomial(g):
         return None
+    if (beside := tensors_of(ratio)) and len(powers := _by_power(ratio, beside)) > 1:
+        return sp.Add(*(power * stable_expression(part.subs(g, sp.exp(x))) for power, part in powers))
     decaying = {h: sp.exp(-sp.Abs(x))}
     above, below = sp.cancel(ratio.subs(g, 1 / h)), sp.cancel(ratio.subs(g, h))  # where x >= 0, and where x < 0
     if not is_log:
@@ -103,13 +116,39 @@ def _in_decaying_exponential(e: sp.Expr) -> sp.Expr | None:
     return extreme(-power_above * x, power_below * x) + rest_above
 
 
+def _by_power(ratio: sp.Expr, operands: Sequence[sp.Indexed]) -> list[tuple[sp.Expr, sp.Expr]]:
+    """A rational function as (product of powers of the operands, what it is multiplied by); empty if it is no such sum."""
+    numerator, denominator = sp.fraction(ratio)
+    if denominator.has(*operands):
+        return []
+    terms = sp.Poly(numerator, *operands).terms()
+    return [
+        (sp.Mul(*(x**k for x, k in zip(operands, powers, strict=True))), sp.cancel(c / denominator))
+        for powers, c in terms
+    ]
+
+
+def _tanh_of_log(t: sp.Expr) -> sp.Expr:
+    square = t.args[0].args[0] ** 2
+    return (square - 1) / (square + 1)
+
+
+def _from_zero(e: sp.Expr) -> sp.Expr:
+    """``c x + d`` as ``c (x + d/c)`` where d/c is an integer and c no integer; other expressions as they are."""
+    if isinstance(e, sp.Add) and len(e.args) == 2 and e.args[0].is_Rational:
+        slope, x = e.args[1].as_coeff_Mul()
+        if isinstance(x, sp.Indexed) and not slope.is_Integer and (e.args[0] / slope).is_Integer:
+            return slope * sp.UnevaluatedExpr(x + e.args[0] / slope)
+    return e
+
+
 def _quotient(ratio: sp.Expr, h: sp.Symbol, x: sp.Expr) -> sp.Expr:
     """A rational function of ``h = exp(-|x|)``, with ``c (1 - h**k)`` as ``-c expm1(-k |x|)``."""
 
     def careful(part: sp.Expr) -> sp.Expr:
         terms = sp.Poly(part, h).terms()
         if len(terms) != 2 or part.subs(h, 1) != 0:
-            return part
+            return sp.factor(part)
         ((high,), _), ((low,), c) = terms
         return -c * h**low * expm1((low - high) * sp.Abs(x))
 
@@ -130,15 +169,19 @@ def _logarithm(ratio: sp.Expr, h: sp.Symbol) -> tuple[int, sp.Expr]:
 
 
 def _small_arguments(e: sp.Expr) -> sp.Expr | None:
-    """exp(x) - 1 as expm1(x), log(1 + x) as log1p(x); None if ``e`` is neither."""
+    """exp(x) - 1 as expm1(x), log(1 + x) as log1p(x), 1 + erf(x) as erfc(-x); None if ``e`` is none of them."""
     if isinstance(e, sp.log) and e.args[0].as_coeff_Add()[0] == 1:
         return log1p(stable_expression(e.args[0].as_coeff_Add()[1]))
     if isinstance(e, sp.Add):
-        for power in sorted(e.atoms(sp.exp), key=str):
-            factor = e.coeff(power)
-            constant = e.as_independent(*tensors_of(e), as_Add=True)[0]
-            if factor != 0 and constant == -factor:
-                return factor * expm1(power.exp) + stable_expression(sp.expand(e - factor * power - constant))
+        constant = e.as_independent(*tensors_of(e), as_Add=True)[0]
+        for call in sorted(e.atoms(sp.exp, sp.erf), key=str):
+            factor = e.coeff(call)
+            sign = factor / constant if constant != 0 else 0
+            rest = sp.expand(e - factor * call - constant)
+            if isinstance(call, sp.exp) and sign == -1:
+                return factor * expm1(call.exp) + stable_expression(rest)
+            if isinstance(call, sp.erf) and abs(sign) == 1:
+                return constant * erfc(-sign * call.args[0]) + stable_expression(rest)
     return None
 
 

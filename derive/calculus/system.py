@@ -6,7 +6,7 @@ from typing import Any
 
 import sympy as sp
 
-from derive.calculus.equation import Equation, Term, equations_for, tensor
+from derive.calculus.equation import Equation, Term, equations_for, size_of, tensor
 
 
 class DefinitionError(ValueError):
@@ -33,6 +33,7 @@ class System:
     gradient: tuple[sp.Indexed, ...] = ()
     states: tuple[sp.Indexed, ...] = ()
     settings: dict[sp.Symbol, Any] = field(default_factory=dict)
+    sizes: dict[sp.Symbol, sp.Expr] = field(default_factory=dict)
     given: tuple[sp.Eq, ...] = ()
     initial: dict[sp.IndexedBase, float] = field(default_factory=dict)
     equations: list[Equation] = field(default_factory=list)
@@ -68,6 +69,7 @@ class System:
         return replace(
             self,
             settings={s: default for s, default in self.settings.items() if s not in change},
+            sizes={size: of.xreplace(change) for size, of in self.sizes.items()},
             given=tuple(g.xreplace(change) for g in self.given),
             equations=[e.map(change) for e in self.equations],
         )
@@ -101,6 +103,21 @@ class System:
             self._refuse(f"no equation defines its output {', '.join(missing)}")
         if not self.equations:
             self._refuse("it has no equation; state one inside the `with` block")
+        self._check_sizes()
+
+    def _check_sizes(self) -> None:
+        given = {size_of(i) for x in (*self.inputs, *self.parameters) for i in x.indices if isinstance(i, sp.Symbol)}
+        made = {size_of(i) for x in self.outputs for i in x.indices if isinstance(i, sp.Symbol)}
+        known = (given | set(self.settings)) - set(self.sizes)
+        for size, of in self.sizes.items():
+            if size not in made:
+                self._refuse(f"sizes: no output has an index of size {size}; give those of the outputs")
+            loose = sorted(s.name for s in of.free_symbols - known)
+            if loose:
+                self._refuse(f"sizes: {size} needs {', '.join(loose)}, which is no size of an input and no setting")
+            parts = {type(part) for part in sp.preorder_traversal(_without_floors(of))}
+            if not all(issubclass(part, sp.Add | sp.Mul | sp.Symbol | sp.Integer) for part in parts):
+                self._refuse(f"sizes: {size} = {of} must be of whole numbers: +, -, * and // alone")
 
     def _check_term(self, equation: Equation, term: Term, known: set[str]) -> None:
         where = f"in the equation of {equation.target},"
@@ -117,6 +134,11 @@ class System:
 
     def _refuse(self, what: str) -> None:
         raise DefinitionError(f"{self.source}: system {self.name!r}: {what}")
+
+
+def _without_floors(e: sp.Expr) -> sp.Expr:
+    """The expression with what stands above and below each `//` side by side."""
+    return e.replace(sp.floor, lambda of: sp.Add(*sp.fraction(sp.together(of)), evaluate=False))
 
 
 class _Tensor:

@@ -4,7 +4,7 @@ import sympy as sp
 from sympy.printing.latex import LatexPrinter, translate
 from sympy.printing.str import StrPrinter
 
-from derive.calculus.equation import Equation, Maximum, size_of
+from derive.calculus.equation import Equation, Maximum, size_of, tensors_of
 
 GREEK = {"delta": r"\delta", "nabla": r"\nabla", "gamma": r"\gamma", "beta": r"\beta", "mu": r"\mu", "sigma": r"\sigma"}
 
@@ -61,6 +61,12 @@ class TextPrinter(StrPrinter):
 
     def _print_Mod(self, e: sp.Mod) -> str:
         return f"{self.parenthesize(e.args[0], 50)} mod {self.parenthesize(e.args[1], 50)}"
+
+    def _print_floor(self, e: sp.floor) -> str:
+        if tensors_of(e):
+            return f"floor({self._print(e.args[0])})"
+        top, bottom = sp.fraction(sp.together(e.args[0]))
+        return f"{self.parenthesize(top, 50)}//{self.parenthesize(bottom, 51)}"
 
     def _print_Equality(self, e: sp.Eq) -> str:
         return f"{self._print(e.lhs)} = {self._print(e.rhs)}"

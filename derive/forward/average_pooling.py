@@ -4,14 +4,16 @@ from derive.notation import Sum, counts, indices, size_of, system, tensors
 
 n, c, p, q, u, v, i, j = indices("n c p q u v i j")
 a, z = tensors("a z")
-U, V = size_of(u), size_of(v)
-stride, padding = counts("stride", least=1), counts("padding")
+P, Q, U, V, I, J = map(size_of, (p, q, u, v, i, j))
+stride = counts("stride", least=1)
+top, bottom, left, right = counts("top bottom left right")  # rows and columns of padding around the plane
 
 with system(
     "average_pooling",
     inputs=[a[n, c, p, q]],
     outputs=[z[n, c, i, j]],
-    settings={U: 2, V: 2, stride: 2, padding: 0},
+    settings={U: 2, V: 2, stride: 2, top: 0, bottom: 0, left: 0, right: 0},
+    sizes={I: (P + top + bottom - U) // stride + 1, J: (Q + left + right - V) // stride + 1},
 ) as average_pooling:
-    row, column = stride * i + u - padding, stride * j + v - padding
+    row, column = stride * i + u - top, stride * j + v - left
     average_pooling.z[n, c, i, j] = Sum(a[n, c, row, column], u, v) / (U * V)

@@ -1,4 +1,4 @@
-"""Hard hyperbolic tangent: the identity cut off at -1 and 1, of slope 0 there and beyond."""
+"""Hard hyperbolic tangent, Darknet's hardtan: the identity cut off at -1 and 1, of slope 0 there and beyond."""
 
 from derive.notation import cases, indices, otherwise, system, tensors
 

@@ -10,13 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from mpmath import atanh, chebyfit, exp, fabs, linspace, log, mp, mpf, polyval, sqrt, tanh
+from mpmath import atanh, chebyfit, erf, erfc, exp, fabs, linspace, log, mp, mpf, pi, polyval, sqrt, tanh
 
 DIGITS = 60
 with mp.workdps(DIGITS):
     LOG2 = log(2)
 POINTS = 200  # at which an error is measured
 TANH_FAR = 0.5625  # beyond it tanh(x) = 1 - 2 / (e^(2 x) + 1) loses nothing: its second part is at most a half
+ERF_FAR = 0.5  # and beyond it erf(x) = 1 - erfc(x)
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,10 @@ class Remainder:
     rest: Callable[[mpf], mpf]
     interval: Callable[[], tuple[mpf, mpf]]
     share: Callable[[mpf], mpf]  # weight(t) / function(t): what an error of the rest costs, relatively
+
+
+def _flattened_erfc(x: mpf) -> mpf:
+    return (1 + 7 * x / 4) * exp(x * x) * erfc(x)
 
 
 REMAINDERS = (
@@ -51,6 +56,20 @@ REMAINDERS = (
         rest=lambda z: (tanh(sqrt(z)) / sqrt(z) - 1) / z if z else -mpf(1) / 3,
         interval=lambda: (mpf(0), mpf(TANH_FAR) ** 2),
         share=lambda z: z * sqrt(z) / tanh(sqrt(z)) if z else mpf(0),
+    ),
+    Remainder(
+        "erf",
+        "erf(x) = x + x q(z), z = x^2",
+        rest=lambda z: erf(sqrt(z)) / sqrt(z) - 1 if z else 2 / sqrt(pi) - 1,
+        interval=lambda: (mpf(0), mpf(ERF_FAR) ** 2),
+        share=lambda z: sqrt(z) / erf(sqrt(z)) if z else sqrt(pi) / 2,
+    ),
+    Remainder(  # all x >= 0 at once, as Shepherd & Laframboise 1981 have it: (1 + c x) e^(x^2) erfc(x) is from 1 to 1.2
+        "erfc",
+        "erfc(x) = e^(-x^2) (9/8 + q(t)) / (1 + 7/4 x), t = (x - 3) / (x + 3)",
+        rest=lambda t: _flattened_erfc(3 * (1 + t) / (1 - t)) - mpf(9) / 8,
+        interval=lambda: (mpf(-1), mpf(25) / 31),
+        share=lambda t: 1 / _flattened_erfc(3 * (1 + t) / (1 - t)),
     ),
 )
 
@@ -100,6 +119,15 @@ class Format:
     @property
     def tanh_far(self) -> float:
         return TANH_FAR
+
+    @property
+    def erf_far(self) -> float:
+        return ERF_FAR
+
+    @property
+    def erfc_high(self) -> float:
+        """Above it erfc(x) < e^(-x^2) is less than half the smallest number."""
+        return math.ceil(math.sqrt(-self.low))
 
     @property
     def root_half(self) -> str:

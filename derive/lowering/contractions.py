@@ -3,7 +3,7 @@
 import sympy as sp
 
 from derive.calculus.equation import Term, size_of
-from derive.lowering.kernel import Assign, Contract
+from derive.lowering.kernel import Assign, EngineCall
 from derive.lowering.kinds import Contraction, as_stored
 from derive.lowering.nests import FIRST, LAST, Nest, whole
 
@@ -65,7 +65,7 @@ def contraction_body(c: Contraction, nest: Nest) -> list:
         for i in as_stored(target, nest.declared, nest.arrays)
         if isinstance(i, sp.Symbol)
     ]
-    call = Contract("contract_bias" if bias is not None else "contract", arguments)
+    call = EngineCall("contract_bias" if bias is not None else "contract", arguments)
     lines = nest.loops([r for r in ranges if r[0] in outer], [call])
     rest = [t for t in c.rest if bias is None or t.body != bias]
     place, after = nest.place(target), []

@@ -8,7 +8,8 @@ from sympy.printing.pycode import PythonCodePrinter
 from derive.calculus.equation import tensors_of
 from derive.calculus.stable import weighed
 
-FUNCTIONS = ("exp", "expm1", "log", "log1p", "tanh")  # what generated/functions.py has
+FUNCTIONS = ("erf", "erfc", "exp", "expm1", "log", "log1p", "tanh")  # what generated/functions.py has
+OF_NUMPY = ("floor", "sqrt")  # what NumPy has that LLVM can vectorise
 RELATIONS = {sp.Eq: "==", sp.Ne: "!=", sp.Gt: ">", sp.Ge: ">=", sp.Lt: "<", sp.Le: "<="}
 SUM, PRODUCT, POWER = 40, 50, 60  # precedences: what binds less stands in parentheses
 
@@ -146,14 +147,15 @@ class ValuePrinter(PythonCodePrinter):
 
     def _print_Function(self, e: sp.Function) -> str:
         name = e.func.__name__
-        if name not in FUNCTIONS:
-            raise NotImplementedError(f"there is no kernel function {name}; there are {', '.join(FUNCTIONS)}, sqrt")
+        if name not in (*FUNCTIONS, *OF_NUMPY):
+            known = ", ".join((*FUNCTIONS, *OF_NUMPY))
+            raise NotImplementedError(f"there is no kernel function {name}; there are {known}")
         self.used.add(name)
         inside = (a.args[0] if isinstance(a, sp.UnevaluatedExpr) else a for a in e.args)
         return f"{name}({', '.join(map(self._print, inside))})"
 
     _print_exp = _print_log = _print_tanh = _print_expm1 = _print_log1p = _print_Function
-    _print_sin = _print_cos = _print_tan = _print_erf = _print_gamma = _print_Function
+    _print_sin = _print_cos = _print_tan = _print_erf = _print_erfc = _print_gamma = _print_Function
 
     def _print_not_supported(self, e: sp.Basic) -> str:
         raise NotImplementedError(f"there is no kernel code for {type(e).__name__} in {e}")
@@ -228,7 +230,10 @@ def _balanced(gap: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
 
 
 def with_locals(bodies: list[sp.Expr], taken: Collection[str]) -> tuple[list[tuple[sp.Symbol, sp.Expr]], list[sp.Expr]]:
-    """Local variables for common subexpressions, calls inside case distinctions (straight lines vectorise), and what is squared."""
+    """Local variables for common subexpressions, calls inside case distinctions (straight lines vectorise), and what is squared.
+
+    Of exponentials one of which is a power of another, only that other is called.
+    """
     operands = sorted({x for b in bodies for x in tensors_of(b)}, key=str)
     reads = {x: sp.Dummy(f"#{n}", real=True) for n, x in enumerate(operands)}
     back = {d: x for x, d in reads.items()}
@@ -241,10 +246,13 @@ def with_locals(bodies: list[sp.Expr], taken: Collection[str]) -> tuple[list[tup
         for call in choice.atoms(sp.exp, sp.Function)
         if call.func.__name__ in FUNCTIONS
     }
+    powers = _powers({x for b in bodies for x in b.atoms(sp.exp)})
+    calls = calls - set(powers) | {base for base, _ in powers.values()}
     calls |= {p.base for b in bodies for p in b.atoms(sp.Pow) if not p.base.is_Atom and p.exp.is_Integer and p.exp > 1}
     lifted: dict[sp.Expr, sp.Symbol] = {}
     for call in sorted(calls, key=lambda c: (sp.count_ops(c), str(c.xreplace(back)))):
         lifted[call.xreplace(lifted)] = next(names)
+    bodies = [b.xreplace({x: lifted[base] ** power for x, (base, power) in powers.items()}) for b in bodies]
     for call, name in lifted.items():
         bodies = [b.xreplace({call: name}) for b in bodies]
     choices = {c for b in bodies for p in b.atoms(sp.Piecewise) for _, c in p.args if c != True}  # noqa: E712
@@ -256,6 +264,17 @@ def with_locals(bodies: list[sp.Expr], taken: Collection[str]) -> tuple[list[tup
     found, bodies = sp.cse(bodies, symbols=names, order="canonical", list=True)
     found = [(name, call) for call, name in lifted.items()] + found
     return _in_order([(name, e.xreplace(back)) for name, e in found]), [b.xreplace(back) for b in bodies]
+
+
+def _powers(exponentials: set[sp.exp]) -> dict[sp.exp, tuple[sp.exp, int]]:
+    """Those that are a power of another one, with that one and the power: ``exp(-2 x)`` is ``exp(-x)**2``."""
+    found = {}
+    for x in exponentials:
+        ratios = {y: x.exp / y.exp for y in exponentials}
+        whole = {int(ratio): y for y, ratio in ratios.items() if ratio.is_Integer and ratio > 1}
+        if whole:
+            found[x] = whole[max(whole)], max(whole)
+    return found
 
 
 def _in_order(found: list[tuple[sp.Symbol, sp.Expr]]) -> list[tuple[sp.Symbol, sp.Expr]]:

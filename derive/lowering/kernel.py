@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+import sympy as sp
+
 
 @dataclass
 class Comment:
@@ -31,6 +33,14 @@ class Loop:
 
 
 @dataclass
+class While:
+    """``while condition``."""
+
+    condition: str
+    body: list = field(default_factory=list)
+
+
+@dataclass
 class If:
     """``if condition``."""
 
@@ -39,7 +49,7 @@ class If:
 
 
 @dataclass
-class Contract:
+class EngineCall:
     """A call of the contraction engine: its routine and its arguments by name, in order."""
 
     routine: str
@@ -48,7 +58,7 @@ class Contract:
 
 @dataclass
 class Kernel:
-    """One generated function over ``[first, last)`` of its split index.
+    """One generated function over ``[first, last)`` of its split index, or of several counted through together: "n i".
 
     ``arguments`` are arrays with their indices in the order of storage; ``flat`` says that the kernel sees each of them as
     one long row, because it treats all elements alike.
@@ -66,6 +76,7 @@ class Kernel:
     contracts: bool = False
     local: bool = True  # whether a row of the split reads only its own row of what shares the split index
     notes: list[str] = field(default_factory=list)
+    box: sp.Expr | None = None  # the elements of working memory that it needs for what it reads through windows
     typed: str = ""  # the array whose dtype the arithmetic has, if any constant needs one
 
 

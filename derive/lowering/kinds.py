@@ -40,6 +40,15 @@ def as_stored(x: sp.Indexed, declared: Declared, order: Order) -> list[sp.Expr]:
     return [at[i] for i in order[x.base.name]]
 
 
+def stored_order(at: Sequence[sp.Expr]) -> tuple[str, ...]:
+    """The names of a tensor's indices in the order of storage: planes [n, c, y, x] are stored channels last."""
+    names = tuple(str(i) for i in at if isinstance(i, sp.Symbol))
+    if len(names) == len(at) == 4:
+        n, c, y, x = names
+        return n, y, x, c
+    return names
+
+
 def with_plain_operands(equations: Sequence[Equation], declared: Declared, order: Order) -> list[Equation]:
     """Operands of contractions that are expressions (``w**2``) become elementwise equations of their own.
 
@@ -171,3 +180,30 @@ def is_flat(equation: Equation, order: Order) -> bool:
         and len({order[x.base.name] for x in operands}) == 1
         and bool(operands[0].indices)
     )
+
+
+def conditions_in(body: sp.Expr) -> tuple[sp.Expr, list[sp.Basic]]:
+    """The body without those of its factors that only choose places, and what these say."""
+    conditions: list[sp.Basic] = []
+    factors = []
+    for f in sp.Mul.make_args(body):
+        if isinstance(f, sp.KroneckerDelta):
+            conditions.append(sp.Eq(*f.args, evaluate=False))
+        elif isinstance(f, sp.Piecewise) and len(f.args) == 2 and f.args[1] == (0, True) and _of_places(f.args[0][1]):
+            inside, more = conditions_in(f.args[0][0])
+            factors.append(inside)
+            conditions += [*_parts(f.args[0][1]), *more]
+        else:
+            factors.append(f)
+    return sp.Mul(*factors), conditions
+
+
+def _parts(condition: sp.Basic) -> list[sp.Basic]:
+    """The relations of a conjunction; ``a >= b`` as ``a - b``, which must be >= 0."""
+    parts = condition.args if isinstance(condition, sp.And) else (condition,)
+    return [sp.expand(c.gts - c.lts) if isinstance(c, sp.Ge | sp.Le) else c for c in parts]
+
+
+def _of_places(condition: sp.Basic) -> bool:
+    parts = condition.args if isinstance(condition, sp.And) else (condition,)
+    return all(isinstance(c, sp.Rel) and c.lhs.is_integer and c.rhs.is_integer and not tensors_of(c) for c in parts)

@@ -8,7 +8,7 @@
 
 import keyword
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import sympy as sp
 
@@ -19,8 +19,17 @@ from derive.calculus.text import equation_text
 from derive.lowering.contractions import contraction_body
 from derive.lowering.expressions import FUNCTIONS, ValuePrinter
 from derive.lowering.kernel import Assign, Kernel, Loop, Phase
-from derive.lowering.kinds import Contraction, as_stored, contraction, is_flat, storage_for, with_plain_operands
+from derive.lowering.kinds import (
+    Contraction,
+    as_stored,
+    contraction,
+    is_flat,
+    storage_for,
+    stored_order,
+    with_plain_operands,
+)
 from derive.lowering.nests import RESERVED, Nest, accumulated, in_range, is_scatter, row_body
+from derive.lowering.windows import WindowContraction, box_of, split_of, window_body, window_contraction
 
 
 @dataclass(frozen=True)
@@ -41,8 +50,9 @@ def lower(derivation: Derivation, names: Mapping[str, str]) -> Lowered:
     _check_names(system)
     both = (*derivation.forward, *derivation.backward)
     declared = _declared(system, both)
+    order = {name: stored_order(at) for name, at in declared.items()}
     storage = storage_for(derivation.forward, system.parameters, declared)
-    order = {name: tuple(str(i) for i in at if isinstance(i, sp.Symbol)) for name, at in declared.items()}
+    storage |= _storage_of_filters(derivation.forward, system, declared, order)
     order |= storage | {f"nabla_{name}": at for name, at in storage.items()}
     forward, backward = (
         with_plain_operands(equations, declared, order) for equations in (derivation.forward, derivation.backward)
@@ -58,6 +68,18 @@ def lower(derivation: Derivation, names: Mapping[str, str]) -> Lowered:
         room.phase(backward, wanted, set()),
         storage,
     )
+
+
+def _storage_of_filters(
+    equations: Sequence[Equation], system: System, declared: Mapping[str, tuple[sp.Expr, ...]], order: Mapping
+) -> dict[str, tuple[str, ...]]:
+    """Filters are stored as the forward contraction reads them: taps, then what is summed within, then its lane."""
+    found = {}
+    for c in (window_contraction(e, declared, order) for e in equations):
+        if c is not None and c.b.base.name in {p.base.name for p in system.parameters}:
+            own = dict(zip(c.b.indices, map(str, declared[c.b.base.name]), strict=True))
+            found[c.b.base.name] = tuple(own[i] for i in (*(w.tap for w in c.windows), c.inner, c.lane))
+    return found
 
 
 def _check_names(system: System) -> None:
@@ -91,10 +113,13 @@ class _Room:
     declared: dict[str, tuple[sp.Expr, ...]]
     order: dict[str, tuple[str, ...]]
     names: Mapping[str, str]
+    windows: dict[str, WindowContraction] = field(default_factory=dict)
 
     def phase(self, equations: Sequence[Equation], outputs: set[str], later: set[str]) -> Phase:
         """The kernels of one pass. ``outputs`` are what it is for, ``later`` what another pass reads."""
         shown = {e.name: e for e in equations}
+        found = {e.name: window_contraction(e, self.declared, self.order) for e in equations}
+        self.windows.update({name: windows for name, windows in found.items() if windows is not None})
         groups: list[list[Equation]] = []
         for equation in (in_range(e, self.declared) for e in equations):
             if groups and self._joins(groups[-1], equation):
@@ -131,8 +156,13 @@ class _Room:
                     return True
         return False
 
+    def _windows(self, name: str) -> WindowContraction | None:
+        """The equation of that name as a contraction through windows."""
+        return self.windows.get(name)
+
     def _stands_alone(self, equation: Equation) -> bool:
-        return self._contraction(equation) is not None or self._is_accumulated(equation)
+        known = self._windows(equation.name) or self._contraction(equation)
+        return known is not None or self._is_accumulated(equation)
 
     def _joins(self, group: Sequence[Equation], equation: Equation) -> bool:
         """Whether an equation can share the group's loops over rows: what it reads of the group is of its own row."""
@@ -161,10 +191,15 @@ class _Room:
         arrays = {n: self.order[n] for n in read} | {n: self.order[n] for n in _in_order_made(group, stored)}
         first = rows[0].name if rows else ""
         split = self.order[group[0].name][0] if alone and self.order[group[0].name] else first
+        windows = self._windows(group[0].name) if len(group) == 1 else None
+        if windows is not None:
+            split = " ".join(split_of(windows))
         nest = Nest(arrays, self.declared, split)
         nest.reserve(group)
-        found = self._contraction(group[0]) if len(group) == 1 else None
-        if found is not None:
+        found = self._contraction(group[0]) if len(group) == 1 and windows is None else None
+        if windows is not None:
+            body = window_body(windows, nest)
+        elif found is not None:
             body = contraction_body(found, nest)
         elif alone:
             body = accumulated(nest, group[0])
@@ -173,7 +208,9 @@ class _Room:
             body = nest.loops([(i, sp.Integer(0), size_of(i) - 1) for i in rows[1:]], body)
             body = [Loop(first, "first", "last", body)] if rows else body
         kernel = self._finished(nest, name, tuple(sorted(stored)), body)
-        return replace(kernel, contracts=found is not None, local=self._is_local(group, split))
+        contracts, box = found is not None or windows is not None, box_of(windows) if windows else None
+        local = windows is None and self._is_local(group, split)
+        return replace(kernel, contracts=contracts, local=local, box=box)
 
     def _is_local(self, group: Sequence[Equation], split: str) -> bool:
         """Whether everything that has the split index is read and written at exactly that index."""
@@ -197,7 +234,7 @@ class _Room:
         return replace(kernel, flat=True, arguments=at, split=self.order[equation.name][0])
 
     def _finished(self, nest: Nest, name: str, writes: tuple[str, ...], body: list) -> Kernel:
-        return _kernel(nest, name, writes, body, {s.name for s in self.system.settings if s.is_integer})
+        return _kernel(nest, name, writes, body, {s for s in self.system.settings if s.is_integer})
 
 
 def _rows(group: Sequence[Equation]) -> tuple[sp.Symbol, ...]:
@@ -284,17 +321,18 @@ def lower_update(equations: Sequence[Equation], name: str, states: Sequence[str]
     return replace(kernel, flat=True, equations=list(map(equation_text, equations)))
 
 
-def _kernel(nest: Nest, name: str, writes: tuple[str, ...], body: list, integers: Set[str] = frozenset()) -> Kernel:
-    """The kernel around a body; ``integers`` are settings that count, and so stand in addresses."""
+def _kernel(nest: Nest, name: str, writes: tuple[str, ...], body: list, counts: Set[sp.Symbol] = frozenset()) -> Kernel:
+    """The kernel around a body; ``counts`` are settings that are whole numbers, sizes among them."""
     hoisted = _hoisted(nest)
-    scalars = nest.printer.scalars | nest.integers
-    whole_numbers = [Assign(s, f"int({s})") for s in sorted(scalars & integers)]
+    integers = {s.name for s in counts} & (nest.integers | {size.name for size in nest.sizes})
+    scalars = nest.printer.scalars | integers
+    whole_numbers = [Assign(s, f"int({s})") for s in sorted(integers)]
     return Kernel(
         name=name,
         arguments=dict(nest.arrays),
         writes=writes,
         split=nest.split,
-        body=_sizes(nest) + whole_numbers + hoisted + body,
+        body=_sizes(nest, counts) + whole_numbers + hoisted + body,
         scalars=tuple(sorted(scalars)),
         functions=tuple(sorted(nest.printer.used)),
         typed=list(nest.arrays)[-1] if nest.printer.constants else "",
@@ -312,10 +350,10 @@ def _hoisted(nest: Nest) -> list:
     return lines
 
 
-def _sizes(nest: Nest) -> list:
-    """The sizes that the kernel names, from the shapes of its arrays."""
+def _sizes(nest: Nest, counts: Set[sp.Symbol]) -> list:
+    """The sizes that the kernel names and that no setting gives, from the shapes of its arrays."""
     lines: list = []
-    for size in sorted(nest.sizes, key=str):
+    for size in sorted(nest.sizes - counts, key=str):
         for array, at in reversed(list(nest.arrays.items())):
             position = next((p for p, i in enumerate(at) if size_of(sp.Symbol(i)) == size), None)
             if position is not None:

@@ -6,12 +6,14 @@ import sympy as sp
 
 from derive.calculus.adjoint import loop_bounds
 from derive.calculus.equation import Equation, Term, holds, index_of, size_of, tensors_of
-from derive.lowering.expressions import FUNCTIONS, IndexPrinter, ValuePrinter, with_locals
+from derive.lowering.expressions import FUNCTIONS, OF_NUMPY, IndexPrinter, ValuePrinter, with_locals
 from derive.lowering.kernel import Assign, If, Loop
+from derive.lowering.kinds import conditions_in
 
 FIRST, LAST = sp.symbols("first last", integer=True)
-CALLED = {*FUNCTIONS, "sqrt", "range", "span", "int", "abs", "max", "min", "contract", "contract_bias"}
-RESERVED = {"T", "first", "last", "scratch", *CALLED}  # what names mean in every kernel
+CALLED = {*FUNCTIONS, *OF_NUMPY, "range", "span", "int", "abs", "max", "min", "contract", "contract_bias"}
+CALLED |= {"contract_nest", "contract_nest_bias", "contract_nest_add", "border", "clear", "first_tap", "gcd", "BOX"}
+RESERVED = {"T", "first", "last", "scratch", "box", *CALLED}  # what names mean in every kernel
 
 
 class Nest:
@@ -27,7 +29,7 @@ class Nest:
         self.locals: set[str] = set()  # tensors held in a local variable: one value a row
         self.constants: dict[sp.Expr, str] = {}
         self.sizes: set[sp.Symbol] = set()
-        self.integers: set[str] = set()  # settings that stand in an address
+        self.integers: set[str] = set()  # names that stand in addresses: indices, sizes, settings that count
         self.names = RESERVED | {*arrays, *declared, *(i for at in arrays.values() for i in at)}
         self.printer = ValuePrinter(self.place, self.index)
 
@@ -66,6 +68,7 @@ class Nest:
         """An integer expression as text: indices, sizes, addresses that a tensor holds."""
         text: dict[sp.Basic, sp.Basic] = {x: sp.Symbol(f"int({self.place(x)})", integer=True) for x in tensors_of(e)}
         e = e.xreplace(text)
+        self.integers |= {s.name for s in e.atoms(sp.Symbol)}
         for s in e.atoms(sp.Symbol):
             if s.name[:1].isupper():
                 text[s] = sp.Symbol(self.size(s), integer=True)
@@ -81,9 +84,7 @@ class Nest:
         def visit(part: sp.Expr) -> None:
             symbols = part.atoms(sp.Symbol)
             if part.args and not part.has(sp.Indexed) and _worth_hoisting(part, symbols):
-                if part not in self.constants:
-                    self.constants[part] = self.fresh(f"c{len(self.constants) + 1}")
-                change[part] = sp.Symbol(f".{self.constants[part]}", real=True)
+                change[part] = self._constant(part)
             elif not isinstance(part, sp.Indexed):
                 for a in part.args:
                     if isinstance(a, sp.Expr):
@@ -92,9 +93,26 @@ class Nest:
         visit(e)
         return change
 
+    def _constant(self, value: sp.Expr) -> sp.Symbol:
+        """The local variable that holds a value which no index changes."""
+        if value not in self.constants:
+            self.constants[value] = self.fresh(f"c{len(self.constants) + 1}")
+        return sp.Symbol(f".{self.constants[value]}", real=True)
+
+    def _with_one_number(self, e: sp.Expr) -> sp.Expr:
+        """The irrational numbers that a product is of as one constant."""
+
+        def gathered(*factors: sp.Expr) -> sp.Expr:
+            numbers = [f for f in factors if f.is_number]
+            if len(numbers) == len(factors) or all(f.is_rational or f.is_Float for f in numbers):
+                return sp.Mul(*factors)
+            return self._constant(sp.Mul(*numbers)) * sp.Mul(*(f for f in factors if not f.is_number))
+
+        return e.replace(sp.Mul, gathered)
+
     def statements(self, bodies: Mapping[str, sp.Expr], operator: str = "=") -> list:
         """``name operator body`` for each, with common subexpressions as local variables."""
-        found, right = with_locals(list(bodies.values()), self.names)
+        found, right = with_locals([self._with_one_number(e) for e in bodies.values()], self.names)
         lines = [Assign(self.printer.doprint(name), self.value(e)) for name, e in found]
         return lines + [Assign(left, self.value(e), operator) for left, e in zip(bodies, right, strict=True)]
 
@@ -116,7 +134,12 @@ class Nest:
 
 
 def _worth_hoisting(part: sp.Expr, symbols: set[sp.Symbol]) -> bool:
-    """Whether no index and no variable changes the part, and it is more than arithmetic on sizes, which reads best in place."""
+    """Whether no index and no variable changes the part, and it is more than arithmetic on sizes, which reads best in place.
+
+    Of numbers the irrational ones.
+    """
+    if part.is_number:
+        return not part.is_rational
     if any(s.name.startswith(".") or (s.is_integer and s.name[:1].islower()) for s in symbols):
         return False
     return not all(s.is_integer for s in symbols) or (bool(symbols) and not part.is_rational_function(*symbols))
@@ -136,7 +159,7 @@ def in_range(equation: Equation, declared: Mapping[str, Sequence[sp.Symbol]]) ->
     natural = [i for i in equation.target.indices if isinstance(i, sp.Symbol)]
     terms = []
     for term in equation.terms:
-        body, conditions = _conditions_in(term.body)
+        body, conditions = conditions_in(term.body)
         conditions = [*term.conditions, *conditions]
         for x in tensors_of(body):
             inside = _bounds(x, declared.get(x.base.name, x.indices))
@@ -167,33 +190,6 @@ def _bounds(x: sp.Indexed, own: Sequence[sp.Symbol]) -> list[sp.Expr]:
         elif isinstance(i, sp.Symbol) and not plain:
             found += [sp.expand(component), sp.expand(size_of(i) - 1 - component)]
     return found
-
-
-def _conditions_in(body: sp.Expr) -> tuple[sp.Expr, list[sp.Basic]]:
-    """The body without those of its factors that only choose places, and what these say."""
-    conditions: list[sp.Basic] = []
-    factors = []
-    for f in sp.Mul.make_args(body):
-        if isinstance(f, sp.KroneckerDelta):
-            conditions.append(sp.Eq(*f.args, evaluate=False))
-        elif isinstance(f, sp.Piecewise) and len(f.args) == 2 and f.args[1] == (0, True) and _of_places(f.args[0][1]):
-            inside, more = _conditions_in(f.args[0][0])
-            factors.append(inside)
-            conditions += [*_parts(f.args[0][1]), *more]
-        else:
-            factors.append(f)
-    return sp.Mul(*factors), conditions
-
-
-def _parts(condition: sp.Basic) -> list[sp.Basic]:
-    """The relations of a conjunction; ``a >= b`` as ``a - b``, which must be >= 0."""
-    parts = condition.args if isinstance(condition, sp.And) else (condition,)
-    return [sp.expand(c.gts - c.lts) if isinstance(c, sp.Ge | sp.Le) else c for c in parts]
-
-
-def _of_places(condition: sp.Basic) -> bool:
-    parts = condition.args if isinstance(condition, sp.And) else (condition,)
-    return all(isinstance(c, sp.Rel) and c.lhs.is_integer and c.rhs.is_integer and not tensors_of(c) for c in parts)
 
 
 def row_body(nest: Nest, equations: Sequence[Equation], rows: Sequence[sp.Symbol], stored: set[str]) -> list:

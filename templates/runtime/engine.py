@@ -1,8 +1,8 @@
 """The contraction engine: c[i, v] = start[i, v] + sum over s, t of a[i, s, t] b[s, t, v], at the processor's speed.
 
 One routine, compiled once for each dtype, serves every contraction whose operands are read through strides: forward,
-backward-data and backward-weights differ only in which index is the row i, which the lane v, which are contracted
-(s, t). Sizes, offsets and strides are run-time values; a vector is as wide as the host's (`native.LANES`).
+backward-data and backward-weights differ only in which indices are the rows i, which the lane v, which are contracted
+(s, t). A tile finds its rows and runs by tables of offsets, so rows may be the pixels of planes, the taps of filters. Sizes, offsets and strides are run-time values; a vector is as wide as the host's (`native.LANES`).
 
 Every output is one chain of fused multiply-adds in the order of (s, t), whatever the lanes, the blocking, the threads:
 the same input gives the same bits everywhere.
@@ -18,11 +18,13 @@ from numba.extending import intrinsic
 
 from .native import LANES, OPTIONS, PACKAGE, compile_native
 
-ROWS = 5  # of a tile: with 2 vectors, 10 chains of fused multiply-adds; two tiles make a mini-batch of 10
+ROWS = 5  # of a tile: with 2 vectors, 10 chains of fused multiply-adds; a tile of one vector has twice as many
 DEPTH = 256  # contracted steps of a block: a panel of b (DEPTH x 2 vectors) stays in the first-level cache
 BLOCK = 40 * ROWS  # rows of a block: their part of a stays in the second-level cache
 PACK_FROM = 4 * ROWS  # rows from which copying a panel of b together pays
-SCRATCH = 2 * LANES * (DEPTH + ROWS + 1)
+BOX = 1 << 16  # elements that the box for a strip of planes is to have: it stays in the second-level cache
+TABLES = 2 * (BLOCK + 4 * ROWS) + DEPTH + 8 * ROWS  # int64: the offsets of a block's rows and runs
+SCRATCH = 2 * LANES * (DEPTH + ROWS + 1) + 2 * TABLES
 """Elements of the `scratch` array that `contract` works in; one for each thread."""
 
 I64 = ir.IntType(64)
@@ -91,6 +93,13 @@ def _moved(typingctx, pointer, elements):
 
 
 @intrinsic
+def _integers(typingctx, pointer):
+    """The same place, as int64 values."""
+    kind = types.CPointer(types.int64)
+    return kind(pointer), lambda context, builder, sig, args: builder.bitcast(args[0], I64.as_pointer())
+
+
+@intrinsic
 def _copy_vector(typingctx, target, source):
     """target[v] = source[v] for v < lanes."""
 
@@ -129,179 +138,235 @@ def _copy_transposed(typingctx, target, target_row, source, source_row):
 # The tile ------------------------------------------------------------------------------------------------------------
 
 
-@intrinsic
-def _tile(
-    typingctx, rows, segments, length, a, a_row, a_segment, a_step, b, b_segment, b_step, b_second, start, start_row,
-    c, c_row, second
-):  # fmt: skip
-    """c[i c_row + v] = start[i start_row + v] + sum over s < segments, t < length of
-    a[i a_row + s a_segment + t a_step] b[s b_segment + t b_step + v], for 0 <= i < rows <= ROWS and two vectors of v.
+def _tile_of(rows, vectors):
+    """The tile of so many rows and vectors, one or two."""
 
-    The second vector begins `second` lanes after the first in c and start, `b_second` after it in b: they may overlap.
-    Rows beyond `rows` repeat the last one. Everything is read before anything is written, so what is computed twice is
-    written twice with the same value.
-    """
-    n = types.intp
-    signature = types.void(n, n, n, a, n, n, n, b, n, n, n, start, n, c, n, n)
+    @intrinsic
+    def tile(
+        typingctx, segments, length, a, a_rows, a_segments, a_step, b, b_segment, b_step, b_second, start, start_rows,
+        c, c_rows, second
+    ):  # fmt: skip
+        """c[c_rows[i] + v] = start[start_rows[i] + v] + sum over s < segments, t < length of
+        a[a_rows[i] + a_segments[s] + t a_step] b[s b_segment + t b_step + v], for i < rows and the vectors of v.
 
-    def codegen(context, builder, sig, args):
-        rows, segments, length, a, a_row, a_segment, a_step, b, b_segment, b_step, b_second = args[:11]
-        start, start_row, c, c_row, second = args[11:]
-        kind = _vector(a.type)
-        pairs = [(i, v) for i in range(ROWS) for v in range(2)]
-        at = [I64(0)]
-        for i in range(1, ROWS):
-            at.append(builder.select(builder.icmp_signed("<", I64(i), rows), I64(i), at[-1]))
-        a_rows = [builder.gep(a, [builder.mul(a_row, i)]) for i in at]
-        place = {(i, v): builder.add(builder.mul(c_row, at[i]), (I64(0), second)[v]) for i, v in pairs}
-        origin = {(i, v): builder.add(builder.mul(start_row, at[i]), (I64(0), second)[v]) for i, v in pairs}
-        initial = {p: _load(builder, builder.gep(start, [origin[p]])) for p in pairs}
-        for i in range(ROWS):  # what the next tile adds to is far away, in a large array
-            _prefetch(builder, builder.gep(c, [builder.add(place[i, 0], builder.mul(c_row, I64(ROWS)))]))
-        entry = builder.basic_block
-        outer, inner, after, done = (
-            builder.append_basic_block(f"tile.{n}") for n in ("segment", "step", "next", "done")
-        )
-        builder.branch(outer)
+        A second vector begins `second` lanes after the first in c and start, `b_second` after it in b: they may overlap.
+        Rows may repeat: everything is read before anything is written, so what is computed twice is written twice with
+        the same value.
+        """
+        n = types.intp
+        signature = types.void(n, n, a, a_rows, a_segments, n, b, n, n, n, start, start_rows, c, c_rows, n)
+        return signature, functools.partial(_generate_tile, rows, vectors)
 
-        builder.position_at_end(outer)
-        s, a_base, b_base = builder.phi(I64), builder.phi(I64), builder.phi(b.type)
-        held = {p: builder.phi(kind) for p in pairs}
-        builder.branch(inner)
+    return tile
 
-        builder.position_at_end(inner)
-        t, a_at, b_at = builder.phi(I64), builder.phi(I64), builder.phi(b.type)
-        sums = {p: builder.phi(kind) for p in pairs}
-        bs = [_load(builder, b_at), _load(builder, builder.gep(b_at, [b_second]))]
-        new = {}
-        for i in range(ROWS):
-            scalar = _broadcast(builder, builder.load(builder.gep(a_rows[i], [a_at])), kind)
-            for v in range(2):
-                new[i, v] = _fma(builder, scalar, bs[v], sums[i, v])
-        t_next, a_next, b_next = builder.add(t, I64(1)), builder.add(a_at, a_step), builder.gep(b_at, [b_step])
-        _keep_rolled(builder, builder.cbranch(builder.icmp_signed("<", t_next, length), inner, after))
 
-        builder.position_at_end(after)
-        s_next, a_beyond = builder.add(s, I64(1)), builder.add(a_base, a_segment)
-        b_beyond = builder.gep(b_base, [b_segment])
-        builder.cbranch(builder.icmp_signed("<", s_next, segments), outer, done)
+def _generate_tile(rows, vectors, context, builder, sig, args):
+    segments, length, a, a_rows, a_segments, a_step, b, b_segment, b_step, b_second = args[:10]
+    start, start_rows, c, c_rows, second = args[10:]
+    kind = _vector(a.type)
+    pairs = [(i, v) for i in range(rows) for v in range(vectors)]
 
-        incoming = [(s, I64(0), s_next), (a_base, I64(0), a_beyond), (b_base, b, b_beyond)]
-        for phi, first, later in incoming + [(held[p], initial[p], new[p]) for p in pairs]:
-            phi.add_incoming(first, entry)
-            phi.add_incoming(later, after)
-        incoming = [(t, I64(0), t_next), (a_at, a_base, a_next), (b_at, b_base, b_next)]
-        for phi, first, later in incoming + [(sums[p], held[p], new[p]) for p in pairs]:
-            phi.add_incoming(first, outer)
-            phi.add_incoming(later, inner)
+    def row(base, table, i):
+        return builder.gep(base, [builder.load(builder.gep(table, [I64(i)]))])
 
-        builder.position_at_end(done)
-        for p in pairs:
-            _store(builder, new[p], builder.gep(c, [place[p]]))
-        return context.get_dummy_value()
+    a_row, c_row = [row(a, a_rows, i) for i in range(rows)], [row(c, c_rows, i) for i in range(rows)]
+    start_row = [row(start, start_rows, i) for i in range(rows)]
+    initial = {(i, v): _load(builder, builder.gep(start_row[i], [(I64(0), second)[v]])) for i, v in pairs}
+    for i in range(rows):  # what the next tile adds to is far away, in a large array
+        _prefetch(builder, row(c, c_rows, rows + i))
+    entry = builder.basic_block
+    outer, inner, after, done = (builder.append_basic_block(f"tile.{n}") for n in ("segment", "step", "next", "done"))
+    builder.branch(outer)
 
-    return signature, codegen
+    builder.position_at_end(outer)
+    s, b_base = builder.phi(I64), builder.phi(b.type)
+    held = {p: builder.phi(kind) for p in pairs}
+    a_base = builder.load(builder.gep(a_segments, [s]))
+    builder.branch(inner)
+
+    builder.position_at_end(inner)
+    t, a_at, b_at = builder.phi(I64), builder.phi(I64), builder.phi(b.type)
+    sums = {p: builder.phi(kind) for p in pairs}
+    bs = [_load(builder, builder.gep(b_at, [(I64(0), b_second)[v]])) for v in range(vectors)]
+    new = {}
+    for i in range(rows):
+        scalar = _broadcast(builder, builder.load(builder.gep(a_row[i], [a_at])), kind)
+        for v in range(vectors):
+            new[i, v] = _fma(builder, scalar, bs[v], sums[i, v])
+    t_next, a_next, b_next = builder.add(t, I64(1)), builder.add(a_at, a_step), builder.gep(b_at, [b_step])
+    _keep_rolled(builder, builder.cbranch(builder.icmp_signed("<", t_next, length), inner, after))
+
+    builder.position_at_end(after)
+    s_next, b_beyond = builder.add(s, I64(1)), builder.gep(b_base, [b_segment])
+    builder.cbranch(builder.icmp_signed("<", s_next, segments), outer, done)
+
+    incoming = [(s, I64(0), s_next), (b_base, b, b_beyond)]
+    for phi, first, later in incoming + [(held[p], initial[p], new[p]) for p in pairs]:
+        phi.add_incoming(first, entry)
+        phi.add_incoming(later, after)
+    incoming = [(t, I64(0), t_next), (a_at, a_base, a_next), (b_at, b_base, b_next)]
+    for phi, first, later in incoming + [(sums[p], held[p], new[p]) for p in pairs]:
+        phi.add_incoming(first, outer)
+        phi.add_incoming(later, inner)
+
+    builder.position_at_end(done)
+    for i, v in pairs:
+        _store(builder, new[i, v], builder.gep(c_row[i], [(I64(0), second)[v]]))
+    return context.get_dummy_value()
+
+
+_wide_tile, _narrow_tile = _tile_of(ROWS, 2), _tile_of(2 * ROWS, 1)
 
 
 # Blocks, panels, tiles -----------------------------------------------------------------------------------------------
 
 
 @_inline
-def _pack(target, lanes, width, second, segments, length, b, b_segment, b_step, b_lane):
-    """target[(s length + t) 2 lanes + v] = b[s b_segment + t b_step + v b_lane]: a panel, its two vectors side by side.
+def _pack(target, lanes, width, second, length, b, b_step, b_lane):
+    """target[t 2 lanes + v] = b[t b_step + v b_lane]: rows of a panel, its two vectors side by side.
 
-    The second vector holds the lanes from `second` on. A panel narrower than a vector is filled up with zeros, twice.
+    The second vector holds the lanes from `second` on. A panel narrower than a vector is filled up with zeros.
     """
-    for s in range(segments):
-        panel = _moved(target, s * length * 2 * lanes)
-        here = _moved(b, s * b_segment)
-        if width < lanes:
-            for t in range(length):
+    if width < lanes:
+        for t in range(length):
+            for v in range(lanes):
+                target[t * 2 * lanes + v] = b[t * b_step + v * b_lane] if v < width else 0
+    elif b_lane == 1:
+        for t in range(length):
+            _copy_vector(_moved(target, t * 2 * lanes), _moved(b, t * b_step))
+            _copy_vector(_moved(target, t * 2 * lanes + lanes), _moved(b, t * b_step + second))
+    else:
+        whole = length - length % lanes if b_step == 1 else 0
+        for half in range(2):
+            column = _moved(target, half * lanes)
+            origin = _moved(b, half * second * b_lane)
+            for t in range(0, whole, lanes):
+                _copy_transposed(_moved(column, t * 2 * lanes), 2 * lanes, _moved(origin, t), b_lane)
+            for t in range(whole, length):
                 for v in range(lanes):
-                    value = here[t * b_step + v * b_lane] if v < width else 0
-                    panel[t * 2 * lanes + v] = panel[t * 2 * lanes + lanes + v] = value
-        elif b_lane == 1:
-            for t in range(length):
-                _copy_vector(_moved(panel, t * 2 * lanes), _moved(here, t * b_step))
-                _copy_vector(_moved(panel, t * 2 * lanes + lanes), _moved(here, t * b_step + second))
-        else:
-            whole = length - length % lanes if b_step == 1 else 0
-            for half in range(2):
-                column = _moved(panel, half * lanes)
-                origin = _moved(here, half * second * b_lane)
-                for t in range(0, whole, lanes):
-                    _copy_transposed(_moved(column, t * 2 * lanes), 2 * lanes, _moved(origin, t), b_lane)
-                for t in range(whole, length):
-                    for v in range(lanes):
-                        column[t * 2 * lanes + v] = origin[t * b_step + v * b_lane]
+                    column[t * 2 * lanes + v] = origin[t * b_step + v * b_lane]
 
 
 @_inline
 def _tiles(
-    lanes, width, second, packed, rows, segments, length, a, a_row, a_segment, a_step, b, b_segment, b_step, b_second,
-    start, start_row, c, c_row, staged
+    lanes, width, second, rows, segments, length, a, a_rows, a_segments, a_step, b, b_segment, b_step, b_second,
+    start, start_rows, start_moves, c, c_rows, staged, staged_rows
 ):  # fmt: skip
     """The tiles of one panel of `width` lanes, row by row; a panel narrower than a vector passes through `staged`."""
-    for i in range(0, rows, ROWS):
-        count = min(ROWS, rows - i)
-        origin, origin_row = _moved(start, i * start_row), start_row
-        place, place_row = _moved(c, i * c_row), c_row
-        if width < lanes:
-            for r in range(count):
-                for v in range(width):
-                    staged[r * 2 * lanes + v] = origin[r * start_row + v]
-            origin, origin_row, place, place_row = staged, 2 * lanes, staged, 2 * lanes
-        _tile(count, segments, length, _moved(a, i * a_row), a_row, a_segment, a_step,
-              b, b_segment, b_step, b_second, origin, origin_row, place, place_row, second)  # fmt: skip
-        if width < lanes:
-            for r in range(count):
-                for v in range(width):
-                    c[(i + r) * c_row + v] = staged[r * 2 * lanes + v]
+    if width > lanes:
+        for i in range(0, rows, ROWS):
+            _wide_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segment, b_step, b_second,
+                       start, _moved(start_rows, i * start_moves), c, _moved(c_rows, i), second)  # fmt: skip
+        return
+    for i in range(0, rows, 2 * ROWS):
+        origins, places = _moved(start_rows, i * start_moves), _moved(c_rows, i)
+        if width == lanes:
+            _narrow_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segment, b_step, b_second,
+                         start, origins, c, places, second)  # fmt: skip
+            continue
+        for r in range(2 * ROWS):
+            for v in range(width):
+                staged[r * lanes + v] = start[origins[r] + v]
+        _narrow_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segment, b_step, b_second,
+                     staged, staged_rows, staged, staged_rows, second)  # fmt: skip
+        for r in range(2 * ROWS):
+            for v in range(width):
+                c[places[r] + v] = staged[r * lanes + v]
+
+
+@_inline
+def _fill_rows(table, first, last, rows_1, rows_2, step_0, step_1, step_2):
+    """table[r - first] = r_0 step_0 + r_1 step_1 + r_2 step_2, for the row r = (r_0 rows_1 + r_1) rows_2 + r_2; the last
+    one is repeated to the end of the tile and for a tile more."""
+    r_1, r_2 = first // rows_2, first % rows_2
+    r_0, r_1 = r_1 // rows_1, r_1 % rows_1
+    for r in range(last - first):
+        table[r] = r_0 * step_0 + r_1 * step_1 + r_2 * step_2
+        r_2 += 1
+        if r_2 == rows_2:
+            r_2 = 0
+            r_1 += 1
+            if r_1 == rows_1:
+                r_1 = 0
+                r_0 += 1
+    for r in range(last - first, last - first + 4 * ROWS):
+        table[r] = table[last - first - 1]
 
 
 @_inline
 def _contract(
-    lanes, rows, columns, segments, length, a, a_row, a_segment, a_step, b, b_segment, b_step, b_lane,
-    start, start_row, start_lane, c, c_row, scratch
+    lanes, first, last, rows_1, rows_2, columns, sums_0, sums_1, length, a, a_0, a_1, a_2, a_sum_0, a_sum_1, a_step,
+    b, b_sum_0, b_sum_1, b_step, b_lane, start, start_lane, start_moves, c, c_0, c_1, c_2, scratch
 ):  # fmt: skip
-    """`contract` on pointers. With start_lane = 0 start is a row of zeros, the first of scratch, for all the lanes."""
+    """`contract_nest` on pointers. start_moves = 1: start is indexed as c; 0: it is one row for all rows, and with
+    start_lane = 0 that is a row of zeros, the first of scratch."""
     for v in range(2 * lanes):
         scratch[v] = 0
-    if segments <= 0 or length <= 0:
-        for i in range(rows):
-            for v in range(columns):
-                c[i * c_row + v] = start[i * start_row + v * start_lane]
-        return
     staged = _moved(scratch, 2 * lanes)
     panel = _moved(scratch, 2 * lanes * (ROWS + 1))
-    pack = b_lane != 1 or columns < lanes or rows >= PACK_FROM
+    tables = _integers(_moved(scratch, 2 * lanes * (ROWS + 1 + DEPTH)))
+    a_rows, c_rows, a_segments = tables, _moved(tables, BLOCK + 4 * ROWS), _moved(tables, 2 * (BLOCK + 4 * ROWS))
+    staged_rows, no_rows = _moved(a_segments, DEPTH), _moved(a_segments, DEPTH + 4 * ROWS)
+    for i in range(4 * ROWS):
+        staged_rows[i], no_rows[i] = i * lanes, 0
+
+    # Where a goes on from one middle index to the next as it does along the innermost, both are one run.
+    joined = sums_1 > 1 and a_sum_1 == length * a_step
+    runs, run = (sums_0, sums_1 * length) if joined else (sums_0 * sums_1, length)
+    if runs <= 0 or run <= 0:
+        for i in range(first, last):
+            _fill_rows(c_rows, i, i + 1, rows_1, rows_2, c_0, c_1, c_2)
+            for v in range(columns):
+                c[c_rows[0] + v] = start[c_rows[0] * start_moves + v * start_lane]
+        return
+    b_run = b_sum_0 if joined or sums_1 == 1 else b_sum_1
+    regular = b_sum_1 == length * b_step if joined else (sums_0 == 1 or sums_1 == 1 or b_sum_0 == sums_1 * b_sum_1)
+    wide = last - first >= PACK_FROM and b_step != 2 * lanes  # panels in their own order need no copy
+    pack = b_lane != 1 or columns < lanes or wide or not regular
     s = t = 0
-    while s < segments:
-        # A block of the contracted indices: whole segments, or a part of one. The next block goes on from c.
-        count = max(1, min(segments - s, DEPTH // length))
-        steps = min(DEPTH, length - t)
-        for i in range(0, rows, BLOCK):
-            height = min(BLOCK, rows - i)
+    while s < runs:
+        # A block of the contracted indices: whole runs, or a part of one. The next block goes on from c.
+        count = max(1, min(runs - s, DEPTH // run))
+        steps = min(DEPTH, run - t)
+        for q in range(count):
+            outer, middle = (s + q, 0) if joined else ((s + q) // sums_1, (s + q) % sums_1)
+            a_segments[q] = outer * a_sum_0 + middle * a_sum_1 + t * a_step
+        for i in range(first, last, BLOCK):
+            height = min(BLOCK, last - i)
+            _fill_rows(a_rows, i, i + height, rows_1, rows_2, a_0, a_1, a_2)
+            _fill_rows(c_rows, i, i + height, rows_1, rows_2, c_0, c_1, c_2)
+            start_rows = c_rows if start_moves else no_rows
             v = 0
             while v < columns:
                 # A panel is two vectors wide, or the last lanes: more than one vector's, so that none is left alone.
                 left = columns - v
                 width = left if left <= 2 * lanes else lanes if left < 3 * lanes else 2 * lanes
                 second = max(0, width - lanes)
-                here = _moved(b, s * b_segment + t * b_step + v * b_lane)
-                here_segment, here_step, here_second = b_segment, b_step, second
+                here, here_segment, here_step, here_second = panel, steps * 2 * lanes, 2 * lanes, lanes
                 if pack:
-                    _pack(panel, lanes, width, second, count, steps, here, b_segment, b_step, b_lane)
-                    here, here_segment, here_step, here_second = panel, steps * 2 * lanes, 2 * lanes, lanes
-                _tiles(lanes, width, second, pack, height, count, steps,
-                       _moved(a, i * a_row + s * a_segment + t * a_step), a_row, a_segment, a_step,
-                       here, here_segment, here_step, here_second,
-                       _moved(start, i * start_row + v * start_lane), start_row,
-                       _moved(c, i * c_row + v), c_row, staged)  # fmt: skip
+                    for q in range(count):
+                        outer, middle = (s + q, 0) if joined else ((s + q) // sums_1, (s + q) % sums_1)
+                        done = 0
+                        while done < steps:  # piece by piece of the innermost index
+                            at = t + done
+                            middle = at // length if joined else middle
+                            at -= middle * length if joined else 0
+                            piece = min(length - at, steps - done)
+                            origin = outer * b_sum_0 + middle * b_sum_1 + at * b_step + v * b_lane
+                            target = _moved(panel, (q * steps + done) * 2 * lanes)
+                            _pack(target, lanes, width, second, piece, _moved(b, origin), b_step, b_lane)
+                            done += piece
+                else:
+                    here, here_segment, here_step, here_second = (
+                        _moved(b, s * b_run + t * b_step + v), b_run, b_step, second
+                    )  # fmt: skip
+                _tiles(lanes, width, second, height, count, steps, a, a_rows, a_segments, a_step,
+                       here, here_segment, here_step, here_second, _moved(start, v * start_lane), start_rows,
+                       start_moves, _moved(c, v), c_rows, staged, staged_rows)  # fmt: skip
                 v += width
-        start, start_row, start_lane = c, c_row, 1
+        start, start_lane, start_moves = c, 1, 1
         t += steps
-        if t == length:
+        if t == run:
             t = 0
             s += count
 
@@ -315,14 +380,16 @@ def _routine(dtype: types.Type):
     lanes = lanes_of(dtype)
 
     def contract(
-        rows, columns, segments, length, a, a_row, a_segment, a_step, b, b_segment, b_step, b_lane,
-        start, start_row, start_lane, c, c_row, scratch
+        first, last, rows_1, rows_2, columns, sums_0, sums_1, length, a, a_0, a_1, a_2, a_sum_0, a_sum_1, a_step,
+        b, b_sum_0, b_sum_1, b_step, b_lane, start, start_lane, start_moves, c, c_0, c_1, c_2, scratch
     ):  # fmt: skip
-        _contract(lanes, rows, columns, segments, length, a, a_row, a_segment, a_step, b, b_segment, b_step, b_lane,
-                  start, start_row, start_lane, c, c_row, scratch)  # fmt: skip
+        _contract(lanes, first, last, rows_1, rows_2, columns, sums_0, sums_1, length,
+                  a, a_0, a_1, a_2, a_sum_0, a_sum_1, a_step, b, b_sum_0, b_sum_1, b_step, b_lane,
+                  start, start_lane, start_moves, c, c_0, c_1, c_2, scratch)  # fmt: skip
 
     n, p = types.intp, types.CPointer(dtype)
-    native = compile_native(contract, types.void(n, n, n, n, p, n, n, n, p, n, n, n, p, n, n, p, n, p), (dtype.name,))
+    signature = types.void(*[n] * 8, p, *[n] * 6, p, *[n] * 4, p, n, n, p, n, n, n, p)
+    native = compile_native(contract, signature, (dtype.name,))
     llvm.add_symbol(_symbol(dtype), native.address)
     return native
 
@@ -336,26 +403,62 @@ def load(dtype: types.Type) -> None:
     _routine(dtype)
 
 
+def _at(context, builder, kind, array, offset):
+    """A pointer to an element of an array."""
+    return builder.gep(context.make_array(kind)(context, builder, array).data, [offset])
+
+
 def _call(context, builder, sig, args, bias: bool, add: bool):
     """Calls the routine; sig and args are those of `contract` or `contract_bias`."""
 
     def pointer(k):
-        index = args[k + 1] if k + 1 < len(args) and k != 17 else I64(0)
-        return builder.gep(context.make_array(sig.args[k])(context, builder, args[k]).data, [index])
+        return _at(context, builder, sig.args[k], args[k], args[k + 1] if k != 17 else I64(0))
 
     rows, columns, segments, length = args[:4]
-    a, b, c, c_row, scratch = pointer(4), pointer(9), pointer(14), args[16], pointer(17)
-    start = (c, c_row, I64(1)) if add else (pointer(18), I64(0), I64(1)) if bias else (scratch, I64(0), I64(0))
-    passed = [rows, columns, segments, length, a, *args[6:9], b, *args[11:14], *start, c, c_row, scratch]
-    kind = ir.FunctionType(ir.VoidType(), [value.type for value in passed])
-    builder.call(cgutils.get_or_insert_function(builder.module, kind, _symbol(sig.args[4].dtype)), passed)
+    a, b, c, scratch = pointer(4), pointer(9), pointer(14), pointer(17)
+    start = (c, I64(1), I64(1)) if add else (pointer(18), I64(1), I64(0)) if bias else (scratch, I64(0), I64(0))
+    a_row, a_segment, a_step, b_segment, b_step, b_lane, c_row = (args[k] for k in (6, 7, 8, 11, 12, 13, 16))
+    none, one = I64(0), I64(1)
+    _link(builder, sig.args[4].dtype, [
+        none, rows, one, rows, columns, one, segments, length, a, none, none, a_row, none, a_segment, a_step,
+        b, none, b_segment, b_step, b_lane, *start, c, none, none, c_row, scratch,
+    ])  # fmt: skip
     return context.get_dummy_value()
+
+
+def _call_nest(context, builder, sig, args, bias: bool, add: bool):
+    """Calls the routine; sig and args are those of `contract_nest` or `contract_nest_bias`."""
+
+    def pointer(k, offset=None):
+        return _at(context, builder, sig.args[k], args[k], offset or I64(0))
+
+    first, last, rows, columns, sums, a, a0, a_rows, a_sums, b, b0, b_sums, b_lane, c, c0, c_rows, scratch = args[:17]
+    rows, sums, a_rows, a_sums, b_sums, c_rows = (
+        cgutils.unpack_tuple(builder, t) for t in (rows, sums, a_rows, a_sums, b_sums, c_rows)
+    )
+    a, b, c, scratch = pointer(5, a0), pointer(9, b0), pointer(13, c0), pointer(16)
+    start = (c, I64(1), I64(1)) if add else (pointer(17, args[18]), I64(1), I64(0)) if bias else (scratch, I64(0), I64(0))
+    _link(builder, sig.args[5].dtype, [
+        first, last, *rows[1:], columns, *sums, a, *a_rows, *a_sums, b, *b_sums, b_lane, *start, c, *c_rows, scratch,
+    ])  # fmt: skip
+    return context.get_dummy_value()
+
+
+def _link(builder, dtype, passed):
+    kind = ir.FunctionType(ir.VoidType(), [value.type for value in passed])
+    builder.call(cgutils.get_or_insert_function(builder.module, kind, _symbol(dtype)), passed)
 
 
 def _signature(a, b, c, scratch, *more):
     _routine(a.dtype)
     n = types.intp
     return types.void(n, n, n, n, a, n, n, n, n, b, n, n, n, n, c, n, n, scratch, *more)
+
+
+def _signature_nest(a, b, c, scratch, *more):
+    _routine(a.dtype)
+    n, three = types.intp, types.UniTuple(types.intp, 3)
+    return types.void(n, n, three, n, three, a, n, three, three, b, n, three, n, c, n, three, scratch, *more)
 
 
 @intrinsic
@@ -388,6 +491,87 @@ def contract_bias(
 ):  # fmt: skip
     """As `contract`, but the sum starts from bias[bias0 + v]."""
     return _signature(a, b, c, scratch, bias, types.intp), functools.partial(_call, bias=True, add=False)
+
+
+@intrinsic
+def contract_nest(
+    typingctx, first, last, rows, columns, sums, a, a0, a_rows, a_sums, b, b0, b_sums, b_lane, c, c0, c_rows, scratch
+):  # fmt: skip
+    """As `contract`, for rows of three nested indices, rows = (R_0, R_1, R_2), and sums of three, sums = (S_0, S_1, S_2):
+
+    c[c0 + i c_rows + v] = sum over s of a[a0 + i a_rows + s a_sums] b[b0 + s b_sums + v b_lane], i a_rows being
+    i_0 a_rows[0] + i_1 a_rows[1] + i_2 a_rows[2]; of all rows i, counted from one end of the nest to the other, those with
+    first <= i < last. Strides may be negative or zero.
+    """
+    return _signature_nest(a, b, c, scratch), functools.partial(_call_nest, bias=False, add=False)
+
+
+@intrinsic
+def contract_nest_add(
+    typingctx, first, last, rows, columns, sums, a, a0, a_rows, a_sums, b, b0, b_sums, b_lane, c, c0, c_rows, scratch
+):  # fmt: skip
+    """As `contract_nest`, but c[...] += the sum: the sum starts from what c holds."""
+    return _signature_nest(a, b, c, scratch), functools.partial(_call_nest, bias=False, add=True)
+
+
+@intrinsic
+def contract_nest_bias(
+    typingctx, first, last, rows, columns, sums, a, a0, a_rows, a_sums, b, b0, b_sums, b_lane, c, c0, c_rows, scratch,
+    bias, bias0
+):  # fmt: skip
+    """As `contract_nest`, but the sum starts from bias[bias0 + v]."""
+    more = bias, types.intp
+    return _signature_nest(a, b, c, scratch, *more), functools.partial(_call_nest, bias=True, add=False)
+
+
+# Planes --------------------------------------------------------------------------------------------------------------
+
+
+@intrinsic
+def _pointer(typingctx, array):
+    """Where an array's elements lie."""
+
+    def codegen(context, builder, sig, args):
+        return context.make_array(sig.args[0])(context, builder, args[0]).data
+
+    return types.CPointer(array.dtype)(array), codegen
+
+
+@_inline
+def border(box, a, place, rows, columns, channels, low, high, left, wide):
+    """box[(r wide + q) channels + k] = a[place + ((low + r) columns + left + q) channels + k], zero beyond rows and columns,
+    for r < high, q < wide: a part of a plane with a border of zeros around it, channels last."""
+    target, source = _pointer(box), _moved(_pointer(a), place)
+    begin = min(max(0, -left), wide)
+    end = max(begin, min(wide, columns - left))
+    for r in range(high):
+        line = _moved(target, r * wide * channels)
+        inside = 0 <= low + r < rows
+        first, last = (begin * channels, end * channels) if inside else (0, 0)
+        origin = _moved(source, ((low + r) * columns + left) * channels)
+        for k in range(first):
+            line[k] = 0
+        for k in range(first, last):
+            line[k] = origin[k]
+        for k in range(last, wide * channels):
+            line[k] = 0
+
+
+@_inline
+def clear(c, first, last):
+    """Elements first to last (exclusive) of an array become zero."""
+    target = _pointer(c)
+    for k in range(first, last):
+        target[k] = 0
+
+
+@_inline
+def first_tap(at, step, divisor, taps):
+    """The first of so many taps with at - step tap a multiple of divisor; their number if there is none."""
+    for tap in range(min(divisor, taps)):
+        if (at - step * tap) % divisor == 0:
+            return tap
+    return taps
 
 
 @intrinsic

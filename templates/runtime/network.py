@@ -15,7 +15,18 @@ from numba import get_num_threads
 
 from .data import Targets, as_samples, as_targets
 from .definition import COSTS, LAYERS, RULES, Rule, tensor
-from .plan import Link, Plan, cost_named, layer_named, link, plan_prediction, plan_training, rule_calls
+from .plan import (
+    Link,
+    Plan,
+    cost_named,
+    layer_named,
+    link,
+    plan_prediction,
+    plan_training,
+    rule_calls,
+    settings_of,
+    sizes_of,
+)
 from .program import Call, Program
 from .progress import ProgressLine
 
@@ -453,16 +464,14 @@ def load(path: str | os.PathLike) -> Network:
 # What was given, checked ----------------------------------------------------------------------------------------------
 
 
-def _specification(entry: Any, where: str) -> tuple[str, tuple[int, ...], dict[str, float]]:
+def _specification(entry: Any, where: str) -> tuple[str, tuple[int, ...], dict[str, Any]]:
     """Name, sizes and settings of one entry of `layers`."""
     name, *rest = entry if isinstance(entry, tuple | list) and entry else (entry,)
     layer = layer_named(name)
-    settings = rest.pop() if rest and isinstance(rest[-1], Mapping) else {}
-    for key, value in settings.items():
-        _number(f"{where}: setting {key}", value)
-    (_, axes), *_ = map(tensor, layer.inputs)
-    link(layer, (1,) * (len(axes) - 1), rest, settings, where)  # names and sizes are checked, whatever comes in
-    return name, tuple(map(int, rest)), {key: float(value) for key, value in settings.items()}
+    settings = dict(rest.pop()) if rest and isinstance(rest[-1], Mapping) else {}
+    settings_of(layer, settings, where)  # names and sizes are checked, whatever comes in
+    sizes_of(layer, rest, where)
+    return name, tuple(map(int, rest)), settings
 
 
 def _shape(inputs: Any) -> tuple[int, ...]:

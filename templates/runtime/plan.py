@@ -5,13 +5,15 @@ chunk passes through all of them while it is in the cache. A weight's gradient a
 over the rows of the weight. A stage runs in parallel when it has work enough to pay for that.
 """
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
+from typing import Any
 
 import numpy as np
 
-from .definition import COSTS, LAYERS, PAIRS, Cost, Layer, Rule, tensor
+from .definition import COSTS, LAYERS, PAIRS, Cost, Layer, Rule, stored, tensor
 from .program import Call, Kernel, Stage
 
 PARALLEL_WORK = 1 << 21  # multiplications from which a stage pays for a parallel region
@@ -58,19 +60,70 @@ def link(
         raise ValueError(
             f"{where}: {layer.name!r} takes samples of {len(axes)} axes, the layer before gives {incoming}"
         )
-    free = layer.free_sizes
-    if len(sizes) != len(free):
+    values = settings_of(layer, settings, where)
+    found = dict(zip(axes, incoming, strict=True)) | sizes_of(layer, sizes, where)
+    for index, function in layer.sizes.items():
+        found[index] = _following(function, found, values)
+    if any(found[index] < 1 for index in layer.sizes):
+        raise ValueError(f"{where}: {layer.name!r} leaves nothing: {_too_small(layer, found, values)}")
+    return Link(layer, found, {name: np.array([float(value)]) for name, value in values.items()})
+
+
+def sizes_of(layer: Layer, sizes: Sequence[int], where: str) -> dict[str, int]:
+    """The sizes that the user gives a layer, by index; one number will do for the rows and columns of a filter."""
+    free, given = layer.free_sizes, tuple(sizes)
+    if len(tensor(layer.inputs[0])[1]) == 4 and 1 < len(given) == len(free) - 1:
+        given += given[-1:]
+    if len(given) != len(free):
         names = ", ".join(free) or "none"
         raise ValueError(f"{where}: {layer.name!r} takes {len(free)} sizes ({names}), {len(sizes)} were given")
-    for name, size in zip(free, sizes, strict=True):
+    for name, size in zip(free, given, strict=True):
         if not isinstance(size, int | np.integer) or isinstance(size, bool) or size < 1:
             raise ValueError(f"{where}: size {name} of {layer.name!r} must be a positive integer, not {size!r}")
-    unknown = set(settings) - set(layer.settings)
-    if unknown:
-        raise ValueError(f"{where}: {layer.name!r} has no setting {sorted(unknown)}; it has {sorted(layer.settings)}")
-    found = dict(zip(axes, incoming, strict=True)) | dict(zip(free, map(int, sizes), strict=True))
-    cells = {name: np.array([float(settings.get(name, value))]) for name, value in layer.settings.items()}
-    return Link(layer, found, cells)
+    return dict(zip(free, map(int, given), strict=True))
+
+
+SIDES = ("top", "bottom", "left", "right")
+
+
+def settings_of(layer: Layer, given: Mapping[str, Any], where: str) -> dict[str, float]:
+    """All settings of a layer: its defaults, and those given. ``padding`` is that of all sides, of rows and columns, or of
+    each of SIDES; ``size`` that of the rows and columns of a window."""
+    values = dict(layer.settings)
+    window = [name for name in values if name[:1].isupper()]
+    together = {"padding": [side for side in SIDES if side in values], "size": window}
+    known = sorted({*values, *(name for name, parts in together.items() if parts)})
+    for name, value in given.items():
+        parts = together.get(name) or [name]
+        if name not in known:
+            raise ValueError(f"{where}: {layer.name!r} has no setting {name!r}; it has {', '.join(known) or 'none'}")
+        each = list(value) if isinstance(value, tuple | list) else [value] * len(parts)
+        if len(each) == 2 and len(parts) == 4:
+            each = [each[0]] * 2 + [each[1]] * 2
+        if len(each) != len(parts):
+            raise ValueError(f"{where}: {name} of {layer.name!r} must be one number, or {len(parts)}, not {value!r}")
+        values |= dict(zip(parts, each, strict=True))
+    for name, value in values.items():
+        least = layer.counts.get(name)
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not np.isfinite(value):
+            raise ValueError(f"{where}: setting {name} must be a finite number, not {value!r}")
+        if least is not None and not (value == int(value) and value >= least):
+            raise ValueError(f"{where}: setting {name} must be a whole number, {least} or more, not {value!r}")
+    return values
+
+
+def _following(function: Callable[..., int], sizes: Mapping[str, int], settings: Mapping[str, float]) -> int:
+    """A size that follows from others: ``P`` is the size of index ``p``."""
+    names = inspect.signature(function).parameters
+    return function(*(int(settings[n]) if n in settings else sizes[n[:1].lower() + n[1:]] for n in names))
+
+
+def _too_small(layer: Layer, sizes: Mapping[str, int], settings: Mapping[str, float]) -> str:
+    """Why a size comes out below one."""
+    index, function = next((i, f) for i, f in layer.sizes.items() if sizes[i] < 1)
+    names = inspect.signature(function).parameters
+    values = {n: settings.get(n, sizes.get(n[:1].lower() + n[1:])) for n in names}
+    return f"{function.__doc__} is {sizes[index]} for {', '.join(f'{n} = {v}' for n, v in values.items())}"
 
 
 @dataclass
@@ -167,7 +220,7 @@ def _named(known: Mapping, name: object, what: str):
 def _values(links: Sequence[Link], batch: int, shape: tuple[int, ...], dtype: np.dtype) -> list[np.ndarray]:
     """What comes in, and what each layer gives."""
     arrays = [np.zeros((batch, *shape), dtype)]
-    return arrays + [np.zeros(one.shape(one.layer.outputs[0], batch), dtype) for one in links]
+    return arrays + [np.zeros(one.shape(stored(one.layer.outputs[0]), batch), dtype) for one in links]
 
 
 def _buffers(one: Link, batch: int, dtype: np.dtype) -> dict[str, np.ndarray]:
@@ -176,7 +229,7 @@ def _buffers(one: Link, batch: int, dtype: np.dtype) -> dict[str, np.ndarray]:
 
 def _layer_calls(one, kernels, values, deltas, number, batch, dtype, buffers=None) -> list[Call]:
     into, out = tensor(one.layer.inputs[0])[0], tensor(one.layer.outputs[0])[0]
-    shape = one.shape(one.layer.inputs[0], batch)
+    shape = one.shape(stored(one.layer.inputs[0]), batch)
     names = {**one.parameters, **{f"nabla_{p}": g for p, g in one.gradients.items()}}
     names |= _buffers(one, batch, dtype) if buffers is None else buffers
     names |= {into: values[number].reshape(shape), out: values[number + 1]}
@@ -221,12 +274,10 @@ def _needed(calls: Sequence[Call], wanted: Sequence[np.ndarray]) -> list[Call]:
 
 
 def _extent(call: Call) -> int:
-    if not call.kernel.split:
-        return 1
-    for name, (axes, _) in call.kernel.arrays.items():
-        if call.kernel.split in axes:
-            return call.arrays[name].shape[axes.index(call.kernel.split)]
-    return 1
+    sizes = {
+        i: s for n, (axes, _) in call.kernel.arrays.items() for i, s in zip(axes, call.arrays[n].shape, strict=True)
+    }
+    return prod(sizes[index] for index in call.kernel.split.split())
 
 
 def _joins(stage: Sequence[Call], call: Call) -> bool:

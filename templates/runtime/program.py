@@ -12,9 +12,11 @@ with OpenMP, os.fork() kills the child: start processes by "spawn".
 
 import ctypes
 import functools
+import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -49,9 +51,12 @@ class Kernel:
     arguments: its arrays, as "name[index, ...]" in storage order, C-contiguous. They have the network's dtype, or the
         one named, as in "label[n]: int64". "scratch" stands for the working memory of this thread's contractions.
     scalars: the float64 numbers that follow them.
-    split: the index that [first, last) is a range of; "" where the kernel is one piece (first = 0, last = 1).
+    split: the index that [first, last) is a range of, or several that are counted through together, as "n i"; "" where the
+        kernel is one piece (first = 0, last = 1).
     writes: the names of the arrays that it writes.
     local: whether, of the arrays that have its split index, it reads nothing outside [first, last).
+    box: a function of sizes (``P`` is the size of index ``p``) and scalars, the elements of working memory that it needs
+        as its argument "box"; it has engine.BOX at least.
     """
 
     function: Callable
@@ -60,6 +65,7 @@ class Kernel:
     writes: tuple[str, ...] = ()
     scalars: tuple[str, ...] = ()
     local: bool = True
+    box: Callable[..., int] | None = None
 
     @property
     def name(self) -> str:
@@ -73,10 +79,12 @@ class Kernel:
             match = re.fullmatch(r"(\w+)\[([\w\s,]*)\](?:\s*:\s*(\w+))?", text)
             if match:
                 found[match[1]] = (tuple(re.findall(r"\w+", match[2])), match[3])
-            elif text != "scratch":
-                raise ValueError(f"kernel {self.name}: argument {text!r} is neither 'name[index, ...]' nor 'scratch'")
+            elif text not in ("scratch", "box"):
+                raise ValueError(
+                    f"kernel {self.name}: argument {text!r} is neither 'name[index, ...]' nor 'scratch' nor 'box'"
+                )
         indices = {index for indices, _ in found.values() for index in indices}
-        if self.split and self.split not in indices:
+        if not set(self.split.split()) <= indices:
             raise ValueError(f"kernel {self.name}: no array has its split index {self.split!r}")
         return found
 
@@ -119,8 +127,9 @@ def compile_kernel(kernel: Kernel, dtype: type | np.dtype):
     passed, dtypes = [], {"own": own}
     for text in kernel.arguments:
         name = text.split("[")[0]
-        if text == "scratch":
-            passed.append(f"_array(scratch, ({engine.SCRATCH},), own)")
+        if text in ("scratch", "box"):  # the box lies after the engine's own scratch
+            place = f"scratch + {engine.SCRATCH * np.dtype(dtype).itemsize}" if text == "box" else "scratch"
+            passed.append(f"_array({place}, (1,), own)")
             continue
         indices, other = kernel.arrays[name]
         dtypes[other or "own"] = from_dtype(np.dtype(other)) if other else own
@@ -187,7 +196,17 @@ class Call:
         addresses = [self.arrays[key].ctypes.data for key in self.kernel.arrays]
         addresses += [self.scalars[key].ctypes.data for key in self.kernel.scalars]
         values = np.array(addresses + [sizes[index][0] for index in self.kernel.sizes], np.int64)
-        return values, sizes[self.kernel.split][0] if self.kernel.split else 1
+        return values, prod(sizes[index][0] for index in self.kernel.split.split())
+
+    def box(self) -> int:
+        """The elements of working memory that the kernel needs beside the engine's own."""
+        if self.kernel.box is None:
+            return 0
+        shapes = [(i, s) for k, (at, _) in self.kernel.arrays.items() for i, s in zip(at, self.arrays[k].shape, strict=True)]
+        known = {i[:1].upper() + i[1:]: size for i, size in shapes}
+        known |= {name: int(cell[0]) for name, cell in self.scalars.items()}
+        names = inspect.signature(self.kernel.box).parameters
+        return max(engine.BOX, self.kernel.box(*(known[name] for name in names)))
 
 
 @dataclass(frozen=True)
@@ -354,7 +373,8 @@ class Program:
         self._calls = np.array(calls, np.int64).reshape(-1, 3)
         self._loss_stage = len(table) - 1 if loss_stage is None else loss_stage
         self._parallel = any(stage.parallel for stage in self.stages)
-        self._scratch = np.zeros((0, engine.SCRATCH), self.dtype)
+        box = max((call.box() for stage in self.stages for call in stage.calls), default=0)
+        self._scratch = np.zeros((0, engine.SCRATCH + box), self.dtype)
         _driver(self._parallel)
 
     def run(self) -> None:
@@ -387,7 +407,7 @@ class Program:
     def _run(self, data, order, batch, first, last, losses) -> int:
         threads = get_num_threads() if self._parallel else 1
         if len(self._scratch) < threads:
-            self._scratch = np.zeros((threads, engine.SCRATCH), self.dtype)
+            self._scratch = np.zeros((threads, self._scratch.shape[1]), self.dtype)
         gathers = np.array(
             [(s.ctypes.data, t.ctypes.data, t[:1].nbytes) for s, t in zip(data, self.gathered, strict=False)], np.int64
         ).reshape(-1, 3)

@@ -1,7 +1,7 @@
 """Batch normalisation in exact numbers: one layer l normalised over its samples.
 
-Whether the layers beside it are normalised too is not said, so only a^{l-1} is known of the one below, and only what is
-weighed, z^{l+1}, of the one above.
+Whether the layers beside it are normalised too is not said. So of the one above only what is weighed, z^{l+1}, is known; of
+the one below that too, and a^{l-1}, but not how one comes from the other.
 
 Roots are rational because epsilon is chosen so that they are. Vectors are rows, products of rows side by side are taken
 feature by feature, and the derivative of a row by a row is the matrix whose rows are of what is differentiated.
@@ -23,7 +23,7 @@ from derive.audit.syntax import formula as f
 
 
 class Batch(Net):
-    """Layers l - 1, l and perhaps l + 1, of some widths; the cost is linear in z^{l+1}, or in a^l if that is the last."""
+    """Layer `normal`, some before it and perhaps one after it; the cost is linear in z of the last, or in its own a."""
 
     names = ("a", "z", "z_hat", "y")
     parameters = ("w", "b", "gamma", "beta")
@@ -31,24 +31,32 @@ class Batch(Net):
     order = ("w", "b", "z", "mu", "var", "z_hat", "gamma", "beta", "y", "a")
     direct: ClassVar = {"var": ("z", "mu"), "z_hat": ("z", "mu", "var"), "y": ("z_hat", "gamma", "beta")}
 
-    def __init__(self, widths: dict[int, int], samples, given, activation):
+    def __init__(self, widths: dict[int, int], normal: int, samples, given, activation):
         super().__init__(max(widths), samples, given, activation)
-        self.widths, self.normal = widths, min(widths) + 1
+        self.widths, self.normal = widths, normal
         if ("epsilon",) not in given:
             given["epsilon",] = epsilon_for(self.variances())
 
     def shape(self, name, layer):
-        known = {self.normal - 1: ("a",), self.normal: self.order, self.normal + 1: ("z", "w", "b")}
-        if not 1 <= layer <= self.last or layer not in known:
+        weighed = ("z", "w", "b")
+        below = ("a", *weighed) if self.normal - 2 in self.widths else ("a",)
+        known = {self.normal - 2: ("a",), self.normal - 1: below, self.normal: self.order, self.normal + 1: weighed}
+        if layer not in self.widths or layer not in known:
             raise Beyond(f"no layer {layer}")
         if name not in known[layer]:
             raise Meaningless("what is not said of the layers beside the normalised one")
         width = self.widths[layer]
         return (width, self.widths[layer - 1]) if name == "w" else (width,)
 
+    def derivative(self, of, by):
+        if by[0] in ("z", "w", "b") and by[1] == self.normal - 1 and of[:2] != ("z", by[1]):
+            raise Meaningless("what is not said of the layers beside the normalised one")
+        return super().derivative(of, by)
+
     def variances(self) -> list[Fraction]:
         """Of each feature of the layer that is normalised."""
-        below = [[self.given["a", x, j] for j in range(self.widths[self.normal - 1])] for x in range(self.samples)]
+        units = range(self.widths[self.normal - 1])
+        below = [[self.given["a", self.normal - 1, x, j] for j in units] for x in range(self.samples)]
         z = self.weighted(self.given, below, self.normal)
         means = [sum(row[j] for row in z) / self.samples for j in range(len(z[0]))]
         return [sum((row[j] - mean) ** 2 for row in z) / self.samples for j, mean in enumerate(means)]
@@ -65,7 +73,11 @@ class Batch(Net):
             units = range(self.widths[layer])
             return [[put((name, layer, x, j), entry(x, j)) for j in units] for x in range(self.samples)]
 
-        below = rows("a", self.normal - 1, lambda x, j: self.given["a", x, j])
+        if (first := self.normal - 2) in self.widths:
+            before = rows("a", first, lambda x, j: self.given["a", first, x, j])
+            first_sums = self.weighted(w, before, first + 1)
+            rows("z", first + 1, lambda x, j: first_sums[x][j])
+        below = rows("a", self.normal - 1, lambda x, j: self.given["a", self.normal - 1, x, j])
         sums = self.weighted(w, below, self.normal)
         z = rows("z", self.normal, lambda x, j: sums[x][j])
         y = self.normalised(put, w, z, rows)
@@ -225,28 +237,29 @@ def samples_written(relation: f.Relation) -> set[str]:
 
 
 @cache
-def random_batch(seed: int, sizes: tuple[int, int, int], samples: int, small: bool = False) -> Batch:
+def random_batch(seed: int, sizes: tuple[int, ...], samples: int, small: bool = False) -> Batch:
     """With an epsilon that makes the roots rational; or a `small` one, less than the variance."""
     draw, widths = drawer(f"{seed} activation"), dict(enumerate(sizes, 1))
-    found = Batch(widths, samples, drawn(seed, widths, samples), [draw() for _ in range(3)])
+    found = Batch(widths, 3, samples, drawn(seed, widths, 3, samples), [draw() for _ in range(3)])
     if small:
         found.given["epsilon",] = min(found.variances()) * Fraction(9, 16)
     return found
 
 
-def drawn(seed: int, widths: dict[int, int], samples: int) -> dict[Key, Fraction]:
+def drawn(seed: int, widths: dict[int, int], normal: int, samples: int) -> dict[Key, Fraction]:
     """All that is given of a network but epsilon."""
-    draw = drawer(seed)
-    below, *others = widths
-    given: dict[Key, Fraction] = {("a", x, j): draw() for x in range(samples) for j in range(widths[below])}
-    given |= {("g", x, j): draw() for x in range(samples) for j in range(widths[others[-1]])}
+    draw, everyone = drawer(seed), range(samples)
+    _, *others = widths
+    before = [layer for layer in widths if layer < normal]
+    given: dict[Key, Fraction] = {("a", at, x, j): draw() for at in before for x in everyone for j in range(widths[at])}
+    given |= {("g", x, j): draw() for x in everyone for j in range(widths[max(widths)])}
     given |= {("partial", letter): draw() for letter in ("mu", "C", "z", "y")}
     given["eta",] = draw()
     for layer in others:
         units = range(widths[layer])
         given |= {("w", layer, j, k): draw() for j in units for k in range(widths[layer - 1])}
         given |= {("b", layer, j): draw() for j in units}
-    given |= {(name, others[0], j): draw() for name in ("gamma", "beta") for j in range(widths[others[0]])}
+    given |= {(name, normal, j): draw() for name in ("gamma", "beta") for j in range(widths[normal])}
     return given
 
 
@@ -257,9 +270,9 @@ class BatchSection(Section):
         self.conventions = {"vectors": "rows"} | conventions
 
     def cases(self):
-        sizes = [((1, 1, 1), 2), ((2, 2, 2), 3), ((1, 2, 1), 2), ((2, 1, 3), 3)]
-        yield from ((random_batch(seed, *each), 2) for seed, each in enumerate(sizes))
-        yield random_batch(5, (1, 1, 1), 2, small=True), 2
+        sizes = [((1, 1, 1, 1), 2), ((2, 2, 2, 2), 3), ((1, 1, 2, 1), 2), ((1, 2, 1, 3), 3)]
+        yield from ((random_batch(seed, *each), 3) for seed, each in enumerate(sizes))
+        yield random_batch(5, (1, 1, 1, 1), 2, small=True), 3
 
     def evaluator(self, relation, case, letters, modes):
         net, layer = case
@@ -272,8 +285,9 @@ class BatchSection(Section):
         sizes, values = counterexample["sizes"], counterexample["values"]
         samples, layer = int(sizes["m"]), int(sizes.get("l", 2))
         above = any(name.startswith((r"\delta", rf"w_{{11}}^{{{layer + 1}}}")) for name in values)
-        widths = {i: int(sizes.get(f"n_{i}", 1)) for i in range(layer - 1, layer + 1 + above)}
-        given = drawn(0, widths, samples)
+        below = any(re.fullmatch(rf"a_\d+\^{{(?:\d+,)?{layer - 2}}}", name) for name in values)
+        widths = {i: int(sizes.get(f"n_{i}", 1)) for i in range(layer - 1 - below, layer + 1 + above)}
+        given = drawn(0, widths, layer, samples)
         for name, value in values.items():
             number = None if name == "sigma(z)" else self.number(value)
             if m := re.fullmatch(r"\\partial \\?(\w+)", name):
@@ -285,10 +299,11 @@ class BatchSection(Section):
             elif m := re.fullmatch(r"(b|\\gamma|\\beta)_(\d+)\^\{(\d+)\}", name):
                 given[m[1].strip("\\"), int(m[3]), int(m[2]) - 1] = number
             elif m := re.fullmatch(r"(a|\\delta|\\partial C/\\partial a)_(\d+)\^\{(?:(\d+),)?(\d+)\}", name):
-                own = {"a": layer - 1, r"\delta": layer + 1}.get(m[1], layer)
-                if int(m[4]) != own:
+                own = {"a": (layer - 1, layer - 2), r"\delta": (layer + 1,)}.get(m[1], (layer,))
+                if int(m[4]) not in own:
                     raise AssertionError(f"a value of a layer that is not known: {name}")
-                given["a" if m[1] == "a" else "g", int(m[3] or 1) - 1, int(m[2]) - 1] = number
+                key = ("a", int(m[4])) if m[1] == "a" else ("g",)
+                given[*key, int(m[3] or 1) - 1, int(m[2]) - 1] = number
             elif name != "sigma(z)" and not re.fullmatch(r"[a-zA-Z]", name):
                 raise AssertionError(f"a value that the checker does not know: {name}")
-        return Batch(widths, samples, given, coefficients_of(values.get("sigma(z)", "z"))), layer
+        return Batch(widths, layer, samples, given, coefficients_of(values.get("sigma(z)", "z"))), layer

@@ -342,7 +342,8 @@ class Layered(Evaluator):
         if of.turned or by.turned or of.new or by.new or not {of.name, by.name} <= set(self.all_names):
             raise Meaningless("a derivative of or by this")
         itself = (by.name, by.layer) == (of.name, of.layer)
-        if not itself and self.net.rank(by.name, by.layer) >= self.net.rank(of.name, of.layer):
+        given = of.name in self.net.parameters
+        if not itself and (given or self.net.rank(by.name, by.layer) >= self.net.rank(of.name, of.layer)):
             raise Meaningless("a derivative by what it does not depend on")
         sample = self.sample_of(of_node) if of.name in self.net.names else 0
         other = self.sample_of(by_node) if self.letter_of_sample(by_node) else sample

@@ -112,9 +112,10 @@ def held(version: Version) -> Finding:
 
 
 def confirmed(t: Topic, relation: f.Relation, verdict: Verdict, first: Verdict) -> bool:
-    """Whether the checker comes to the same: the numbers stated, or shapes that do not fit."""
+    """Whether the checker comes to the same: the numbers stated, or no value at all."""
     assert verdict.counterexample is not None
-    return any(s.replay(relation, verdict.counterexample) for s in sections_of(t, verdict, first))
+    sections = sections_of(t, verdict, first)
+    return any(s.settle(relation) == MEANINGLESS or s.replay(relation, verdict.counterexample) for s in sections)
 
 
 def sections_of(t: Topic, verdict: Verdict, first: Verdict) -> list[Section]:

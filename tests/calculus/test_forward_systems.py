@@ -18,7 +18,7 @@ from derive.calculus.system import DefinitionError, System
 from derive.cli import main
 from derive.forward.average_pooling import average_pooling
 from derive.forward.batch_norm import batch_norm
-from derive.forward.convolution import convolution, padding, stride
+from derive.forward.convolution import convolution, dilation, stride
 from derive.forward.gradient_descent import gradient_descent
 from derive.forward.max_pooling import U, V, max_pooling
 from derive.forward.momentum import heavy_ball
@@ -34,12 +34,15 @@ F = torch.nn.functional
 
 LIMIT = 1e-11  # the largest error, relative to the largest component
 NEW = ("convolution", "max_pooling", "average_pooling", "batch_norm", "yolo", "yolo_cost", "yolo+yolo_cost")
+SIDES = ("top", "bottom", "left", "right")
+AXES = (("top", "bottom"), ("left", "right"))
+NO_BORDER = {s: 0 for s in convolution.settings if s.name in SIDES}
 derived = cache(lambda name: derive(SYSTEMS[name], objective if SYSTEMS[name].kind == "cost" else None))
 SYSTEMS: dict[str, System] = {
     **{s.name: s for s in (convolution, max_pooling, average_pooling, batch_norm, yolo, yolo_cost)},
-    "plain convolution": convolution.specialised({stride: 1, padding: 0}),
-    "windows side by side": max_pooling.specialised({V: U, stride: U, padding: 0}),
-    "averages side by side": average_pooling.specialised({V: U, stride: U, padding: 0}),
+    "plain convolution": convolution.specialised({stride: 1, dilation: 1, **NO_BORDER}),
+    "windows side by side": max_pooling.specialised({V: U, stride: U, **NO_BORDER}),
+    "averages side by side": average_pooling.specialised({V: U, stride: U, **NO_BORDER}),
     "yolo+yolo_cost": compose(yolo, yolo_cost),
 }
 
@@ -94,19 +97,19 @@ def planes(draw, covered: bool = False):
     """Sizes, settings among them, of windows over small planes: one output at least; ``covered``: no window of padding alone."""
     sizes = {k: draw(st.integers(1, 2)) for k in "NCO"}
     sizes |= {k: draw(st.integers(1, 3)) for k in "UV"} | {k: draw(st.integers(1, 5)) for k in "PQ"}
-    sizes |= {"stride": draw(st.integers(1, 3)), "padding": draw(st.integers(0, 2))}
+    sizes |= {side: draw(st.integers(0, 2)) for side in SIDES}
+    sizes |= {"stride": draw(st.integers(1, 3)), "dilation": 1 if covered else draw(st.integers(1, 2))}
     if covered:
-        sizes["padding"] = min(sizes["padding"], sizes["U"] - 1, sizes["V"] - 1)
-    return with_outputs(sizes)
-
-
-def with_outputs(sizes: dict[str, int]) -> dict[str, int]:
-    """The sizes with those of the outputs, as many as there are whole windows."""
-    for out, whole, part in ("IPU", "JQV"):
-        room = sizes[whole] + 2 * sizes["padding"] - sizes[part]
-        assume(room >= 0)
-        sizes[out] = room // sizes["stride"] + 1
+        sizes |= {side: min(sizes[side], sizes[part] - 1) for part, two in zip("UV", AXES, strict=True) for side in two}
     return sizes
+
+
+def with_outputs(s: System, sizes: dict[str, int]) -> dict[str, int]:
+    """The sizes with those of the outputs, as many as there are whole windows."""
+    values = {symbol: sizes[symbol.name] for of in s.sizes.values() for symbol in of.free_symbols}
+    outputs = {size.name: int(of.xreplace(values)) for size, of in s.sizes.items()}
+    assume(min(outputs.values()) >= 1)
+    return {**sizes, **outputs}
 
 
 def reals(sizes: dict[str, int], *shapes: str) -> list[np.ndarray]:
@@ -115,21 +118,26 @@ def reals(sizes: dict[str, int], *shapes: str) -> list[np.ndarray]:
 
 
 def check_convolution(name: str, sizes: dict[str, int]) -> None:
+    sizes = with_outputs(convolution, sizes)
     a, w, b = reals(sizes, "NCPQ", "OCUV", "O")
-    peer = lambda a, w, b: {"z": F.conv2d(a, w, b, sizes["stride"], sizes["padding"])}  # noqa: E731
+
+    def peer(a, w, b):
+        bordered = F.pad(a, [sizes[side] for side in ("left", "right", "top", "bottom")])
+        return {"z": F.conv2d(bordered, w, b, sizes["stride"], dilation=sizes["dilation"])}
+
     compare(name, {"a": a, "w": w, "b": b}, sizes, peer)
 
 
 @given(planes())
 @settings(max_examples=40, deadline=None, derandomize=True)
-def test_convolution_of_any_stride_and_padding_is_that_of_pytorch(sizes):
+def test_convolution_of_any_stride_dilation_and_padding_is_that_of_pytorch(sizes):
     check_convolution("convolution", sizes)
 
 
 @given(planes())
 @settings(max_examples=20, deadline=None, derandomize=True)
 def test_convolution_with_stride_one_and_no_padding_put_in_is_that_of_pytorch(sizes):
-    check_convolution("plain convolution", with_outputs({**sizes, "stride": 1, "padding": 0}))
+    check_convolution("plain convolution", {**sizes, "stride": 1, "dilation": 1, **dict.fromkeys(SIDES, 0)})
 
 
 def test_of_convolution_with_stride_one_the_input_receives_the_full_convolution_with_the_turned_filter():
@@ -144,13 +152,14 @@ def test_of_convolution_with_stride_one_the_input_receives_the_full_convolution_
 
 def pooled(sizes: dict[str, int], pool: Callable, beyond: float) -> Callable:
     """PyTorch's pooling of a plane with a border put on, as wide as the last window needs it."""
-    before, step = sizes["padding"], sizes["stride"]
+    top, left, step = sizes["top"], sizes["left"], sizes["stride"]
 
     def peer(a):
         below, right = (
-            max(0, (sizes[out] - 1) * step + sizes[part] - before - sizes[whole]) for out, whole, part in ("IPU", "JQV")
+            max(0, (sizes[out] - 1) * step + sizes[part] - before - sizes[whole])
+            for (out, whole, part), before in (("IPU", top), ("JQV", left))
         )
-        padded = F.pad(a, (before, right, before, below), value=beyond)
+        padded = F.pad(a, (left, right, top, below), value=beyond)
         return {"z": pool(padded, (sizes["U"], sizes["V"]), step)[:, :, : sizes["I"], : sizes["J"]]}
 
     return peer
@@ -159,6 +168,7 @@ def pooled(sizes: dict[str, int], pool: Callable, beyond: float) -> Callable:
 @given(planes(), st.integers(0, 1))
 @settings(max_examples=40, deadline=None, derandomize=True)
 def test_average_pooling_is_that_of_pytorch(sizes, more):
+    sizes = with_outputs(average_pooling, sizes)
     sizes = {**sizes, "I": sizes["I"] + more}  # a last window over the border
     compare("average_pooling", {"a": reals(sizes, "NCPQ")[0]}, sizes, pooled(sizes, F.avg_pool2d, 0))
 
@@ -167,7 +177,8 @@ def test_average_pooling_is_that_of_pytorch(sizes, more):
 @settings(max_examples=80, deadline=None, derandomize=True)
 def test_max_pooling_is_that_of_pytorch_ties_and_padding_included(sizes, levels, more):
     """Of few levels, many are equal; all are below 0, so that padding must not be taken for a value."""
-    if (sizes["I"] * sizes["stride"] - sizes["padding"]) < sizes["P"]:
+    sizes = with_outputs(max_pooling, sizes)
+    if (sizes["I"] * sizes["stride"] - sizes["top"]) < sizes["P"]:
         sizes = {**sizes, "I": sizes["I"] + more}  # a last window over the border, of which one row is inside
     a = np.random.default_rng(levels).integers(-levels, 0, [sizes[k] for k in "NCPQ"]).astype(float)
     compare("max_pooling", {"a": a}, sizes, pooled(sizes, F.max_pool2d, -np.inf))
@@ -177,7 +188,7 @@ def test_max_pooling_is_that_of_pytorch_ties_and_padding_included(sizes, levels,
 @settings(max_examples=20, deadline=None, derandomize=True)
 def test_windows_side_by_side_are_those_of_pytorch(samples, window, I, J, levels):  # noqa: E741
     sizes = {"N": samples, "C": 2, "U": window, "I": I, "J": J, "P": I * window, "Q": J * window}
-    all_settings = {**sizes, "V": window, "stride": window, "padding": 0}
+    all_settings = {**sizes, "V": window, "stride": window, **dict.fromkeys(SIDES, 0)}
     a = np.random.default_rng(window).integers(-levels, levels, [sizes[k] for k in "NCPQ"]).astype(float)
     compare("windows side by side", {"a": a}, sizes, pooled(all_settings, F.max_pool2d, -np.inf))
     compare("averages side by side", {"a": a}, sizes, pooled(all_settings, F.avg_pool2d, 0))
@@ -185,7 +196,7 @@ def test_windows_side_by_side_are_those_of_pytorch(samples, window, I, J, levels
 
 def test_overlapping_windows_all_send_back_to_the_unit_that_wins_them():
     """One peak in the middle of 3 x 3 wins all four windows of 2 x 2; among equals each window's own first unit wins."""
-    sizes = {"N": 1, "C": 1, "P": 3, "Q": 3, "U": 2, "V": 2, "I": 2, "J": 2, "stride": 1, "padding": 0}
+    sizes = {"N": 1, "C": 1, "P": 3, "Q": 3, "U": 2, "V": 2, "I": 2, "J": 2, "stride": 1, **dict.fromkeys(SIDES, 0)}
     delta = np.arange(1.0, 5).reshape(1, 1, 2, 2)
     for a, want in (
         ([[0, 0, 0], [0, 9, 0], [0, 0, 0]], [[0, 0, 0], [0, 10, 0], [0, 0, 0]]),
@@ -211,9 +222,26 @@ def test_a_maximum_with_where_is_over_no_other_places_and_its_relations_must_be_
 
 
 def test_only_a_setting_can_be_specialised():
-    assert convolution.specialised({stride: 2}).settings == {padding: 0}
-    with pytest.raises(DefinitionError, match="U is no setting; its settings are stride, padding"):
+    assert convolution.specialised({stride: 2}).settings == {dilation: 1, **NO_BORDER}
+    with pytest.raises(DefinitionError, match="U is no setting; its settings are stride, dilation, top, bottom, left"):
         convolution.specialised({U: 2})
+
+
+def test_sizes_that_follow_are_those_of_the_outputs_from_what_is_known():
+    P, I, J = (size_of(i) for i in indices("p i j"))  # noqa: E741
+    assert max_pooling.specialised({U: 3, V: 3, stride: 2, **NO_BORDER}).sizes[I] == (P - 3) // 2 + 1
+    a, z, n, p, i = *tensors("a z"), *indices("n p i")
+    for sizes, said in (
+        ({J: P}, "no output has an index of size J"),
+        ({I: P + J}, "I needs J, which is no size of an input and no setting"),
+        ({I: sp.sqrt(P)}, r"I = sqrt\(P\) must be of whole numbers"),
+        ({I: P / 2}, "must be of whole numbers"),
+    ):
+        with (
+            pytest.raises(DefinitionError, match=said),
+            system("s", inputs=[a[n, p]], outputs=[z[n, i]], sizes=sizes) as s,
+        ):
+            s.z[n, i] = a[n, i]
 
 
 # Batch normalisation --------------------------------------------------------------------------------------------------
@@ -463,7 +491,7 @@ def test_sums_over_part_of_an_index_are_shown_with_their_bounds(capsys):
 def test_the_definitions_without_kernels_are_named_and_no_others():
     written = {p.stem for p in installed_package().rglob("*.py")}
     with_kernels = {name for name, s in own_systems().items() if s.kind in ("layer", "cost", "rule")} & written
-    assert set(WITHOUT_KERNELS) == {"convolution", "max_pooling", "average_pooling", "batch_norm", "yolo", "yolo_cost"}
+    assert set(WITHOUT_KERNELS) == {"max_pooling", "batch_norm", "yolo", "yolo_cost"}
     assert set(own_systems()) == with_kernels | set(WITHOUT_KERNELS) | {"weight_decay"}  # the penalty is in the rules
     assert not written & set(WITHOUT_KERNELS)
 

@@ -11,7 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
-from generated.engine import BLOCK, DEPTH, SCRATCH, contract, contract_add, contract_bias
+from generated.engine import (
+    BLOCK,
+    DEPTH,
+    SCRATCH,
+    contract,
+    contract_add,
+    contract_bias,
+    contract_nest,
+    contract_nest_add,
+    contract_nest_bias,
+)
 from generated.native import LANES
 
 
@@ -143,3 +153,75 @@ def test_an_impossible_number_of_lanes_is_refused():
         text=True,
     )
     assert "BACKDERIVE_LANES must be 4, 8 or 16, not '7'" in done.stderr
+
+
+# Nests ---------------------------------------------------------------------------------------------------------------
+
+
+@njit
+def _nest(first, last, rows, columns, sums, a, a0, ar, as_, b, b0, bs, bl, c, c0, cr, scratch):
+    contract_nest(first, last, rows, columns, sums, a, a0, ar, as_, b, b0, bs, bl, c, c0, cr, scratch)
+
+
+@njit
+def _nest_add(first, last, rows, columns, sums, a, a0, ar, as_, b, b0, bs, bl, c, c0, cr, scratch):
+    contract_nest_add(first, last, rows, columns, sums, a, a0, ar, as_, b, b0, bs, bl, c, c0, cr, scratch)
+
+
+@njit
+def _nest_bias(first, last, rows, columns, sums, a, a0, ar, as_, b, b0, bs, bl, c, c0, cr, scratch, bias):
+    contract_nest_bias(first, last, rows, columns, sums, a, a0, ar, as_, b, b0, bs, bl, c, c0, cr, scratch, bias, 1)
+
+
+def placed(strides: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, int]:
+    """(offset of the first element, elements of memory) for strides that may be negative."""
+    ends = [s * (n - 1) for s, n in zip(strides, shape, strict=True)]
+    return -sum(min(e, 0) for e in ends), sum(map(abs, ends)) + 1
+
+
+small = st.integers(1, 4)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    rows=st.tuples(small, small, st.integers(1, 9)),
+    sums=st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 9)),
+    columns=st.integers(1, 5 * LANES + 3),
+    a_strides=st.tuples(*[st.integers(-3, 5)] * 6),
+    b_order=st.permutations((0, 1, 2, 3)),
+    joined=st.booleans(),
+    turned=st.booleans(),
+    start=st.sampled_from(("set", "add", "bias")),
+    dtype=st.sampled_from((np.float32, np.float64)),
+    data=st.data(),
+)
+def test_nests_of_rows_and_sums_are_contracted_exactly_in_any_part(
+    rows, sums, columns, a_strides, b_order, joined, turned, start, dtype, data
+):
+    first = data.draw(st.integers(0, np.prod(rows)))
+    last = data.draw(st.integers(first, np.prod(rows)))
+    random = np.random.default_rng(data.draw(st.integers(0, 1000)))
+    if joined:  # the middle contracted index goes on where the innermost ends
+        a_strides = (*a_strides[:4], a_strides[5] * sums[2], a_strides[5])
+    shape = (*rows, *sums)
+    a0, size = placed(a_strides, tuple(max(n, 1) for n in shape))
+    a = random.integers(-4, 5, size).astype(dtype)
+    view = np.lib.stride_tricks.as_strided(a[a0:], shape, [s * a.itemsize for s in a_strides])
+    values = random.integers(-4, 5, (*sums, columns)).astype(dtype)
+    b, b_strides = laid_out(values[::-1] if turned else values, b_order)
+    b0 = b_strides[0] * (sums[0] - 1) if turned and sums[0] else 0
+    b_strides = [-b_strides[0] if turned else b_strides[0], *b_strides[1:]]
+    bias = random.integers(-4, 5, columns).astype(dtype)
+    c = random.integers(-4, 5, (*rows, columns)).astype(dtype)
+    want = np.tensordot(view, values, 3) + {"set": 0, "add": c, "bias": bias}[start]
+    whole, got = want.reshape(-1, columns), c.copy()
+    steps = tuple(s // c.itemsize for s in c.strides[:3])
+    call = {"set": _nest, "add": _nest_add, "bias": _nest_bias}[start]
+    more = (np.concatenate([bias[:1], bias]),) if start == "bias" else ()
+    if not b.size:
+        b = np.zeros(1, dtype)
+    call(first, last, rows, columns, sums, a, a0, a_strides[:3], a_strides[3:], b, b0, tuple(b_strides[:3]), b_strides[3],
+         got, 0, steps, np.full(SCRATCH, np.nan, dtype), *more)  # fmt: skip
+    flat = c.reshape(-1, columns).copy()
+    flat[first:last] = whole[first:last]
+    np.testing.assert_array_equal(got.reshape(-1, columns), flat)

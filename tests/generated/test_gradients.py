@@ -19,6 +19,16 @@ ACTIVATIONS = {
     "elu": torch.nn.functional.elu,
     "softplus": lambda z: torch.logaddexp(z, torch.zeros_like(z)),  # its own softplus is linear from 20 on
     "hardtanh": torch.nn.functional.hardtanh,
+    "relie": lambda z: torch.nn.functional.leaky_relu(z, 0.01),
+    "ramp": lambda z: torch.relu(z) + 0.1 * z,
+    "plse": lambda z: torch.where(z < -4, (z + 4) / 100, torch.where(z > 4, (z - 4) / 100 + 1, z / 8 + 0.5)),
+    "lhtan": lambda z: torch.where(z < 0, z / 1000, torch.where(z > 1, (z - 1) / 1000 + 1, z)),
+    "stair": lambda z: torch.floor(z / 2) + torch.relu(z - 2 * torch.floor(z / 2) - 1),
+    "loggy": lambda z: 2 * torch.sigmoid(z) - 1,
+    "selu": lambda z: 1.0507 * torch.where(z < 0, 1.6732 * torch.expm1(z), z),
+    "mish": torch.nn.functional.mish,
+    "swish": torch.nn.functional.silu,
+    "gelu": torch.nn.functional.gelu,
     "softmax": lambda z: torch.softmax(z, 1),
 }
 COSTS = {
@@ -60,7 +70,7 @@ def random_case(random, sizes: list[int], activations: list[str], cost: str, bat
     if cost.endswith("cross_entropy"):
         hidden = forward(list(zip(weights, biases, strict=True))[:-1], activations[:-1], x)
         weights[-1] *= 0.3 / (hidden @ weights[-1].T).abs().max().clamp(min=0.3)
-        middle = -0.5 if activations[-1] == "softplus" else 0.5
+        middle = {"softplus": -0.5, "stair": 1.5}.get(activations[-1], 0.5)
         biases[-1] = torch.tensor(middle + random.uniform(-0.1, 0.1, sizes[-1]))
     y = random.standard_normal((batch, sizes[-1]))
     if cost == "logistic_cross_entropy":
@@ -111,6 +121,27 @@ def test_gradients_of_random_wide_networks_are_those_of_pytorch(seed):
 def test_gradients_of_layers_wide_enough_for_threads_are_those_of_pytorch(batch):
     random = np.random.default_rng(batch)
     agrees([301, 259, 11], ["relu", "softmax"], "softmax_cross_entropy", batch, random)
+
+
+SET = {
+    "swish": ({"beta": 1.7}, lambda z: z * torch.sigmoid(1.7 * z)),
+    "selu": ({"scale": 1.0507009873554804934, "alpha": 1.6732632423543772848}, torch.nn.functional.selu),
+}
+
+
+@pytest.mark.parametrize("name", SET)
+def test_the_settings_of_an_activation_are_those_of_its_layer(name):
+    given, peer = SET[name]
+    random = np.random.default_rng(6)
+    x, y = random.standard_normal((2, 19, 7)) * 3
+    network = Network([("dense", 7), (name, given)], dtype="float64", inputs=7, random_state=0)
+    w, b = (torch.tensor(network.parameters[0][key], requires_grad=True) for key in "wb")
+    outputs = peer(torch.tensor(x) @ w.T + b)
+    (((outputs - torch.tensor(y)) ** 2).sum(1).mean() / 2).backward()
+    close(network.outputs(x), outputs)
+    gradients = network.gradients(x, y)[0]
+    close(gradients["w"], w.grad)
+    close(gradients["b"], b.grad)
 
 
 @pytest.mark.parametrize("units", [1, 2])

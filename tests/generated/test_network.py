@@ -564,9 +564,9 @@ def test_damaged_files_are_refused(tmp_path):
 
 def test_a_file_that_names_unknown_layers_says_so(tmp_path):
     network = fitted()
-    network.layers[1] = ("swish", (), {})
+    network.layers[1] = ("sine", (), {})
     network.save(tmp_path / "n.npz")
-    with pytest.raises(ValueError, match=r"n.npz: there is no layer named 'swish'"):
+    with pytest.raises(ValueError, match=r"n.npz: there is no layer named 'sine'"):
         load(tmp_path / "n.npz")
 
 

@@ -116,12 +116,19 @@ def pooled(module: object) -> System:
     """Windows side by side: as far apart as they are wide, and without padding."""
     u, v = indices("u v")
     s: System = getattr(module, module.__name__.rpartition(".")[2])  # type: ignore[attr-defined]
-    side_by_side = {size_of(u): window, size_of(v): window, module.stride: window, module.padding: sp.Integer(0)}  # type: ignore[attr-defined]
-    return s.specialised(side_by_side)
+    side_by_side = {size_of(u): window, size_of(v): window, module.stride: window}  # type: ignore[attr-defined]
+    return s.specialised({**side_by_side, **unpadded(s)})
 
 
-ZERO, ONE = sp.Integer(0), sp.Integer(1)
-convolution = convolved.convolution.specialised({convolved.stride: ONE, convolved.padding: ZERO})
+def unpadded(s: System) -> dict[sp.Symbol, int]:
+    """The settings that put no border around a plane."""
+    return {setting: 0 for setting in s.settings if setting.name in ("top", "bottom", "left", "right")}
+
+
+ONE = sp.Integer(1)
+convolution = convolved.convolution.specialised(
+    {convolved.stride: 1, convolved.dilation: 1, **unpadded(convolved.convolution)}
+)
 
 
 @cache
@@ -503,7 +510,8 @@ def slope_in_output(name: str) -> tuple[sp.Indexed, sp.Expr]:
 def jacobian(of: sp.Indexed, by: sp.Indexed, net: Network) -> sp.Expr | None:
     """The derivative of a component of a forward quantity by what it depends on: its adjoint, with one at `of`.
 
-    Where the equation of `of` itself reads `by`, all else that it reads is held. None where `of` does not depend on it.
+    Where the equation of `of` itself reads `by`, all else that it reads is held; else `by` acts through what reads it. None
+    where `of` does not depend on it.
     """
     name, seed = by.base.name, f"delta_{of.base.name}"
     if (of.base.name, name) in net.partials:
@@ -512,15 +520,19 @@ def jacobian(of: sp.Indexed, by: sp.Indexed, net: Network) -> sp.Expr | None:
         at = {x.indices[0] for x in e.atoms(sp.Indexed) if x.base.name == seed}
         if at == {of.indices[0]}:
             return picked(e, seed, of)
-    if name not in net.order or of.base.name not in net.order:
+    if of.base.name not in net.order:
+        return None
+    own = [part for (reader, read), part in net.partials.items() if read == name and reader in net.order]
+    if name not in net.order and len(own) != 1:
         return None
 
     def before(x: sp.Indexed) -> bool:
         derived = x.base.name.startswith("delta_") and net.definition(x) is not None
         return derived and bool((net.position(of) - net.position(x)).is_positive)
 
-    start = tensor(f"delta_{name}")[by.indices]
-    if not (net.position(of) - net.position(start)).is_Integer:
+    start = tensor(f"delta_{name}")[by.indices] if name in net.order else own[0].of(by.indices)
+    sensitivities = [x for x in start.atoms(sp.Indexed) if x.base.name.startswith("delta_")]
+    if not all((net.position(of) - net.position(x)).is_Integer for x in sensitivities):
         return None
     return picked(rewrite(start, net, before), seed, of)
 

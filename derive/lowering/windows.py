@@ -1,0 +1,396 @@
+"""Contractions that read one operand through windows: convolutions of any stride, padding and dilation, and their gradients.
+
+In each of them one component of an operand follows from an index of the target, the row, and one that is summed, the tap:
+
+    slot = (row_step row + tap_step tap + offset) / divisor
+
+A convolution reads its input so (the row an output's place, the tap a filter's), the gradient of its filter as well (the row
+a filter's place, the tap an output's). The gradient of its input reads the output's sensitivity at (p + top - dilation u) /
+stride, where that is whole: the rows p fall into phases by their remainder, and each phase has taps of its own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sympy as sp
+
+from derive.calculus.adjoint import loop_bounds
+from derive.calculus.equation import Equation, Range, Term, size_of
+from derive.lowering.kernel import Assign, EngineCall, Loop, While
+from derive.lowering.kinds import Declared, Order, as_stored, conditions_in
+from derive.lowering.nests import FIRST, LAST, Nest
+
+ONE, NONE = sp.Integer(1), sp.Integer(0)
+
+
+@dataclass(frozen=True)
+class Window:
+    """One axis: ``slot = (row_step row + tap_step tap + offset) / divisor``, the slot an index of the read operand."""
+
+    slot: sp.Symbol
+    row: sp.Symbol
+    tap: sp.Symbol
+    row_step: sp.Expr
+    tap_step: sp.Expr
+    offset: sp.Expr
+    divisor: sp.Expr = ONE
+
+
+@dataclass(frozen=True)
+class WindowContraction:
+    """``target[outer, rows, lane] = bias[lane] + sum over taps and the inner index of a[outer, slots, inner] b[...]``.
+
+    ``inner`` is the last index of a in memory: summed, or a row of the target as well. ``repeated`` are further summed
+    indices of both, outside of all others.
+    """
+
+    equation: Equation
+    a: sp.Indexed
+    b: sp.Indexed
+    windows: tuple[Window, ...]
+    inner: sp.Symbol
+    lane: sp.Symbol
+    outer: tuple[sp.Symbol, ...]
+    repeated: tuple[sp.Symbol, ...]
+    bias: sp.Indexed | None
+
+    @property
+    def inner_is_summed(self) -> bool:
+        """Whether the inner index is contracted; else it is a row."""
+        return self.inner not in self.equation.target.indices
+
+    @property
+    def has_phases(self) -> bool:
+        """Whether rows fall into phases."""
+        return any(w.divisor != 1 for w in self.windows)
+
+
+def window_contraction(equation: Equation, declared: Declared, order: Order) -> WindowContraction | None:
+    """The equation as a contraction through windows into its target as that is stored; None if it is of another kind."""
+    summed_terms = [t for t in equation.terms if t.over]
+    if equation.kind != "sum" or len(summed_terms) != 1:
+        return None
+    (term,) = summed_terms
+    body, conditions = conditions_in(term.body)
+    factors = sp.Mul.make_args(body)
+    if len(factors) != 2 or not all(isinstance(x, sp.Indexed) for x in factors):
+        return None
+    rest = [t for t in equation.terms if not t.over]
+    lane = as_stored(equation.target, declared, order)[-1]
+    bias = rest[0].body if len(rest) == 1 else None
+    if len(rest) > 1 or (rest and not (isinstance(bias, sp.Indexed) and bias.indices == (lane,))):
+        return None
+    for a, b in (factors, factors[::-1]):
+        found = _windows(equation, term, a, b, [*term.conditions, *conditions], declared)
+        if found:
+            return _placed(equation, term, a, b, found, bias, declared, order)
+    return None
+
+
+def _windows(
+    equation: Equation, term: Term, a: sp.Indexed, b: sp.Indexed, conditions: Sequence[sp.Basic], declared: Declared
+) -> tuple[Window, ...]:
+    """The windows through which ``a`` is read beside a ``b`` of plain indices; none if it is not so."""
+    rows, taps = set(equation.target.indices), {k for k, *_ in term.over}
+    if not all(isinstance(i, sp.Symbol) for i in b.indices):
+        return ()
+    windows, bounds = [], []
+    for component, slot in zip(a.indices, declared[a.base.name], strict=True):
+        if isinstance(component, sp.Symbol):
+            continue
+        over, divisor = (component, ONE)
+        if isinstance(component, sp.floor):
+            over, divisor = sp.fraction(sp.together(component.args[0]))
+        over = sp.expand(over)
+        row = [i for i in rows if over.coeff(i) != 0]
+        tap = [k for k in taps if over.coeff(k) != 0]
+        if len(row) != 1 or len(tap) != 1 or not isinstance(slot, sp.Symbol):
+            return ()
+        row_step, tap_step = over.coeff(row[0]), over.coeff(tap[0])
+        offset = sp.expand(over - row_step * row[0] - tap_step * tap[0])
+        if offset.free_symbols & (rows | taps) or row[0] in a.indices or tap[0] in a.indices:
+            return ()
+        if divisor == 1 and not (row_step.is_positive and tap_step.is_positive):
+            return ()
+        if divisor != 1 and not (row_step == 1 and tap_step.is_negative):
+            return ()
+        windows.append(Window(slot, row[0], tap[0], row_step, tap_step, offset, divisor))
+        bounds += [over, sp.expand(divisor * (size_of(slot) - 1) - over)]
+    known = {sp.expand(w.row_step * w.row + w.tap_step * w.tap + w.offset): w.divisor for w in windows}
+    whole = [c.lhs.args for c in conditions if isinstance(c, sp.Eq) and isinstance(c.lhs, sp.Mod) and c.rhs == 0]
+    if len(whole) != len(conditions) or {sp.expand(e): d for e, d in whole} != {
+        e: d for e, d in known.items() if d != 1
+    }:
+        return ()
+    taken = {x for w in windows for x in (w.row, w.tap)}
+    if len(taken) != 2 * len(windows) or not all(w.tap in b.indices for w in windows):
+        return ()
+    return tuple(windows) if _ranges_say_it(term.over, bounds, equation) else ()
+
+
+def _ranges_say_it(over: Sequence[Range], bounds: list[sp.Expr], equation: Equation) -> bool:
+    """Whether the sums run over whole indices, but for what the sizes of the operand read imply."""
+    whole = {k: (NONE, size_of(k) - 1) for k, *_ in over}
+    limited, left = loop_bounds(whole, bounds, [i for i in equation.target.indices if isinstance(i, sp.Symbol)])
+    implied = {k: {*_parts(low, sp.Max), *_parts(high, sp.Min)} for k, low, high in limited}
+    return not left and all(
+        (low, high) == whole[k] or {*_parts(low, sp.Max), *_parts(high, sp.Min)} <= implied[k] | {*whole[k]}
+        for k, low, high in over
+    )
+
+
+def _parts(bound: sp.Expr, kind: type) -> tuple[sp.Basic, ...]:
+    return bound.args if bound.func is kind else (bound,)
+
+
+def _placed(
+    equation: Equation, term: Term, a: sp.Indexed, b: sp.Indexed, windows: tuple[Window, ...], bias: sp.Indexed | None,
+    declared: Declared, order: Order,
+) -> WindowContraction | None:  # fmt: skip
+    """The contraction, if its indices lie in memory as the engine asks."""
+    by_slot = {w.slot: w for w in windows}
+    target = as_stored(equation.target, declared, order)
+    lane = target[-1]
+    own = [sp.Symbol(i, integer=True) for i in order[a.base.name]]  # of a, slots by the indices of its definition
+    at = dict(zip(declared[a.base.name], a.indices, strict=True))
+    *before, inner_slot = own
+    count = len(windows)
+    slots, outside = before[len(before) - count :], before[: len(before) - count]
+    if {*slots} != set(by_slot) or inner_slot in by_slot:
+        return None
+    windows = tuple(by_slot[s] for s in slots)
+    inner, outside_indices = at[inner_slot], [at[s] for s in outside]
+    summed = {k for k, *_ in term.over}
+    outer = tuple(i for i in outside_indices if i not in summed)
+    repeated = tuple(i for i in outside_indices if i in summed)
+    rows = [w.row for w in windows]
+    wanted = [*outer, *rows, lane] if inner in summed else [*outer, *rows, inner, lane]
+    expected = {*(w.tap for w in windows), *repeated, *([inner] if inner in summed else [])}
+    fits = list(target) == wanted and summed == expected and len(windows) <= 2 and len(outer) <= 1
+    if not fits or lane not in b.indices or lane in a.indices or set(outer) & set(b.indices):
+        return None
+    if (
+        (inner in summed) == bool(repeated)
+        or set(rows) & set(b.indices)
+        or (inner not in summed and inner in b.indices)
+    ):
+        return None
+    if any(w.divisor != 1 for w in windows) and inner not in summed:
+        return None
+    return WindowContraction(equation, a, b, windows, inner, lane, outer, repeated, bias)
+
+
+# The kernel ------------------------------------------------------------------------------------------------------------
+
+
+def split_of(c: WindowContraction) -> tuple[str, ...]:
+    """The indices, the first of the target in memory, that are counted through together and split."""
+    rows = [w.row for w in c.windows]
+    return tuple(map(str, [*c.outer, rows[0]] if c.inner_is_summed else [*rows, c.inner]))
+
+
+def box_of(c: WindowContraction) -> sp.Expr:
+    """The elements that the box must have room for: what one row of places reads."""
+    first, *others = c.windows if c.inner_is_summed else tuple(map(_turned, c.windows))
+    return sp.Mul(size_of(c.inner), _extent(first, ONE), *(_extent(w, size_of(w.row)) for w in others))
+
+
+def window_body(c: WindowContraction, nest: Nest) -> list:
+    """The statements over [first, last): of (outer, first row) together, or of all rows of a filter."""
+    body = _Body(c, nest)
+    return body.place_rows() if c.inner_is_summed else body.filter_rows()
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """One axis of a call of the engine: how many rows and taps there are, and where each of them lies."""
+
+    rows: sp.Expr
+    taps: sp.Expr
+    a_first: sp.Expr  # in the box, in slots
+    a_row: sp.Expr
+    a_tap: sp.Expr
+    b_first: sp.Expr  # in taps
+    b_tap: sp.Expr
+    target_first: sp.Expr  # in rows
+    target_row: sp.Expr
+
+
+class _Body:
+    """Builds the statements of one kernel."""
+
+    def __init__(self, c: WindowContraction, nest: Nest) -> None:
+        self.c, self.nest, self.inner = c, nest, size_of(c.inner)
+        self.a_step, self.b_step, self.target_step = map(self._steps, (c.a, c.b, c.equation.target))
+
+    def _steps(self, x: sp.Indexed) -> dict[sp.Expr, sp.Expr]:
+        """How many elements apart two neighbours along each index lie."""
+        stored = [sp.Symbol(i, integer=True) for i in self.nest.arrays[x.base.name]]
+        at = dict(zip(map(str, self.nest.declared[x.base.name]), x.indices, strict=True))
+        return {at[str(i)]: sp.Mul(*map(size_of, stored[place + 1 :])) for place, i in enumerate(stored)}
+
+    def name(self, wanted: str) -> sp.Symbol:
+        """A local variable of that name, or of one like it."""
+        return sp.Symbol(self.nest.fresh(wanted), integer=True)
+
+    def text(self, e: sp.Expr | int) -> str:
+        return self.nest.index(sp.sympify(e))
+
+    def three(self, *parts: sp.Expr, filler: sp.Expr = NONE) -> str:
+        return f"({', '.join(map(self.text, [filler] * (3 - len(parts)) + list(parts)))})"
+
+    def assign(self, name: sp.Symbol, value: sp.Expr) -> Assign:
+        return Assign(name.name, self.text(value))
+
+    def border(self, place: sp.Expr, low: sp.Expr, high: sp.Expr, left: sp.Expr, wide: sp.Expr) -> EngineCall:
+        """Slots [low, low + high) x [left, left + wide) of the plane at ``place`` go to the box, zeros around it."""
+        slots = [size_of(w.slot) for w in self.c.windows] + [ONE] * (2 - len(self.c.windows))
+        sizes = (place, *slots, self.inner, low, high, left, wide)
+        return EngineCall(
+            "border", {"box": "box", "a": self.c.a.base.name, **{str(k): self.text(e) for k, e in enumerate(sizes)}}
+        )
+
+    def call(
+        self, add: str, first: sp.Expr, last: sp.Expr, sizes: tuple, a: tuple, b: tuple, target: tuple
+    ) -> EngineCall:
+        """A call of the engine; a, b and target are offset, strides of rows, strides of what is summed."""
+        c = self.c
+        arguments = [self.text(first), self.text(last), self.three(*sizes[0], filler=ONE), self.text(size_of(c.lane)),
+                     self.three(*sizes[1], filler=ONE), "box", self.text(a[0]), self.three(*a[1]), self.three(*a[2]),
+                     c.b.base.name, self.text(b[0]), self.three(*b[1]), self.text(self.b_step[c.lane]),
+                     c.equation.name, self.text(target[0]), self.three(*target[1]), "scratch"]  # fmt: skip
+        if c.bias is not None:
+            arguments += [c.bias.base.name, "0"]
+        return EngineCall(f"contract_nest{add}", {str(k): text for k, text in enumerate(arguments)})
+
+    def place_rows(self) -> list:
+        """Strips of rows of places: the box takes what a strip reads, the engine goes through its rows."""
+        c, (first, *others) = self.c, self.c.windows
+        row, room, strip, count, wide = map(self.name, ("row", "room", "strip", "count", "wide"))
+        place = first.row
+        width = _extent(others[0], size_of(others[0].row)) if others else ONE
+        left = _first(others[0], NONE) if others else NONE
+        low = self.name("low")
+        lines: list = [
+            self.assign(wide, width),
+            Assign(room.name, f"BOX // ({self.text(wide * self.inner)})"),
+            Assign(strip.name, f"max(1, {self.text(_rows_within(first, room))})"),
+            Assign(row.name, "first"),
+        ]
+        plane = self.a_step[c.outer[0]] * c.outer[0] if c.outer else NONE
+        inside: list = [self.assign(c.outer[0], row // size_of(place))] if c.outer else []
+        inside += [
+            self.assign(place, sp.Mod(row, size_of(place)) if c.outer else row),
+            Assign(count.name, f"min({strip}, {self.text(size_of(place) - place)}, last - {row})"),
+            self.assign(low, _first(first, place)),
+            self.border(plane, low, _extent(first, count), left, wide),
+        ]
+        axes, phases = [], []
+        for w, start, rows, base in zip(
+            c.windows, (place, NONE), (count, *(size_of(o.row) for o in others)), (low, left), strict=False
+        ):
+            axis, lines_of_phase, phase = self._axis(w, start, rows, base)
+            axes.append(axis)
+            phases.append((phase, w.divisor, lines_of_phase))
+        pitches = [wide * self.inner, self.inner][: len(axes)] if others else [self.inner]
+        rows = [w.row for w in c.windows]
+        taps = [w.tap for w in c.windows]
+        body: list = [self.call(
+            "_bias" if c.bias is not None else "", NONE, sp.Mul(*(x.rows for x in axes)),
+            ([x.rows for x in axes], [*(x.taps for x in axes), self.inner]),
+            (sum(x.a_first * p for x, p in zip(axes, pitches, strict=True)), [x.a_row * p for x, p in zip(axes, pitches, strict=True)],
+             [*(x.a_tap * p for x, p in zip(axes, pitches, strict=True)), ONE]),
+            (sum(x.b_first * self.b_step[t] for x, t in zip(axes, taps, strict=True)),
+             [*(x.b_tap * self.b_step[t] for x, t in zip(axes, taps, strict=True)), self.b_step[c.inner]]),
+            (row * self.target_step[rows[0]] + sum(x.target_first * self.target_step[r] for x, r in zip(axes, rows, strict=True)),
+             [x.target_row * self.target_step[r] for x, r in zip(axes, rows, strict=True)]),
+        )]  # fmt: skip
+        for phase, divisor, lines_of_phase in reversed(phases):
+            if phase is not None:
+                body = [Loop(phase.name, "0", self.text(divisor), lines_of_phase + body)]
+        return [*lines, While(f"{row} < last", [*inside, *body, Assign(row.name, count.name, "+=")])]
+
+    def _axis(self, w: Window, start: sp.Expr, rows: sp.Expr, base: sp.Expr) -> tuple[_Axis, list, sp.Symbol | None]:
+        """The axis for rows from ``start`` on, the box beginning at slot ``base``; with phases, what each begins with."""
+        taps = size_of(w.tap)
+        if w.divisor == 1:
+            return _Axis(rows, taps, NONE, w.row_step, w.tap_step, NONE, ONE, NONE, ONE), [], None
+        phase, at, tap, step, count = (self.name(f"{n}_{w.row}") for n in ("phase", "at", "tap", "step", "taps"))
+        lines = [
+            self.assign(at, start + phase + w.offset),
+            Assign(step.name, f"{self.text(w.divisor)} // gcd({self.text(w.divisor)}, {self.text(-w.tap_step)})"),
+            Assign(tap.name, f"first_tap({at}, {self.text(-w.tap_step)}, {self.text(w.divisor)}, {self.text(taps)})"),
+            Assign(count.name, f"max(0, {self.text((taps - tap + step - 1) // step)})"),
+            self.assign(tap, tap + step * (count - 1)),
+        ]
+        axis = _Axis(
+            rows=(rows - phase + w.divisor - 1) // w.divisor, taps=count, a_first=(at + w.tap_step * tap) // w.divisor - base,
+            a_row=ONE, a_tap=(-w.tap_step * step) // w.divisor, b_first=tap, b_tap=-step, target_first=phase, target_row=w.divisor,
+        )  # fmt: skip
+        return axis, lines, phase
+
+    def filter_rows(self) -> list:
+        """A filter's rows: the sum goes over all places, strip by strip, the box holding what a strip reads."""
+        c = self.c
+        first, *others = map(_turned, c.windows)
+        room, strip, count, wide = map(self.name, ("room", "strip", "count", "wide"))
+        place = first.row
+        width = _extent(others[0], size_of(others[0].row)) if others else ONE
+        left = _first(others[0], NONE) if others else NONE
+        target = c.equation.name
+        lanes = self.text(size_of(c.lane))
+        lines: list = [
+            self.assign(wide, width),
+            Assign(room.name, f"BOX // ({self.text(wide * self.inner)})"),
+            Assign(strip.name, f"max(1, {self.text(_rows_within(first, room))})"),
+            EngineCall("clear", {"c": target, "first": f"first * {lanes}", "last": f"last * {lanes}"}),
+        ]
+        plane = sum((self.a_step[i] * i for i in c.repeated), NONE)
+        places = [first.row, *(o.row for o in others)]
+        counts = [count, *(size_of(o.row) for o in others)]
+        pitches = [wide * self.inner, self.inner] if others else [self.inner]
+        rows = [*(w.row for w in c.windows), c.inner]
+        call = self.call(
+            "_add", FIRST, LAST, ([size_of(r) for r in rows], counts),
+            (NONE, [*(w.row_step * p for w, p in zip(c.windows, pitches, strict=True)), ONE],
+             [w.tap_step * p for w, p in zip(c.windows, pitches, strict=True)]),
+            (sum((self.b_step[i] * i for i in (*c.repeated, place)), NONE), [self.b_step[k] for k in places]),
+            (NONE, [self.target_step[r] for r in rows]),
+        )  # fmt: skip
+        strips: list = [
+            Assign(place.name, "0"),
+            While(f"{place} < {self.text(size_of(place))}", [
+                Assign(count.name, f"min({strip}, {self.text(size_of(place) - place)})"),
+                self.border(plane, _first(first, place), _extent(first, count), left, wide),
+                call,
+                Assign(place.name, count.name, "+="),
+            ]),
+        ]  # fmt: skip
+        return [*lines, *self.nest.loops([(i, NONE, size_of(i) - 1) for i in c.repeated], strips)]
+
+
+def _turned(w: Window) -> Window:
+    """The window with the parts of row and tap exchanged."""
+    return Window(w.slot, w.tap, w.row, w.tap_step, w.row_step, w.offset, w.divisor)
+
+
+def _extent(w: Window, rows: sp.Expr) -> sp.Expr:
+    """Slots that so many rows, one after the other, read from."""
+    if w.divisor == 1:
+        return sp.expand(w.row_step * (rows - 1) + w.tap_step * (size_of(w.tap) - 1) + 1)
+    return sp.expand(rows - 1 - w.tap_step * (size_of(w.tap) - 1)) // w.divisor + 2
+
+
+def _rows_within(w: Window, room: sp.Expr) -> sp.Expr:
+    """The most rows whose extent is at most ``room``: the other way round than `_extent`."""
+    reach = w.tap_step * (size_of(w.tap) - 1)
+    if w.divisor == 1:
+        return (room - reach - 1) // w.row_step + 1
+    return (room - 2) * w.divisor + reach + 1
+
+
+def _first(w: Window, row: sp.Expr) -> sp.Expr:
+    """The first slot that rows from ``row`` on read from."""
+    if w.divisor == 1:
+        return sp.expand(w.row_step * row + w.offset)
+    return sp.expand(row + w.offset + w.tap_step * (size_of(w.tap) - 1)) // w.divisor

@@ -1,0 +1,316 @@
+"""Convolutional layer with stride, dilation and zero padding (LeCun et al. 1989); as the field has it, a cross-
+correlation.
+
+Forward equations:
+
+    z[n, o, i, j] = b[o] + sum_c sum_u sum_v a[n, c, i*stride + dilation*u - top, j*stride + dilation*v -
+        left]*w[o, c, u, v]
+
+Derived from them:
+
+    nabla_b[o] = sum_n sum_i sum_j delta_z[n, o, i, j]
+    delta_a[n, c, p, q] = sum_o sum_(Max(0, ceiling((p + top + stride - I*stride)/dilation)) <= u <= Min(U - 1, (p
+        + top)//dilation)) sum_(Max(0, ceiling((q + left + stride - J*stride)/dilation)) <= v <= Min(V - 1, (q +
+        left)//dilation)) {delta_z[n, o, (p + top - dilation*u)//stride, (q + left - dilation*v)//stride]*w[o, c,
+        u, v] if (p + top - dilation*u) mod stride = 0 & (q + left - dilation*v) mod stride = 0; 0 otherwise}
+    nabla_w[o, c, u, v] = sum_n sum_i sum_j a[n, c, i*stride + dilation*u - top, j*stride + dilation*v -
+        left]*delta_z[n, o, i, j]
+
+Written by ``derive generate``; change the definition, not this file.
+"""
+
+from math import gcd
+
+from ..definition import Layer
+from ..engine import BOX, border, clear, contract_nest, contract_nest_add, contract_nest_bias, first_tap
+from ..program import Kernel, span
+
+
+def size_i(P, U, bottom, dilation, stride, top):
+    """I = 1 + (bottom + top + P - 1 - dilation*(U - 1))//stride"""
+    return (bottom + top + P - dilation * (U - 1) - 1) // stride + 1
+
+
+def size_j(Q, V, dilation, left, right, stride):
+    """J = 1 + (left + right + Q - 1 - dilation*(V - 1))//stride"""
+    return (left + right + Q - dilation * (V - 1) - 1) // stride + 1
+
+
+def convolution_forward_box(C, J, U, V, dilation, stride):
+    """Elements that one row of places reads."""
+    return C * (U * dilation + 1 - dilation) * (J * stride + V * dilation + 1 - dilation - stride)
+
+
+def convolution_forward(a, b, w, z, scratch, box, dilation, left, stride, top, first, last):
+    r"""z[n, o, i, j] = b[o] + sum_c sum_u sum_v a[n, c, i*stride + dilation*u - top, j*stride + dilation*v -
+        left]*w[o, c, u, v]
+
+    Shapes: a (N, P, Q, C), b (O,), w (U, V, C, O), z (N, I, J, O); float32 or float64, C-contiguous.
+    """
+    C = w.shape[2]
+    I = z.shape[1]
+    J = z.shape[2]
+    O = z.shape[3]
+    P = a.shape[1]
+    Q = a.shape[2]
+    U = w.shape[0]
+    V = w.shape[1]
+    dilation = int(dilation)
+    left = int(left)
+    stride = int(stride)
+    top = int(top)
+    wide = J * stride + V * dilation + 1 - dilation - stride
+    room = BOX // (C * wide)
+    strip = max(1, (room - dilation * (U - 1) - 1) // stride + 1)
+    row = first
+    while row < last:
+        n = row // I
+        i = row % I
+        count = min(strip, I - i, last - row)
+        low = i * stride - top
+        border(
+            box, a, C * P * Q * n, P, Q, C, low, U * dilation + count * stride + 1 - dilation - stride, -1 * left, wide
+        )
+        contract_nest_bias(
+            0,
+            J * count,
+            (1, count, J),
+            O,
+            (U, V, C),
+            box,
+            0,
+            (0, C * stride * wide, C * stride),
+            (C * dilation * wide, C * dilation, 1),
+            w,
+            0,
+            (C * O * V, C * O, O),
+            1,
+            z,
+            J * O * row,
+            (0, J * O, O),
+            scratch,
+            b,
+            0,
+        )
+        row += count
+
+
+def convolution_b_gradient(delta_z, nabla_b, first, last):
+    r"""nabla_b[o] = sum_n sum_i sum_j delta_z[n, o, i, j]
+
+    From z[n, o, i, j] = b[o] + sum_c sum_u sum_v a[n, c, i*stride + dilation*u - top, j*stride + dilation*v -
+        left]*w[o, c, u, v].
+    Shapes: delta_z (N, I, J, O), nabla_b (O,); float32 or float64, C-contiguous.
+    """
+    T = nabla_b.dtype.type
+    I = delta_z.shape[1]
+    J = delta_z.shape[2]
+    N = delta_z.shape[0]
+    for o in span(first, last):
+        nabla_b[o] = T(0)
+    for n in range(N):
+        for i in range(I):
+            for j in range(J):
+                for o in span(first, last):
+                    nabla_b[o] += delta_z[n, i, j, o]
+
+
+def convolution_input_sensitivity_box(O, Q, U, V, dilation, stride):
+    """Elements that one row of places reads."""
+    return O * (dilation * (U - 1) // stride + 2) * ((Q + V * dilation - dilation - 1) // stride + 2)
+
+
+def convolution_input_sensitivity(delta_z, w, delta_a, scratch, box, dilation, left, stride, top, first, last):
+    r"""delta_a[n, c, p, q] = sum_o sum_(Max(0, ceiling((p + top + stride - I*stride)/dilation)) <= u <= Min(U - 1, (p
+        + top)//dilation)) sum_(Max(0, ceiling((q + left + stride - J*stride)/dilation)) <= v <= Min(V - 1, (q +
+        left)//dilation)) {delta_z[n, o, (p + top - dilation*u)//stride, (q + left - dilation*v)//stride]*w[o, c,
+        u, v] if (p + top - dilation*u) mod stride = 0 & (q + left - dilation*v) mod stride = 0; 0 otherwise}
+
+    From z[n, o, i, j] = b[o] + sum_c sum_u sum_v a[n, c, i*stride + dilation*u - top, j*stride + dilation*v -
+        left]*w[o, c, u, v].
+    Documents: Conv-1 (conditional, all sizes); figure backward (conditional, the sizes of the figure: $r_{l} =
+        2$, $q_{l} = 2$, $h_{l} = 2$, $k_{l} = 2$).
+    Shapes: delta_z (N, I, J, O), w (U, V, C, O), delta_a (N, P, Q, C); float32 or float64, C-contiguous.
+    """
+    C = delta_a.shape[3]
+    I = delta_z.shape[1]
+    J = delta_z.shape[2]
+    O = w.shape[3]
+    P = delta_a.shape[1]
+    Q = delta_a.shape[2]
+    U = w.shape[0]
+    V = w.shape[1]
+    dilation = int(dilation)
+    left = int(left)
+    stride = int(stride)
+    top = int(top)
+    wide = (Q + V * dilation - dilation - 1) // stride + 2
+    room = BOX // (O * wide)
+    strip = max(1, stride * (room - 2) + 1 - dilation * (U - 1))
+    row = first
+    while row < last:
+        n = row // P
+        p = row % P
+        count = min(strip, P - p, last - row)
+        low = (p + top + dilation - U * dilation) // stride
+        border(
+            box,
+            delta_z,
+            I * J * O * n,
+            I,
+            J,
+            O,
+            low,
+            (count + U * dilation - dilation - 1) // stride + 2,
+            (left + dilation - V * dilation) // stride,
+            wide,
+        )
+        for phase_p in range(stride):
+            at_p = p + phase_p + top
+            step_p = stride // gcd(stride, dilation)
+            tap_p = first_tap(at_p, dilation, stride, U)
+            taps_p = max(0, (U + step_p - tap_p - 1) // step_p)
+            tap_p = tap_p + step_p * (taps_p - 1)
+            for phase_q in range(stride):
+                at_q = phase_q + left
+                step_q = stride // gcd(stride, dilation)
+                tap_q = first_tap(at_q, dilation, stride, V)
+                taps_q = max(0, (V + step_q - tap_q - 1) // step_q)
+                tap_q = tap_q + step_q * (taps_q - 1)
+                contract_nest(
+                    0,
+                    ((Q + stride - phase_q - 1) // stride) * ((count + stride - phase_p - 1) // stride),
+                    (1, (count + stride - phase_p - 1) // stride, (Q + stride - phase_q - 1) // stride),
+                    C,
+                    (taps_p, taps_q, O),
+                    box,
+                    O * ((at_q - dilation * tap_q) // stride - (left + dilation - V * dilation) // stride)
+                    + O * wide * ((at_p - dilation * tap_p) // stride - low),
+                    (0, O * wide, O),
+                    (O * wide * (dilation * step_p // stride), O * (dilation * step_q // stride), 1),
+                    w,
+                    C * O * tap_q + C * O * V * tap_p,
+                    (-1 * C * O * V * step_p, -1 * C * O * step_q, 1),
+                    O,
+                    delta_a,
+                    C * phase_q + C * Q * phase_p + C * Q * row,
+                    (0, C * Q * stride, C * stride),
+                    scratch,
+                )
+        row += count
+
+
+def convolution_w_gradient_box(C, J, U, V, dilation, stride):
+    """Elements that one row of places reads."""
+    return C * (U * dilation + 1 - dilation) * (J * stride + V * dilation + 1 - dilation - stride)
+
+
+def convolution_w_gradient(a, delta_z, nabla_w, scratch, box, dilation, left, stride, top, first, last):
+    r"""nabla_w[o, c, u, v] = sum_n sum_i sum_j a[n, c, i*stride + dilation*u - top, j*stride + dilation*v -
+        left]*delta_z[n, o, i, j]
+
+    From z[n, o, i, j] = b[o] + sum_c sum_u sum_v a[n, c, i*stride + dilation*u - top, j*stride + dilation*v -
+        left]*w[o, c, u, v].
+    Documents: Conv-3 (conditional, all sizes).
+    Shapes: a (N, P, Q, C), delta_z (N, I, J, O), nabla_w (U, V, C, O); float32 or float64, C-contiguous.
+    """
+    C = nabla_w.shape[2]
+    I = delta_z.shape[1]
+    J = delta_z.shape[2]
+    N = delta_z.shape[0]
+    O = nabla_w.shape[3]
+    P = a.shape[1]
+    Q = a.shape[2]
+    U = nabla_w.shape[0]
+    V = nabla_w.shape[1]
+    dilation = int(dilation)
+    left = int(left)
+    stride = int(stride)
+    top = int(top)
+    wide = J * stride + V * dilation + 1 - dilation - stride
+    room = BOX // (C * wide)
+    strip = max(1, (room - dilation * (U - 1) - 1) // stride + 1)
+    clear(nabla_w, first * O, last * O)
+    for n in range(N):
+        i = 0
+        while i < I:
+            count = min(strip, I - i)
+            border(
+                box,
+                a,
+                C * P * Q * n,
+                P,
+                Q,
+                C,
+                i * stride - top,
+                U * dilation + count * stride + 1 - dilation - stride,
+                -1 * left,
+                wide,
+            )
+            contract_nest_add(
+                first,
+                last,
+                (U, V, C),
+                O,
+                (1, count, J),
+                box,
+                0,
+                (C * dilation * wide, C * dilation, 1),
+                (0, C * stride * wide, C * stride),
+                delta_z,
+                J * O * i + I * J * O * n,
+                (0, J * O, O),
+                1,
+                nabla_w,
+                0,
+                (C * O * V, C * O, O),
+                scratch,
+            )
+            i += count
+
+
+CONVOLUTION = Layer(
+    name="convolution",
+    inputs=("a[n, c, p, q]",),
+    outputs=("z[n, o, i, j]",),
+    parameters=("w[o, c, u, v]", "b[o]"),
+    storage=("w[u, v, c, o]", "b[o]"),
+    fan_in={"w": ("c", "u", "v")},
+    settings={"stride": 1, "dilation": 1, "top": 0, "bottom": 0, "left": 0, "right": 0},
+    counts={"stride": 1, "dilation": 1, "top": 0, "bottom": 0, "left": 0, "right": 0},
+    sizes={"i": size_i, "j": size_j},
+    forward=(
+        Kernel(
+            convolution_forward,
+            arguments=("a[n, p, q, c]", "b[o]", "w[u, v, c, o]", "z[n, i, j, o]", "scratch", "box"),
+            split="n i",
+            writes=("z",),
+            box=convolution_forward_box,
+            scalars=("dilation", "left", "stride", "top"),
+        ),
+    ),
+    backward=(
+        Kernel(
+            convolution_b_gradient,
+            arguments=("delta_z[n, i, j, o]", "nabla_b[o]"),
+            split="o",
+            writes=("nabla_b",),
+        ),
+        Kernel(
+            convolution_input_sensitivity,
+            arguments=("delta_z[n, i, j, o]", "w[u, v, c, o]", "delta_a[n, p, q, c]", "scratch", "box"),
+            split="n p",
+            writes=("delta_a",),
+            box=convolution_input_sensitivity_box,
+            scalars=("dilation", "left", "stride", "top"),
+        ),
+        Kernel(
+            convolution_w_gradient,
+            arguments=("a[n, p, q, c]", "delta_z[n, i, j, o]", "nabla_w[u, v, c, o]", "scratch", "box"),
+            split="u v c",
+            writes=("nabla_w",),
+            box=convolution_w_gradient_box,
+            scalars=("dilation", "left", "stride", "top"),
+        ),
+    ),
+)

@@ -173,7 +173,7 @@ class Given:
 def _sections(text: str, path: str) -> list[Section]:
     """Sections in their order. Spaces do not count, nor does what follows ``#`` or ``;``."""
     found: list[Section] = []
-    for number, whole in enumerate(text.splitlines(), 1):
+    for number, whole in enumerate(text.split("\n"), 1):
         line = "".join(re.split("[#;]", whole, maxsplit=1)[0].split())
         if not line:
             continue

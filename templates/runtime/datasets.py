@@ -350,6 +350,7 @@ def _open_image(path: str | Path) -> Any:
         raise ValueError(f"{path}: to read images needs Pillow: pip install 'backderive[images]'") from error
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)  # a small file that says it is a large image
             with Image.open(path) as opened:
                 if opened.mode.startswith(("I", "F")):

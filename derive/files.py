@@ -18,5 +18,6 @@ def write_whole(path: Path, text: str) -> None:
         os.chmod(name, 0o644)
         os.replace(name, path)
     except OSError as error:
-        os.unlink(name)
         raise ValueError(f"{path}: cannot be written: {error.strerror}") from None
+    finally:
+        Path(name).unlink(missing_ok=True)  # where it did not come to the end, whatever ended it

@@ -1,7 +1,11 @@
 """Train the network of a `.cfg` file on data, epoch by epoch. `derive train` is this file."""
 
 import math
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -56,7 +60,8 @@ def train(network_file: Path, asked: Asked, output: Path | None = None, *, resum
         settings = _settings(asked, asked.data, seed, configuration, len(data.X))
         _check(network, data, configuration.path)
         folder.mkdir(parents=True, exist_ok=True)
-        network.save(folder / NETWORK)
+        with _undisturbed():
+            network.save(folder / NETWORK)
     settings.write(folder)
     _announce(network, data, configuration.path)
     return _epochs(network, data, configuration, settings, folder)
@@ -143,8 +148,9 @@ def _epochs(network: Network, data: Dataset, configuration: Configuration, setti
                 weight_decay=settings.weight_decay, rule=configuration.training.rule, validation_data=held,
                 verbose=line, **more,
             )  # fmt: skip
-            network.save(folder / NETWORK)
-            table.add(network.history_)
+            with _undisturbed():
+                network.save(folder / NETWORK)
+                table.add(network.history_)
             line.clear()
             print(_epoch_line(network.history_, settings.epochs, _has_labels(data)), file=sys.stderr, flush=True)
     except (KeyboardInterrupt, DivergedError) as error:
@@ -157,6 +163,22 @@ def _epochs(network: Network, data: Dataset, configuration: Configuration, setti
         raise ValueError(f"{configuration.path} cannot learn from {data.name}: {error}") from error
     _conclude(network, folder, settings.epochs, done)
     return 0
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C waits until the block is done: in the middle of a file it may leave more than one error behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python tells other threads nothing of signals
+        return
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        raise KeyboardInterrupt
 
 
 def _has_labels(data: Dataset) -> bool:

@@ -411,9 +411,8 @@ class Network:
                 os.fsync(handle)
             os.chmod(name, 0o644)
             os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
+        finally:
+            Path(name).unlink(missing_ok=True)  # where it did not come to the end, whatever ended it
 
 
 def load(path: str | os.PathLike) -> Network:

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import textwrap
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,26 +27,30 @@ from sympy.core.function import AppliedUndef
 from derive import forward as definitions
 from derive.audit.audit import citations
 from derive.calculus.adjoint import bar_name
-from derive.calculus.derivation import Derivation, cancels_pole, compose, derive
-from derive.calculus.equation import Equation, Term, index_of, size_of, tensor
+from derive.calculus.derivation import Derivation, cancels_pole, chain, compose, derive
+from derive.calculus.equation import Equation, Term, index_of, size_of, tensor, tensors_of
 from derive.calculus.system import DefinitionError, System
 from derive.calculus.text import TextPrinter, equation_text
 from derive.lowering.approximation import formats
 from derive.lowering.expressions import FUNCTIONS, OF_NUMPY, IndexPrinter
 from derive.lowering.kernel import Kernel
 from derive.lowering.lower import lower, lower_update
+from derive.lowering.nests import RESERVED
+from derive.lowering.rewriting import GROUP
 from derive.notation import systems_in
 
 ROOT = Path(__file__).resolve().parent.parent
-TAKEN = {"first", "last", "scratch", "span", "range", "i", "T", "abs", "max", "min", "contract", "contract_bias"}
+TAKEN = {"i", *RESERVED} - set(FUNCTIONS)
 MARK = "Written by ``derive generate``"  # in what is written from definitions, and so may be written over
 RUNTIME = (
-    "__init__", "configuration", "data", "datasets", "definition", "engine", "native", "network", "plan", "program",
+    "__init__", "configuration", "data", "datasets", "definition", "engine", "lanes", "native", "network", "plan", "program",
     "progress",
 )  # fmt: skip
 # Defined and derived, but without kernels as yet: Network connects rows of units [n, j], one input and one output a layer,
 # the same in training and in use. These have planes of units, statistics of the batch, or many inputs and outputs.
-WITHOUT_KERNELS = ("max_pooling", "batch_norm", "yolo", "yolo_cost")
+WITHOUT_KERNELS = ("yolo", "yolo_cost")
+# Layers and elementwise ones after them that share kernels: what lies between is computed again, and never kept.
+FUSED = (("batch_norm", "relu"), ("batch_norm", "leaky"))
 FOLDERS = {"Layer": "layers", "Pair": "layers", "Cost": "costs", "Rule": "rules"}
 
 
@@ -130,8 +134,6 @@ def check_definition(s: System) -> None:
             if len(x.indices) != rank:
                 refuse(f"{x} has {len(x.indices)} indices, {declared[x.base.name]} has {rank}")
         for term in equation.terms:
-            if equation.kind == "max" and term.conditions:
-                refuse(f"{equation.target} is a maximum with `where`, which there is no kernel for as yet")
             bound = {k for k, *_ in term.over} | sizes | {size_of(k) for k, *_ in term.over} | set(s.settings)
             loose = {f for f in term.body.free_symbols if f.is_Symbol and not f.is_integer} - bound
             loose -= {tensor(name).label for name in declared}
@@ -139,7 +141,8 @@ def check_definition(s: System) -> None:
                 refuse(
                     f"{', '.join(sorted(map(str, loose)))} is no setting; add it to settings={{...}} with its default"
                 )
-            names = {f.func.__name__ for f in term.body.atoms(AppliedUndef, sp.Function)}
+            values = term.body.xreplace({x: sp.Dummy(real=True) for x in tensors_of(term.body)})
+            names = {f.func.__name__ for f in values.atoms(AppliedUndef, sp.Function)}
             unknown = names - {*FUNCTIONS, *OF_NUMPY} - {"Abs", "Max", "Min", "Piecewise"}
             if unknown:
                 known = ", ".join([*OF_NUMPY, "Abs", "Max", "Min", "cases", "erf", "exp", "log", "tanh"])
@@ -186,7 +189,7 @@ class Module:
 
     @property
     def functions(self) -> list[str]:
-        return sorted({f for k in self.kernels for f in k["functions"]} - {*OF_NUMPY})
+        return sorted({f for k in self.kernels for f in k["functions"] if f in FUNCTIONS})
 
     @property
     def program(self) -> list[str]:
@@ -195,7 +198,14 @@ class Module:
 
     @property
     def numpy(self) -> list[str]:
-        return sorted({f for k in self.kernels for f in k["functions"]} & {*OF_NUMPY})
+        """What the module takes from NumPy."""
+        return sorted({f for k in self.kernels for f in k["functions"]} & {*OF_NUMPY, "inf", "int16", "int32"})
+
+    @property
+    def lanes(self) -> list[str]:
+        """What the module takes from the runtime's lanes."""
+        found = {f for k in self.kernels for f in k["functions"] if f in ("double", "where")}
+        return sorted(found | {"lanes" for k in self.kernels if k["lane"]})
 
     @property
     def engine(self) -> list[str]:
@@ -218,14 +228,16 @@ def _shown(x: sp.Indexed) -> str:
     return f"{x.base.name}[{', '.join(map(str, x.indices))}]"
 
 
-def _slots(arguments: dict[str, tuple[str, ...]]) -> list[str]:
-    return [f"{name}[{', '.join(at) or 'one'}]" for name, at in arguments.items()]
+def _slots(arguments: Mapping[str, tuple[str, ...]], dtypes: Mapping[str, str] | None = None) -> list[str]:
+    """Arrays as ``name[index, ...]``, with the dtype of those that have another than the network."""
+    named = {name: f": {dtype}" for name, dtype in (dtypes or {}).items()}
+    return [f"{name}[{', '.join(at) or 'one'}]{named.get(name, '')}" for name, at in arguments.items()]
 
 
 def _kernel_view(k: Kernel, notes: Sequence[str]) -> dict:
     flat: dict[str, tuple[str, ...]] = dict.fromkeys(k.arguments, ("i",)) if k.flat else k.arguments
     working = (["scratch"] if k.contracts else []) + (["box"] if k.box is not None else [])
-    slots = _slots(flat) + working
+    slots = _slots(flat, k.dtypes) + working
     shapes = ", ".join(
         f"{name} ({', '.join(i.rstrip('0123456789').capitalize() for i in at) or '1'}{',' if len(at) == 1 else ''})"
         for name, at in k.arguments.items()
@@ -239,15 +251,23 @@ def _kernel_view(k: Kernel, notes: Sequence[str]) -> dict:
         "slots": tuple(slots),
         "split": "i" if k.flat else k.split,
         "writes": k.writes,
+        "local": k.local,
+        "lane": k.lane,
         "scalars": k.scalars,
         "functions": k.functions,
         "notes": list(notes),
         "shapes": textwrap.wrap(
-            f"Shapes: {shapes}{' (all as one row)' if all_as_one else ''}; float32 or float64, C-contiguous.", 110
+            f"Shapes: {shapes}{' (all as one row)' if all_as_one else ''}; {_dtypes_text(k)}, C-contiguous.", 110
         ),
         "typed": k.typed,
         "body": k.body,
     }
+
+
+def _dtypes_text(k: Kernel) -> str:
+    """``float32 or float64``, and what is of another dtype."""
+    others = {dtype: [n for n in k.dtypes if k.dtypes[n] == dtype] for dtype in sorted(set(k.dtypes.values()))}
+    return ", ".join(["float32 or float64", *(f"{', '.join(names)} {dtype}" for dtype, names in others.items())])
 
 
 def _doc(s: System) -> str:
@@ -314,7 +334,9 @@ def module_for(derivation: Derivation, kind: str, runtime: str) -> Module:
         fields["totals"] = {str(g.lhs.limits[0][0]): float(g.rhs) for g in system.given if isinstance(g.lhs, sp.Sum)}
     buffers = {**lowered.forward.buffers, **lowered.backward.buffers}
     if buffers:
-        fields["buffers"] = tuple(_slots(buffers))
+        fields["buffers"] = tuple(_slots(buffers, lowered.dtypes))
+    if lowered.groups:
+        fields["groups"] = {index: (of, GROUP) for index, of in lowered.groups.items()}
     if system.settings:
         fields["settings"] = {s.name: int(v) if s.is_integer else float(v) for s, v in system.settings.items()}
     counts = {s.name: int(bool(s.is_positive)) for s in system.settings if s.is_integer}
@@ -368,8 +390,8 @@ def _notes(k: Kernel, derivation: Derivation, cited: dict[str, list[tuple[str, s
     if {e.name for e in derivation.closed} & set(k.writes):
         notes.append(f"From {'; '.join(defined)}.")
     elif not set(k.equations) <= set(defined):
-        own = {e.name for e in derivation.defined} & set(k.writes)
-        notes.append(f"Stable form of {'; '.join(equation_text(e) for e in derivation.defined if e.name in own)}.")
+        own = [equation_text(e) for e in derivation.defined if e.name in k.writes]
+        notes += [f"Stable form of {'; '.join(own)}."] if own else []
     said = [f"{tag} ({verdict}, {scope})" for name in k.writes for tag, verdict, scope in cited.get(name, [])]
     if said:
         notes.append(f"Documents: {'; '.join(said)}.")
@@ -439,7 +461,8 @@ def formatted(texts: dict[str, str]) -> dict[str, str]:
 
 
 def modules(systems: dict[str, System], others: dict[str, System], runtime: str) -> list[Module]:
-    """A module for each of ``systems``, and for each pair of theirs with ``others`` whose derivatives simplify.
+    """A module for each of ``systems``, for those that share kernels, and for each pair of theirs with ``others`` whose
+    derivatives simplify.
 
     Raises DefinitionError, naming the definition's place, for one that cannot be derived or has no kernel.
     """
@@ -454,6 +477,12 @@ def modules(systems: dict[str, System], others: dict[str, System], runtime: str)
                 found.append(
                     module_for(derive(s, objective if s.kind == "cost" else None), s.kind.capitalize(), runtime)
                 )
+    for first, second in FUSED:
+        if first in systems and second in systems:
+            with _told_where(systems[first]):
+                module = module_for(chain(derive(systems[first]), derive(systems[second])), "Layer", runtime)
+                module.fields["fuses"] = (first, second)
+                found.append(module)
     for cost in (s for s in known.values() if s.kind == "cost"):
         for layer in (s for s in known.values() if _elementwise_or_rows(s) and s is not objective):
             if layer.name not in systems and cost.name not in systems:
@@ -491,7 +520,7 @@ def render(systems: dict[str, System], others: dict[str, System], *, own: bool) 
     texts = {}
     for m in made:
         folder = f"{FOLDERS[m.kind]}/" if own else ""
-        derived = ("constant", "functions", "numpy", "needs_gcd", "engine", "program")
+        derived = ("constant", "functions", "numpy", "needs_gcd", "lanes", "engine", "program")
         view = {**m.__dict__, **{name: getattr(m, name) for name in derived}}
         view["fields"] = {k: repr(v) for k, v in m.fields.items()}
         texts[f"{folder}{m.name}.py"] = env.get_template("kernels.py.j2").render(module=view)

@@ -35,6 +35,7 @@ class Link:
         """The sizes of a tensor's axes; the first index of the layer's input is the batch's."""
         axes = tensor(slot)[1]
         own = {**self.sizes, **({self.batch_index: batch} if batch is not None else {})}
+        own |= {i: -(-own[of] // size) for i, (of, size) in self.layer.groups.items() if of in own}
         return tuple(1 if i == "one" else own[i] for i in axes)
 
     @property
@@ -224,7 +225,9 @@ def _values(links: Sequence[Link], batch: int, shape: tuple[int, ...], dtype: np
 
 
 def _buffers(one: Link, batch: int, dtype: np.dtype) -> dict[str, np.ndarray]:
-    return {tensor(slot)[0]: np.zeros(one.shape(slot, batch), dtype) for slot in one.layer.buffers}
+    """A layer's intermediate arrays, those that have no dtype of their own in the network's."""
+    dtypes = {slot: np.dtype(slot.partition("]: ")[2] or dtype) for slot in one.layer.buffers}
+    return {tensor(slot)[0]: np.zeros(one.shape(slot, batch), own) for slot, own in dtypes.items()}
 
 
 def _layer_calls(one, kernels, values, deltas, number, batch, dtype, buffers=None) -> list[Call]:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
+from types import FunctionType
 
 import numpy as np
 from llvmlite import ir
@@ -29,6 +30,7 @@ from numba.np.numpy_support import from_dtype
 
 from . import engine
 from .engine import prefetch
+from .lanes import lanes_of, width_for
 from .native import OPTIONS, compile_native, digest_of
 
 LINE = 64  # bytes of a cache line
@@ -55,6 +57,7 @@ class Kernel:
         kernel is one piece (first = 0, last = 1).
     writes: the names of the arrays that it writes.
     local: whether, of the arrays that have its split index, it reads nothing outside [first, last).
+    lane: the index that it goes over several at a time, if any: see `lanes`.
     box: a function of sizes (``P`` is the size of index ``p``) and scalars, the elements of working memory that it needs
         as its argument "box"; it has engine.BOX at least.
     """
@@ -65,6 +68,7 @@ class Kernel:
     writes: tuple[str, ...] = ()
     scalars: tuple[str, ...] = ()
     local: bool = True
+    lane: str = ""
     box: Callable[..., int] | None = None
 
     @property
@@ -114,14 +118,20 @@ def _array(typingctx, address, shape, dtype):
     return kind(types.intp, shape, dtype), codegen
 
 
-@functools.cache
-def compile_kernel(kernel: Kernel, dtype: type | np.dtype):
+def compile_kernel(kernel: Kernel, dtype: type | np.dtype, width: int = 1):
     """The kernel as a C function void(int64 *values, int64 first, int64 last, int64 scratch), for one dtype.
+
+    width: how many components its loops over `lanes` take at a time.
 
     values: the addresses of its arrays, of its scalars (each in a float64 of its own, so that it can change), and its
     sizes in the order of `Kernel.sizes`. The result has the machine code's `.address`, valid while it is referenced.
     """
-    own = from_dtype(np.dtype(dtype))
+    return _compiled(kernel, np.dtype(dtype), width)
+
+
+@functools.cache
+def _compiled(kernel: Kernel, dtype: np.dtype, width: int):
+    own = from_dtype(dtype)
     position = {text: k for k, text in enumerate([*kernel.arrays, *kernel.scalars])}
     position |= {f"[{index}]": len(position) + k for k, index in enumerate(kernel.sizes)}
     passed, dtypes = [], {"own": own}
@@ -139,6 +149,9 @@ def compile_kernel(kernel: Kernel, dtype: type | np.dtype):
     text = f"def entry(values, first, last, scratch):\n    function({', '.join(passed)}, first, last)\n"
 
     python = getattr(kernel.function, "py_func", kernel.function)
+    if kernel.lane:
+        scope = {**python.__globals__, "lanes": lanes_of(width)}
+        python = FunctionType(python.__code__, scope, python.__name__, python.__defaults__, python.__closure__)
     wanted = {k: v for k, v in getattr(kernel.function, "targetoptions", {}).items() if k == "fastmath"}
     function = njit(forceinline=True, **OPTIONS, **wanted)(python)
     scope = {"__name__": __name__, "_array": _array, "function": function, "double": types.float64, **dtypes}
@@ -146,7 +159,7 @@ def compile_kernel(kernel: Kernel, dtype: type | np.dtype):
     if "scratch" in kernel.arguments:
         engine.load(own)
     signature = types.void(types.CPointer(types.intp), *[types.intp] * 3)
-    return compile_native(scope["entry"], signature, _key(python, text, own.name))
+    return compile_native(scope["entry"], signature, _key(python, text, own.name, str(width)))
 
 
 def _key(python: Callable, *more: str) -> tuple | None:
@@ -168,6 +181,14 @@ class Call:
     kernel: Kernel
     arrays: Mapping[str, np.ndarray]
     scalars: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def width(self) -> int:
+        """How many components its kernel takes at a time."""
+        for name, (indices, _) in self.kernel.arrays.items():
+            if self.kernel.lane in indices:
+                return width_for(self.arrays[name].shape[indices.index(self.kernel.lane)])
+        return 1
 
     def bind(self, dtype: np.dtype) -> tuple[np.ndarray, int]:
         """The values that the compiled kernel reads, and the extent of its split.
@@ -360,7 +381,9 @@ class Program:
         table: list[tuple[int, int, int, int, bool]] = []
         self._kept: list = []
         for stage in self.stages:
-            bound = [(compile_kernel(call.kernel, self.dtype), *call.bind(self.dtype)) for call in stage.calls]
+            values = [call.bind(self.dtype) for call in stage.calls]
+            compiled = [compile_kernel(call.kernel, self.dtype, call.width) for call in stage.calls]
+            bound = [(native, *pair) for native, pair in zip(compiled, values, strict=True)]
             extents = [extent for _, _, extent in bound]
             if any(extent % max(min(extents), 1) for extent in extents):
                 found = ", ".join(

@@ -6,7 +6,7 @@ Where an equation ``y[i] = sum over k of body`` reads ``x[A(i, k)]``, the adjoin
 
 Each component of ``A(i, k) = p`` is solved for an index of unit coefficient (that is the elimination of its Kronecker
 delta); what that index's range says remains as bounds on the others. So a stride or a padding ends as loop bounds, and
-every adjoint is a gather.
+every adjoint is a gather. A component ``floor(A / c) = p`` is nothing but bounds: ``c p <= A < c p + c``.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -122,6 +122,10 @@ def gather(equation: Equation, term: Term, operand: sp.Indexed, factor: sp.Expr,
     conditions: list[sp.Expr] = list(moved.conditions)
     deltas: list[sp.Expr] = []
     for component, p in zip(place.indices, at, strict=True):
+        if isinstance(component, sp.floor):  # floor(top / c) = p says that c p <= top < c p + c
+            top, c = sp.fraction(sp.together(component.args[0]))
+            conditions += [top - c * p, c * p + c - 1 - top]
+            continue
         gap = sp.expand(component.xreplace(solved) - p)
         others = [c for c in place.indices if c != component]
         v = _solvable(gap, [v for v in free if not _address(gap, v)], others)

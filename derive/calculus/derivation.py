@@ -9,6 +9,7 @@ from derive.calculus.check import check
 from derive.calculus.equation import Equation, Term, tensor, tensors_of
 from derive.calculus.simplify import closed_form, in_output, needed
 from derive.calculus.stable import stable
+from derive.calculus.statistics import in_one_pass
 from derive.calculus.system import System
 
 
@@ -54,7 +55,7 @@ def derive(system: System, objective: System | None = None) -> Derivation:
         raw = [e.map(one) for e in raw]
     closed = closed_form(own.equations, raw, {bar_name(name, parameters) for name in wanted}, system.given)
     weights = {x.base.name for x in system.targets}
-    both = stable([*(_logarithms_of_definitions(e, own) for e in own.equations), *closed], weights)
+    both = stable(in_one_pass([*(_logarithms_of_definitions(e, own) for e in own.equations), *closed]), weights)
     derived = {e.name for e in closed}
     backward = [e for e in both if e.name in derived]
     read = {name for e in backward for name in e.reads()} | {x.base.name for x in system.outputs}
@@ -125,6 +126,46 @@ def compose(first: System, second: System) -> System:
         equations=[*first.equations, *moved],
         doc=f"{first.doc}\n{second.doc}",
     )
+
+
+def chain(first: Derivation, second: Derivation) -> Derivation:
+    """The derivation of the system that feeds the one output of ``first`` to the one input of ``second``.
+
+    Each keeps its own closed form: what comes back through ``second`` goes on back through ``first``.
+    """
+    (y,), (x,) = first.system.outputs, second.system.inputs
+    if len(x.indices) != len(y.indices):
+        raise ValueError(f"{first.system.name!r} gives {y}, {second.system.name!r} takes {x}: indices do not fit")
+    places: dict[sp.Basic, sp.Basic] = dict(zip(x.indices, y.indices, strict=True))
+    taken = {name for e in (*first.forward, *first.backward) for name in (e.name, *e.reads())}
+    names = {x.base.name: y.base.name, f"delta_{x.base.name}": f"delta_{y.base.name}"}
+
+    def moved(e: Equation) -> Equation:
+        change: dict[sp.Basic, sp.Basic] = {}
+        for one in {e.target, *(o for t in e.terms for o in t.operands())}:
+            name = one.base.name
+            new = names.setdefault(name, f"{name}_{second.system.name}" if name in taken else name)
+            change[one] = tensor(new)[tuple(i.xreplace(places) for i in one.indices)]
+        return e.map(change).map(places)
+
+    def both(mine: list[Equation], theirs: list[Equation]) -> list[Equation]:
+        return [*mine, *map(moved, theirs)]
+
+    forward, defined = both(first.forward, second.forward), both(first.defined, second.defined)
+    (end,) = (moved(Equation(z, (Term(z),))).target for z in second.system.outputs)
+    system = replace(
+        first.system,
+        name=f"{first.system.name}_{second.system.name}",
+        outputs=(end,),
+        settings={**first.system.settings, **second.system.settings},
+        equations=defined,
+        doc=f"{first.system.doc}\n{second.system.doc}",
+    )
+    back = ([*map(moved, theirs), *mine] for theirs, mine in (
+        (second.adjoints, first.adjoints), (second.closed, first.closed), (second.backward, first.backward)
+    ))  # fmt: skip
+    adjoints, closed, backward = back
+    return Derivation(system, defined, adjoints, closed, forward, backward)
 
 
 def _rename_indexed(x: sp.Indexed, change: dict) -> sp.Indexed:

@@ -118,7 +118,8 @@ class ValuePrinter(PythonCodePrinter):
         return super().parenthesize(item, level, strict)
 
     def _print_Mul(self, e: sp.Mul) -> str:
-        if e.could_extract_minus_sign():
+        e = _upright(e)
+        if e.as_coeff_Mul()[0].is_negative:
             return f"-{self._print(-e) if isinstance(-e, sp.Mul) else self.parenthesize(-e, PRODUCT)}"
         above, below = [], []
         for f in e.as_ordered_factors():
@@ -222,6 +223,71 @@ class ValuePrinter(PythonCodePrinter):
         return f" {RELATIONS[type(c)]} ".join(sides)
 
 
+class LanePrinter(ValuePrinter):
+    """Arithmetic of vectors: choices by ``where``; ``whole`` gives a whole number the dtype of the tensor it is held to."""
+
+    def __init__(
+        self,
+        place: Callable[[sp.Indexed], str],
+        index: Callable[[sp.Expr], str],
+        whole: Callable[[str, str], str],
+    ) -> None:
+        super().__init__(place, index)
+        self.whole = whole
+
+    def _where(self, condition: str, value: str, other: str) -> str:
+        self.used.add("where")
+        return f"where({condition}, {value}, {other})"
+
+    def _print_Piecewise(self, e: sp.Piecewise) -> str:
+        if e.args[-1][1] != True:  # noqa: E712
+            raise NotImplementedError(f"the cases {e} leave some out; give a last one, (value, otherwise)")
+        text = self._print(e.args[-1][0])
+        for value, condition in reversed(e.args[:-1]):
+            text = self._where(self.condition(condition), self._print(value), text)
+        return text
+
+    def _print_weighed(self, e: weighed) -> str:
+        weight, value = e.args
+        return self._where(
+            f"{self._print(weight)} == {self.number('0')}", self.number("0"), self._print(weight * value)
+        )
+
+    def _print_Max(self, e: sp.Expr) -> str:
+        sign = ">" if isinstance(e, sp.Max) else "<"
+        text, *rest = (self._print(a) for a in sorted(e.args, key=lambda a: (a.is_number, str(a))))
+        for other in rest:
+            text = self._where(f"{text} {sign} {other}", text, other)
+        return text
+
+    _print_Min = _print_Max
+
+    def condition(self, c: sp.Basic, *, of_places: bool = False) -> str:
+        if of_places:
+            return super().condition(c, of_places=True)
+        if isinstance(c, sp.And | sp.Or):
+            sign = " & " if isinstance(c, sp.And) else " | "
+            return sign.join(f"({self.condition(a)})" for a in sorted(c.args, key=str))
+        if isinstance(c, sp.Not):
+            return f"~({self.condition(c.args[0])})"
+        held = [s for s in c.args if isinstance(s, sp.Indexed) and s.is_integer]
+        if held and isinstance(c, sp.Eq):
+            (other,) = (s for s in c.args if s is not held[0])
+            return f"{self.place(held[0])} == {self.whole(held[0].base.name, self.index(other))}"
+        return super().condition(c)
+
+
+def _upright(e: sp.Mul) -> sp.Expr:
+    """``-(b - a) c`` as ``(a - b) c``, where that leaves no more to be subtracted."""
+    if e.args[0] == -1:
+        for f in e.args:
+            if f.is_Add and 2 * sum(a.could_extract_minus_sign() for a in f.args) <= len(f.args):
+                continue
+            if f.is_Add:
+                return sp.Mul(*(-f if g is f else g for g in e.args[1:]))
+    return e
+
+
 def _balanced(gap: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
     """``gap`` as a difference of two sums in which nothing is subtracted."""
     addends = sp.Add.make_args(sp.expand(gap))
@@ -249,21 +315,31 @@ def with_locals(bodies: list[sp.Expr], taken: Collection[str]) -> tuple[list[tup
     powers = _powers({x for b in bodies for x in b.atoms(sp.exp)})
     calls = calls - set(powers) | {base for base, _ in powers.values()}
     calls |= {p.base for b in bodies for p in b.atoms(sp.Pow) if not p.base.is_Atom and p.exp.is_Integer and p.exp > 1}
+    relations = {r for b in bodies for c in _conditions(b) for r in c.atoms(sp.Rel)}
+    calls |= {side for r in relations for side in r.args if side.args and side.atoms(sp.Dummy) & set(back)}
     lifted: dict[sp.Expr, sp.Symbol] = {}
     for call in sorted(calls, key=lambda c: (sp.count_ops(c), str(c.xreplace(back)))):
         lifted[call.xreplace(lifted)] = next(names)
     bodies = [b.xreplace({x: lifted[base] ** power for x, (base, power) in powers.items()}) for b in bodies]
     for call, name in lifted.items():
         bodies = [b.xreplace({call: name}) for b in bodies]
-    choices = {c for b in bodies for p in b.atoms(sp.Piecewise) for _, c in p.args if c != True}  # noqa: E712
-    held = {c: sp.Dummy() for c in sorted(choices, key=str)}
+    held = {c: sp.Dummy() for c in sorted({c for b in bodies for c in _conditions(b)}, key=str)}
     back |= {d: c.xreplace(back) for c, d in held.items()}
-    bodies = [
-        b.replace(sp.Piecewise, lambda *args: sp.Piecewise(*((v, held.get(c, c)) for v, c in args))) for b in bodies
+    whole = [
+        b.replace(sp.Piecewise, lambda *args: sp.Piecewise(*((v, held.get(c, c)) for v, c in args)))
+        for b in (*lifted, *bodies)
     ]
-    found, bodies = sp.cse(bodies, symbols=names, order="canonical", list=True)
-    found = [(name, call) for call, name in lifted.items()] + found
-    return _in_order([(name, e.xreplace(back)) for name, e in found]), [b.xreplace(back) for b in bodies]
+    found, whole = sp.cse(whole, symbols=names, order="canonical", list=True)
+    found = [*zip(lifted.values(), whole, strict=False), *found]
+    same = {name: e for name, e in found if e.is_Symbol and not isinstance(e, sp.Dummy)}  # found a second time
+    back = {d: x.xreplace(same) for d, x in back.items()}
+    found = [(name, e.xreplace(same).xreplace(back)) for name, e in found if name not in same]
+    return _in_order(found), [b.xreplace(same).xreplace(back) for b in whole[len(lifted) :]]
+
+
+def _conditions(body: sp.Expr) -> set[sp.Basic]:
+    """The conditions of all case distinctions."""
+    return {c for p in body.atoms(sp.Piecewise) for _, c in p.args if c != True}  # noqa: E712
 
 
 def _powers(exponentials: set[sp.exp]) -> dict[sp.exp, tuple[sp.exp, int]]:

@@ -23,13 +23,17 @@ class Assign:
 
 @dataclass
 class Loop:
-    """``for index in range(first, last)``; ``plain``: the index is only ever an address as it stands."""
+    """``for index in range(first, last)``; ``plain``: the index is only ever an address as it stands.
+
+    ``lanes``: several at a time, from 0 to ``last``.
+    """
 
     index: str
     first: str
     last: str
     body: list = field(default_factory=list)
     plain: bool = False
+    lanes: bool = False
 
 
 @dataclass
@@ -60,8 +64,9 @@ class EngineCall:
 class Kernel:
     """One generated function over ``[first, last)`` of its split index, or of several counted through together: "n i".
 
-    ``arguments`` are arrays with their indices in the order of storage; ``flat`` says that the kernel sees each of them as
-    one long row, because it treats all elements alike.
+    ``arguments`` are arrays with their indices in the order of storage, ``dtypes`` those of them that have another dtype
+    than the network. ``flat`` says that the kernel sees each of them as one long row, because it treats all elements alike;
+    ``lane`` is the index that it goes over several at a time.
     """
 
     name: str
@@ -72,7 +77,9 @@ class Kernel:
     equations: list[str] = field(default_factory=list)
     scalars: tuple[str, ...] = ()
     functions: tuple[str, ...] = ()
+    dtypes: dict[str, str] = field(default_factory=dict)
     flat: bool = False
+    lane: str = ""
     contracts: bool = False
     local: bool = True  # whether a row of the split reads only its own row of what shares the split index
     notes: list[str] = field(default_factory=list)
@@ -82,7 +89,7 @@ class Kernel:
 
 @dataclass
 class Phase:
-    """Kernels that run one after the other, and the arrays that they hand on to each other."""
+    """Kernels that run one after the other, and the arrays that they hand on to each other, in the order of storage."""
 
     kernels: list[Kernel]
     buffers: dict[str, tuple[str, ...]]

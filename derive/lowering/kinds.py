@@ -41,11 +41,14 @@ def as_stored(x: sp.Indexed, declared: Declared, order: Order) -> list[sp.Expr]:
 
 
 def stored_order(at: Sequence[sp.Expr]) -> tuple[str, ...]:
-    """The names of a tensor's indices in the order of storage: planes [n, c, y, x] are stored channels last."""
+    """The names of a tensor's indices in the order of storage: planes [n, c, y, x] are stored channels last.
+
+    Channels in groups, [n, g, c, y, x], are channels in a row.
+    """
     names = tuple(str(i) for i in at if isinstance(i, sp.Symbol))
-    if len(names) == len(at) == 4:
-        n, c, y, x = names
-        return n, y, x, c
+    if len(names) == len(at) in (4, 5):
+        n, *channels, y, x = names
+        return n, y, x, *channels
     return names
 
 
@@ -85,7 +88,7 @@ def _indices(e: sp.Expr) -> set[sp.Symbol]:
     return {i for x in tensors_of(e) for i in x.indices}
 
 
-def _positions(e: sp.Expr) -> set[sp.Symbol]:
+def positions(e: sp.Expr) -> set[sp.Symbol]:
     """Indices whose own value counts, outside of any tensor's."""
     values = e.xreplace({x: sp.Dummy(real=True) for x in tensors_of(e)})
     return {s for s in values.free_symbols if s.is_integer and s.name[:1].islower()}
@@ -105,7 +108,7 @@ def _operands(term: Term, declared: Declared) -> tuple[sp.Expr, list[sp.Expr]] |
         if not all(_is_plain(x, declared) for x in tensors_of(factor)):
             return None
         key = frozenset(_indices(factor))
-        if not key or not _positions(factor) <= key:
+        if not key or not positions(factor) <= key:
             return None
         groups[key] = groups.get(key, sp.Integer(1)) * factor
     if len(groups) != 2 or any(not summed <= key for key in groups):
@@ -173,12 +176,9 @@ def is_flat(equation: Equation, order: Order) -> bool:
     operands = [equation.target, *(x for t in equation.terms for x in tensors_of(t.body))]
     plain = all(x.indices == equation.target.indices and len(order[x.base.name]) == len(x.indices) for x in operands)
     sizes = {s for t in equation.terms for s in t.body.atoms(sp.Symbol) if s.is_integer and s.name[:1].isupper()}
-    positions = {s for t in equation.terms for s in _positions(t.body)}
+    places = {s for t in equation.terms for s in positions(t.body)}
     return (
-        plain
-        and not sizes | positions
-        and len({order[x.base.name] for x in operands}) == 1
-        and bool(operands[0].indices)
+        plain and not sizes | places and len({order[x.base.name] for x in operands}) == 1 and bool(operands[0].indices)
     )
 
 

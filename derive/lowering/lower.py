@@ -1,8 +1,9 @@
 """From a derivation to its kernels: the driver of this room, which reads as its table of contents.
 
-1. Operands of contractions that are expressions become equations of their own.
-2. Each equation is a contraction, a sum added up in memory, or a nest of loops.
-3. Neighbouring nests over the same rows share a kernel; what only they read stays in local variables.
+1. Equations are rewritten: what is cheap is computed again, sums over samples become partial sums, operands of
+   contractions that are expressions become equations of their own.
+2. Each equation is a contraction, a sum added up in memory, a sum of boxes, or a nest of loops, over lanes if it can be.
+3. Nests over the same rows share a kernel; what only they read stays in local variables.
 4. What one kernel leaves for another is a buffer.
 """
 
@@ -28,17 +29,24 @@ from derive.lowering.kinds import (
     stored_order,
     with_plain_operands,
 )
-from derive.lowering.nests import RESERVED, Nest, accumulated, in_range, is_scatter, row_body
+from derive.lowering.lanes import lane_body, lane_of, wants_lanes
+from derive.lowering.nests import RESERVED, Nest, accumulated, boxed, in_range, is_boxed, is_scatter, row_body
+from derive.lowering.rewriting import in_groups, is_elementwise, merged, put_in, recomputed, with_small_parts
 from derive.lowering.windows import WindowContraction, box_of, split_of, window_body, window_contraction
 
 
 @dataclass(frozen=True)
 class Lowered:
-    """The kernels of a system: its forward and its backward phase, and how its parameters are stored."""
+    """The kernels of a system: its forward and its backward phase, and how its parameters are stored.
+
+    ``groups`` are indices that count groups of GROUP of another.
+    """
 
     forward: Phase
     backward: Phase
     storage: dict[str, tuple[str, ...]]
+    groups: dict[str, str]
+    dtypes: dict[str, str]
 
 
 def lower(derivation: Derivation, names: Mapping[str, str]) -> Lowered:
@@ -54,31 +62,86 @@ def lower(derivation: Derivation, names: Mapping[str, str]) -> Lowered:
     storage = storage_for(derivation.forward, system.parameters, declared)
     storage |= _storage_of_filters(derivation.forward, system, declared, order)
     order |= storage | {f"nabla_{name}": at for name, at in storage.items()}
-    forward, backward = (
-        with_plain_operands(equations, declared, order) for equations in (derivation.forward, derivation.backward)
-    )
-    for e in (*forward, *backward):
-        declared.setdefault(e.name, e.target.indices)
-        order.setdefault(e.name, tuple(str(i) for i in e.target.indices if isinstance(i, sp.Symbol)))
     given = {x.base.name for x in (*system.inputs, *system.parameters)}
-    wanted = {e.name for e in backward if e.name.removeprefix("nabla_").removeprefix("delta_") in given}
-    room = _Room(system, declared, order, names)
-    return Lowered(
-        room.phase(forward, {x.base.name for x in system.outputs}, {n for e in backward for n in e.reads()}),
-        room.phase(backward, wanted, set()),
-        storage,
-    )
+    outputs = {x.base.name for x in system.outputs}
+    wanted = {n for e in derivation.backward if (n := e.name).removeprefix("nabla_").removeprefix("delta_") in given}
+    passes, dtypes, groups = _rewritten(derivation, declared, order, wanted)
+    room = _Room(system, declared, order, names, dtypes)
+    forward = room.phase(passes[0], outputs, {n for e in passes[1] for n in e.reads()})
+    return Lowered(forward, room.phase(passes[1], wanted, set()), storage, groups, dtypes)
+
+
+def _rewritten(
+    derivation: Derivation,
+    declared: dict[str, tuple[sp.Expr, ...]],
+    order: dict[str, tuple[str, ...]],
+    wanted: Set[str],
+) -> tuple[list[list[Equation]], dict[str, str], dict[str, str]]:
+    """(the equations of both passes, other dtypes than the network's, groups); new tensors join ``declared`` and ``order``."""
+    system = derivation.system
+    outputs = {x.base.name for x in system.outputs}
+    kept = {x.base.name for x in (*system.inputs, *system.parameters, *system.constants, *system.targets)}
+    kept |= outputs | {f"delta_{name}" for name in outputs}
+    gradients = {f"nabla_{x.base.name}" for x in system.parameters}
+    passes = recomputed(derivation.forward, derivation.backward, kept, wanted)
+    dtypes: dict[str, str] = {}
+    groups: dict[str, str] = {}
+    shared: dict[sp.Expr, sp.Indexed] = {}
+    result = []
+    for equations in passes:
+        dtypes |= _winners_dtypes(equations, system)
+        taken = {*declared, *(str(i) for at in declared.values() for i in at), *(s.name for s in system.settings)}
+        grouped = in_groups(merged(equations, gradients), declared, order, taken, groups)
+        _declare(grouped.equations, declared, order)
+        dtypes |= dict.fromkeys(grouped.double, "float64")
+        groups = grouped.groups
+        equations = with_small_parts(grouped.equations, declared, order, shared)
+        equations = with_plain_operands(equations, declared, order)
+        _declare(equations, declared, order)
+        result.append(equations)
+    return result, dtypes, groups
+
+
+def _declare(
+    equations: Sequence[Equation], declared: dict[str, tuple[sp.Expr, ...]], order: dict[str, tuple[str, ...]]
+) -> None:
+    for e in equations:
+        declared.setdefault(e.name, e.target.indices)
+        order.setdefault(e.name, stored_order(e.target.indices))
+
+
+def _winners_dtypes(equations: Sequence[Equation], system: System) -> dict[str, str]:
+    """Places of maxima are whole numbers; those inside a window, whose size is a setting, are small ones."""
+    return {
+        at.base.name: "int16" if size_of(k) in system.settings else "int32"
+        for e in equations
+        if e.kind == "max"
+        for k, at in e.winners().items()
+    }
 
 
 def _storage_of_filters(
     equations: Sequence[Equation], system: System, declared: Mapping[str, tuple[sp.Expr, ...]], order: Mapping
 ) -> dict[str, tuple[str, ...]]:
-    """Filters are stored as the forward contraction reads them: taps, then what is summed within, then its lane."""
-    found = {}
-    for c in (window_contraction(e, declared, order) for e in equations):
-        if c is not None and c.b.base.name in {p.base.name for p in system.parameters}:
+    """Filters are stored as the forward equation reads them: groups, taps, then what is summed within, then the lane.
+
+    One that has the lane of its equation's target beside the lane of the other operand has no more than taps and lane.
+    """
+    parameters = {p.base.name for p in system.parameters}
+    found: dict[str, tuple[str, ...]] = {}
+    for e in equations:
+        c = window_contraction(e, declared, order)
+        if c is not None and c.b.base.name in parameters:
             own = dict(zip(c.b.indices, map(str, declared[c.b.base.name]), strict=True))
-            found[c.b.base.name] = tuple(own[i] for i in (*(w.tap for w in c.windows), c.inner, c.lane))
+            found[c.b.base.name] = tuple(own[i] for i in (*c.groups, *(w.tap for w in c.windows), c.inner, c.lane))
+            continue
+        (*_, lane) = as_stored(e.target, declared, order) or [None]
+        for x in (x for t in e.terms if t.over for x in tensors_of(t.body) if x.base.name in parameters):
+            others = [y for t in e.terms for y in tensors_of(t.body) if y.base.name not in parameters]
+            shared = all(lane == as_stored(y, declared, order)[-1] for y in others if y.indices)
+            if lane in x.indices and shared and all(isinstance(i, sp.Symbol) for i in x.indices) and len(x.indices) > 2:
+                own = dict(zip(x.indices, map(str, declared[x.base.name]), strict=True))
+                found[x.base.name] = (*(own[i] for i in x.indices if i != lane), own[lane])
     return found
 
 
@@ -113,6 +176,7 @@ class _Room:
     declared: dict[str, tuple[sp.Expr, ...]]
     order: dict[str, tuple[str, ...]]
     names: Mapping[str, str]
+    dtypes: Mapping[str, str]
     windows: dict[str, WindowContraction] = field(default_factory=dict)
 
     def phase(self, equations: Sequence[Equation], outputs: set[str], later: set[str]) -> Phase:
@@ -120,12 +184,7 @@ class _Room:
         shown = {e.name: e for e in equations}
         found = {e.name: window_contraction(e, self.declared, self.order) for e in equations}
         self.windows.update({name: windows for name, windows in found.items() if windows is not None})
-        groups: list[list[Equation]] = []
-        for equation in (in_range(e, self.declared) for e in equations):
-            if groups and self._joins(groups[-1], equation):
-                groups[-1].append(equation)
-            else:
-                groups.append([equation])
+        groups = self._groups([in_range(e, self.declared, self.system.sizes) for e in equations])
         kernels = []
         for number, group in enumerate(groups):
             elsewhere = outputs | later | {n for g in groups[number + 1 :] for e in g for n in e.reads()}
@@ -138,6 +197,21 @@ class _Room:
         made = {name: at for k in kernels for name, at in k.arguments.items() if name in k.writes}
         return Phase(kernels, {name: at for name, at in sorted(made.items()) if name not in outputs})
 
+    def _groups(self, equations: Sequence[Equation]) -> list[list[Equation]]:
+        """The equations in an order in which they can be computed, those that share a kernel together."""
+        groups: list[list[Equation]] = []
+        waiting = list(equations)
+        while waiting:
+            unknown = {n for e in waiting for n in _made([e])}
+            ready = [e for e in waiting if not e.reads() & (unknown - _made([e]))] or waiting
+            joining = [e for e in ready if groups and self._joins(groups[-1], e)]
+            if joining:
+                groups[-1].append(joining[0])
+            else:
+                groups.append(ready[:1])
+            waiting.remove(groups[-1][-1])
+        return groups
+
     def _contraction(self, equation: Equation) -> Contraction | None:
         return contraction(equation, self.declared, self.order)
 
@@ -146,71 +220,121 @@ class _Room:
         if is_scatter(equation):
             return True
         target = equation.target.indices
-        if equation.kind != "sum" or not isinstance(target[-1], sp.Symbol):
+        if equation.kind != "sum" or not isinstance(target[-1], sp.Symbol) or self._reduces_in_lanes(equation):
             return False
         for term in equation.terms:
             summed = {k for k, *_ in term.over}
             for x in tensors_of(term.body):
                 stored = as_stored(x, self.declared, self.order)
-                if summed & set(stored) and stored[-1] == target[-1] and target[0] not in stored[:1]:
-                    return True
+                if x.base.name not in self.dtypes and summed & set(stored):
+                    if stored[-1] == target[-1] and target[0] not in stored[:1]:
+                        return True
         return False
 
-    def _windows(self, name: str) -> WindowContraction | None:
-        """The equation of that name as a contraction through windows."""
-        return self.windows.get(name)
+    def _reduces_in_lanes(self, equation: Equation) -> bool:
+        return any(t.over for t in equation.terms) and lane_of(equation, self.declared, self.order) is not None
 
     def _stands_alone(self, equation: Equation) -> bool:
-        known = self._windows(equation.name) or self._contraction(equation)
-        return known is not None or self._is_accumulated(equation)
+        known = self.windows.get(equation.name) or self._contraction(equation)
+        return known is not None or self._is_accumulated(equation) or is_boxed(equation)
 
     def _joins(self, group: Sequence[Equation], equation: Equation) -> bool:
-        """Whether an equation can share the group's loops over rows: what it reads of the group is of its own row."""
+        """Whether an equation can share the group's loops over rows: what it reads of the group is of its own row.
+
+        The gradient of a parameter shares a kernel with others of its kind alone: it may be wanted later than the rest.
+        """
         if self._stands_alone(group[0]) or self._stands_alone(equation):
             return False
-        rows = _rows([*group, equation])
-        if not rows:
+        gradients = {f"nabla_{x.base.name}" for x in self.system.parameters}
+        if (group[0].name in gradients) != (equation.name in gradients):
             return False
-        made = {n for e in group for n in (e.name, *(_winners(e)))}
-        reads = [x for t in equation.terms for x in t.operands() if x.base.name in made]
-        return all(x.indices[: len(rows)] == rows for x in reads)
+        if any(self._reduces_in_lanes(e) for e in (*group, equation)):
+            rows = tuple(self._stored(equation.target))
+            if not all(e.target.indices == equation.target.indices for e in group):
+                return False
+            if not all(lane_of(e, self.declared, self.order) for e in (*group, equation)):
+                return False
+        else:
+            rows = self._rows([*group, equation])
+        reads = [x for t in equation.terms for x in t.operands() if x.base.name in _made(group)]
+        return bool(rows) and all(tuple(self._stored(x)[: len(rows)]) == rows for x in reads)
+
+    def _stored(self, x: sp.Indexed) -> list[sp.Expr]:
+        return as_stored(x, self.declared, self.order)
+
+    def _rows(self, group: Sequence[Equation]) -> tuple[sp.Symbol, ...]:
+        """The indices with which all targets begin as they are stored."""
+        rows = []
+        for at in zip(*(self._stored(e.target) for e in group), strict=False):
+            if len(set(at)) > 1 or not isinstance(at[0], sp.Symbol):
+                break
+            rows.append(at[0])
+        return tuple(rows)
 
     def _kernel(self, group: list[Equation], elsewhere: set[str]) -> Kernel:
         name = next(self.names[e.name] for e in reversed(group) if e.name in self.names)
         if len(group) == 1 and is_flat(group[0], self.order):
             return self._flat(group[0], name)
-        rows = _rows(group)
-        whole, stored = list(group), {n for e in group for n in (e.name, *_winners(e)) if n in elsewhere}
-        alone = self._stands_alone(group[0])
-        if alone or not rows:
-            stored |= {e.name for e in group}
-        else:
+        stored = _made(group) & elsewhere
+        if self._stands_alone(group[0]):
+            return self._alone(group[0], name)
+        if wants_lanes(group, self.declared, self.order):
+            return self._in_lanes(group, name, stored)
+        rows = self._rows(group)
+        whole = _made(group)
+        if rows:
             group, stored = _without_row_tensors(group, rows, stored)
-        made = {n for e in whole for n in (e.name, *_winners(e))}
-        read = [n for e in group for n in sorted(e.reads()) if n not in made]
-        arrays = {n: self.order[n] for n in read} | {n: self.order[n] for n in _in_order_made(group, stored)}
-        first = rows[0].name if rows else ""
-        split = self.order[group[0].name][0] if alone and self.order[group[0].name] else first
-        windows = self._windows(group[0].name) if len(group) == 1 else None
-        if windows is not None:
-            split = " ".join(split_of(windows))
-        nest = Nest(arrays, self.declared, split)
-        nest.reserve(group)
-        found = self._contraction(group[0]) if len(group) == 1 and windows is None else None
-        if windows is not None:
-            body = window_body(windows, nest)
-        elif found is not None:
-            body = contraction_body(found, nest)
-        elif alone:
-            body = accumulated(nest, group[0])
         else:
-            body = row_body(nest, group, rows, stored)
-            body = nest.loops([(i, sp.Integer(0), size_of(i) - 1) for i in rows[1:]], body)
-            body = [Loop(first, "first", "last", body)] if rows else body
-        kernel = self._finished(nest, name, tuple(sorted(stored)), body)
-        contracts, box = found is not None or windows is not None, box_of(windows) if windows else None
-        local = windows is None and self._is_local(group, split)
-        return replace(kernel, contracts=contracts, local=local, box=box)
+            stored |= {e.name for e in group}
+        first = rows[0].name if rows else ""
+        nest = self._nest(group, stored, first, made=whole)
+        body = row_body(nest, group, rows, stored)
+        body = nest.loops([(i, sp.Integer(0), size_of(i) - 1) for i in rows[1:]], body)
+        body = [Loop(first, "first", "last", body)] if rows else body
+        return self._finished(nest, name, stored, body, self._is_local(group, first))
+
+    def _nest(
+        self,
+        group: Sequence[Equation],
+        stored: set[str],
+        split: str,
+        rows: Sequence[sp.Symbol] = (),
+        made: Set[str] = frozenset(),
+    ) -> Nest:
+        """The nest of a group: its arrays are what the group reads and does not make, then what is stored."""
+        read = [n for e in group for n in sorted(e.reads()) if n not in _made(group) | made]
+        arrays = {n: self.order[n] for n in (*read, *(n for e in group for n in (e.name, *_winners(e)) if n in stored))}
+        moving = {i for e in group for i in (*e.target.indices, *(k for t in e.terms for k, *_ in t.over))} - set(rows)
+        nest = Nest(arrays, self.declared, split, self.dtypes, rows, moving)
+        nest.reserve(group)
+        return nest
+
+    def _in_lanes(self, group: Sequence[Equation], name: str, stored: set[str]) -> Kernel:
+        *rows, lane = self._stored(group[0].target)
+        nest = self._nest(group, stored, rows[0].name, rows)
+        body = nest.in_rows(lane_body(nest, group, lane, stored))
+        return replace(self._finished(nest, name, stored, body, self._is_local(group, rows[0].name)), lane=lane.name)
+
+    def _alone(self, equation: Equation, name: str) -> Kernel:
+        """The kernel of an equation that shares none: a contraction, a sum in memory, a sum of boxes."""
+        windows, made = self.windows.get(equation.name), {equation.name}
+        found = self._contraction(equation) if windows is None else None
+        rows = self._stored(equation.target)
+        split = str(rows[0]) if rows else ""
+        if windows is not None:
+            nest = self._nest([equation], made, " ".join(split_of(windows)))
+            kernel = self._finished(nest, name, made, window_body(windows, nest), local=False)
+            return replace(kernel, contracts=True, box=box_of(windows))
+        if found is None and is_boxed(equation):
+            limited = {n for n, i in enumerate(rows) for t in equation.terms for c in t.conditions if c.has(i)}
+            rows, inner = rows[: max(1, min(limited))], rows[max(1, min(limited)) :]
+            nest = self._nest([equation], made, split, rows)
+            body = nest.in_rows(boxed(nest, equation, inner))
+        else:
+            nest = self._nest([equation], made, split)
+            body = accumulated(nest, equation) if found is None else contraction_body(found, nest)
+        kernel = self._finished(nest, name, made, body, self._is_local([equation], split))
+        return replace(kernel, contracts=found is not None)
 
     def _is_local(self, group: Sequence[Equation], split: str) -> bool:
         """Whether everything that has the split index is read and written at exactly that index."""
@@ -229,30 +353,23 @@ class _Room:
         nest = Nest(dict.fromkeys((*read, equation.name), ("i",)), dict.fromkeys((*read, equation.name), (i,)), "i")
         moved = equation.map({x: x.base[i] for x in operands})
         lines = nest.statements({f"{equation.name}[i]": sp.Add(*(t.body for t in moved.terms))})
-        kernel = self._finished(nest, name, (equation.name,), [Loop("i", "first", "last", lines, plain=True)])
+        kernel = self._finished(nest, name, {equation.name}, [Loop("i", "first", "last", lines, plain=True)])
         at = {n: self.order[n] for n in kernel.arguments}
         return replace(kernel, flat=True, arguments=at, split=self.order[equation.name][0])
 
-    def _finished(self, nest: Nest, name: str, writes: tuple[str, ...], body: list) -> Kernel:
-        return _kernel(nest, name, writes, body, {s for s in self.system.settings if s.is_integer})
-
-
-def _rows(group: Sequence[Equation]) -> tuple[sp.Symbol, ...]:
-    """The indices with which all targets begin."""
-    rows = []
-    for at in zip(*(e.target.indices for e in group), strict=False):
-        if len(set(at)) > 1 or not isinstance(at[0], sp.Symbol):
-            break
-        rows.append(at[0])
-    return tuple(rows)
+    def _finished(self, nest: Nest, name: str, writes: Set[str], body: list, local: bool = True) -> Kernel:
+        counts = {s for s in self.system.settings if s.is_integer}
+        given = {x.base.name: self.order[x.base.name] for x in (*self.system.inputs, *self.system.outputs)}
+        return replace(_kernel(nest, name, tuple(sorted(writes)), body, counts, given), local=local)
 
 
 def _winners(equation: Equation) -> list[str]:
     return [at.base.name for at in equation.winners().values()] if equation.kind == "max" else []
 
 
-def _in_order_made(group: Sequence[Equation], stored: set[str]) -> list[str]:
-    return [n for e in group for n in (e.name, *_winners(e)) if n in stored]
+def _made(group: Sequence[Equation]) -> set[str]:
+    """What a group computes, the places of maxima among it."""
+    return {n for e in group for n in (e.name, *_winners(e))}
 
 
 def _without_row_tensors(
@@ -267,22 +384,11 @@ def _without_row_tensors(
     kept: list[Equation] = []
     stored = set(stored)
     for equation in group:
-        terms = []
-        for t in equation.terms:
-            body = t.body
-            for x in tensors_of(body):
-                if x.base.name in known:
-                    source = known[x.base.name]
-                    place = dict(zip(source.target.indices, x.indices, strict=True))
-                    value = source.terms[0].body.xreplace(place)
-                    body = body.xreplace({x: sp.UnevaluatedExpr(value) if value.is_Add else value})  # z - max first
-            terms.append(replace(t, body=body))
-        equation = replace(equation, terms=tuple(terms))
-        (term, *more) = equation.terms
-        calls = any(f.func.__name__ in FUNCTIONS for f in term.body.atoms(sp.Function, sp.exp))
-        elementwise = equation.kind == "sum" and not more and not term.over and not term.conditions
-        whole_row = equation.target.indices == tuple(rows)
-        if elementwise and not whole_row and equation.name not in stored and (readers[equation.name] < 2 or not calls):
+        equation = put_in(equation, known)
+        calls = any(f.func.__name__ in FUNCTIONS for f in equation.terms[0].body.atoms(sp.Function, sp.exp))
+        whole_row = set(equation.target.indices) == set(rows)
+        few = readers[equation.name] < 2 or not calls
+        if is_elementwise(equation) and not whole_row and few and equation.name not in stored:
             known[equation.name] = equation
             continue
         kept.append(equation)
@@ -315,15 +421,26 @@ def lower_update(equations: Sequence[Equation], name: str, states: Sequence[str]
     lines: list = []
     for e in equations:
         lines += nest.statements({e.name: sp.Add(*(t.body for t in e.terms))})
-        nest.locals.add(e.name)
+        nest.locals[e.name] = e.name
     lines += [Assign(f"{t}[{i}]", f"{t}_new") for t in changed]
     kernel = _kernel(nest, name, tuple(changed), [Loop(i, "first", "last", lines, plain=True)])
     return replace(kernel, flat=True, equations=list(map(equation_text, equations)))
 
 
-def _kernel(nest: Nest, name: str, writes: tuple[str, ...], body: list, counts: Set[sp.Symbol] = frozenset()) -> Kernel:
-    """The kernel around a body; ``counts`` are settings that are whole numbers, sizes among them."""
+def _kernel(
+    nest: Nest,
+    name: str,
+    writes: tuple[str, ...],
+    body: list,
+    counts: Set[sp.Symbol] = frozenset(),
+    given: Mapping[str, tuple[str, ...]] | None = None,
+) -> Kernel:
+    """The kernel around a body; ``counts`` are settings that are whole numbers, sizes among them.
+
+    ``given`` are arrays that it can have for their sizes alone.
+    """
     hoisted = _hoisted(nest)
+    sizes = _sizes(nest, counts, given or {})
     integers = {s.name for s in counts} & (nest.integers | {size.name for size in nest.sizes})
     scalars = nest.printer.scalars | integers
     whole_numbers = [Assign(s, f"int({s})") for s in sorted(integers)]
@@ -332,11 +449,17 @@ def _kernel(nest: Nest, name: str, writes: tuple[str, ...], body: list, counts: 
         arguments=dict(nest.arrays),
         writes=writes,
         split=nest.split,
-        body=_sizes(nest, counts) + whole_numbers + hoisted + body,
+        body=sizes + whole_numbers + hoisted + body,
         scalars=tuple(sorted(scalars)),
         functions=tuple(sorted(nest.printer.used)),
-        typed=list(nest.arrays)[-1] if nest.printer.constants else "",
+        dtypes={name: nest.dtypes[name] for name in nest.arrays if name in nest.dtypes},
+        typed=_typed(nest) if nest.printer.constants else "",
     )
+
+
+def _typed(nest: Nest) -> str:
+    """An array of the network's dtype: the last, which the kernel writes, if it is one."""
+    return next((name for name in reversed(nest.arrays) if name not in nest.dtypes), "")
 
 
 def _hoisted(nest: Nest) -> list:
@@ -350,14 +473,17 @@ def _hoisted(nest: Nest) -> list:
     return lines
 
 
-def _sizes(nest: Nest, counts: Set[sp.Symbol]) -> list:
+def _sizes(nest: Nest, counts: Set[sp.Symbol], given: Mapping[str, tuple[str, ...]]) -> list:
     """The sizes that the kernel names and that no setting gives, from the shapes of its arrays."""
     lines: list = []
     for size in sorted(nest.sizes - counts, key=str):
-        for array, at in reversed(list(nest.arrays.items())):
+        own = sorted(reversed(list(nest.arrays.items())), key=lambda pair: pair[0] in nest.dtypes)
+        for array, at in (*own, *given.items()):
             position = next((p for p, i in enumerate(at) if size_of(sp.Symbol(i)) == size), None)
             if position is not None:
                 lines.append(Assign(nest.size(size), f"{array}.shape[{position}]"))
+                if array not in nest.arrays:
+                    nest.arrays = {array: at, **nest.arrays}
                 break
         else:
             raise NotImplementedError(f"no array that the kernel reads or writes has the size {size}")

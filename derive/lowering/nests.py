@@ -1,6 +1,8 @@
 """Elementwise equations, reductions and scatters as nests of loops; equations over the same rows share the loops over them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import sympy as sp
 
@@ -13,20 +15,34 @@ from derive.lowering.kinds import conditions_in
 FIRST, LAST = sp.symbols("first last", integer=True)
 CALLED = {*FUNCTIONS, *OF_NUMPY, "range", "span", "int", "abs", "max", "min", "contract", "contract_bias"}
 CALLED |= {"contract_nest", "contract_nest_bias", "contract_nest_add", "border", "clear", "first_tap", "gcd", "BOX"}
+CALLED |= {"lanes", "where", "double", "inf", "int16", "int32"}
 RESERVED = {"T", "first", "last", "scratch", "box", *CALLED}  # what names mean in every kernel
 
 
 class Nest:
     """Builds the body of one kernel; collects what its text needs: functions, scalars, sizes, typed constants.
 
-    ``arrays`` gives each array's indices in the order of storage, ``declared`` each tensor's in the order of its definition.
+    ``arrays`` gives each array's indices in the order of storage, ``declared`` each tensor's in the order of its definition,
+    ``dtypes`` that of tensors that have another than the network. Inside loops over ``rows``, what bounds a loop and none of
+    the ``moving`` indices changes is computed where its row begins.
     """
 
     def __init__(
-        self, arrays: Mapping[str, tuple[str, ...]], declared: Mapping[str, Sequence[sp.Symbol]], split: str
+        self,
+        arrays: Mapping[str, tuple[str, ...]],
+        declared: Mapping[str, Sequence[sp.Symbol]],
+        split: str,
+        dtypes: Mapping[str, str] | None = None,
+        rows: Sequence[sp.Symbol] = (),
+        moving: Iterable[sp.Symbol] = (),
     ) -> None:
-        self.arrays, self.declared, self.split = arrays, declared, split
-        self.locals: set[str] = set()  # tensors held in a local variable: one value a row
+        self.arrays, self.declared, self.split = dict(arrays), declared, split
+        self.dtypes, self.rows = dict(dtypes or {}), tuple(rows)
+        self.moving = set(moving)
+        self.held: dict[sp.Expr, str] = {}  # whole numbers in local variables
+        self.rising: list[tuple[sp.Expr, str]] = []  # what these are, in the order of their need
+        self.double = False  # whether what is read is to be in double precision
+        self.locals: dict[str, str] = {}  # tensors held in a local variable: one value a row
         self.constants: dict[sp.Expr, str] = {}
         self.sizes: set[sp.Symbol] = set()
         self.integers: set[str] = set()  # names that stand in addresses: indices, sizes, settings that count
@@ -60,14 +76,26 @@ class Nest:
         """How a component is read: a local variable, or an element of an array in the order of its storage."""
         name = x.base.name
         if name in self.locals:
-            return name
+            return self.locals[name]
         at = dict(zip(map(str, self.declared[name]), x.indices, strict=True))
-        return f"{name}[{', '.join(self.index(at[i]) for i in self.arrays[name]) or '0'}]"
+        for own, component in at.items():
+            for part in sorted(component.atoms(sp.floor, sp.Mod), key=sp.count_ops):
+                self.hold(part, own if part == component else "at")
+        text = f"{name}[{', '.join(self.index(at[i]) for i in self.arrays[name]) or '0'}]"
+        if not self.double or len(x.indices) < 2:
+            return text
+        self.printer.used.add("double")
+        return f"double({text})"
+
+    def stored(self, x: sp.Indexed) -> list[sp.Expr]:
+        """The indices of a component in the order of storage; of one in a local variable as they are."""
+        at = dict(zip(map(str, self.declared[x.base.name]), x.indices, strict=True))
+        return [at[i] for i in self.arrays.get(x.base.name, at)]
 
     def index(self, e: sp.Expr) -> str:
         """An integer expression as text: indices, sizes, addresses that a tensor holds."""
         text: dict[sp.Basic, sp.Basic] = {x: sp.Symbol(f"int({self.place(x)})", integer=True) for x in tensors_of(e)}
-        e = e.xreplace(text)
+        e = e.xreplace({part: sp.Symbol(name, integer=True) for part, name in self.held.items()}).xreplace(text)
         self.integers |= {s.name for s in e.atoms(sp.Symbol)}
         for s in e.atoms(sp.Symbol):
             if s.name[:1].isupper():
@@ -119,7 +147,28 @@ class Nest:
     def loops(self, ranges: Sequence[tuple[sp.Symbol, sp.Expr, sp.Expr]], body: list) -> list:
         """``body`` inside one loop a range, the first outermost."""
         for k, low, high in reversed(ranges):
-            body = [Loop(k.name, self.index(low), self.index(sp.expand(high + 1)), body)]
+            first, last = low, _after(high)
+            for bound, name in ((first, f"first_{k}"), (last, f"last_{k}")):
+                if bound.has(sp.Max, sp.Min, sp.floor, sp.ceiling):
+                    self.hold(bound, name)
+            body = [Loop(k.name, self.index(first), self.index(last), body)]
+        return body
+
+    def hold(self, e: sp.Expr, name: str) -> None:
+        """Have a whole number that only rows change computed where its row begins, in a variable of that name."""
+        if self.rows and e not in self.held and not e.free_symbols & self.moving:
+            self.rising.append((e, self.index(e)))
+            self.held[e] = self.fresh(name)
+
+    def in_rows(self, body: list) -> list:
+        """``body`` inside the loops over the rows, each with what it holds; the split row over the kernel's own range."""
+        for depth in reversed(range(-1, len(self.rows))):
+            rows_of = {e: max((n for n, i in enumerate(self.rows) if e.has(i)), default=-1) for e in self.held}
+            body = [Assign(self.held[e], text) for e, text in self.rising if rows_of[e] == depth] + body
+            if depth >= 0:
+                row = self.rows[depth]
+                own = ("first", "last") if row.name == self.split else ("0", self.index(size_of(row)))
+                body = [Loop(row.name, *own, body)]
         return body
 
     def conditional(self, conditions: Sequence[sp.Basic], body: list) -> list:
@@ -128,9 +177,26 @@ class Nest:
             return body
         return [If(" and ".join(self.printer.condition(holds(c), of_places=True) for c in conditions), body)]
 
-    def zero(self) -> str:
-        """Zero in the kernel's dtype."""
-        return self.printer.number("0")
+    def zero(self, name: str = "") -> str:
+        """Zero to add to: in the dtype of that tensor, if it has one of its own, else in the kernel's."""
+        return "0.0" if name in self.dtypes else self.printer.number("0")
+
+    @contextmanager
+    def precision_of(self, name: str) -> Iterator[None]:
+        """Reads what that tensor is made from in double precision, if that is its own."""
+        self.double = self.dtypes.get(name) == "float64"
+        yield
+        self.double = False
+
+    def whole_number(self, name: str, text: str) -> str:
+        """A whole number in the dtype of the tensor that holds it."""
+        self.printer.used.add(self.dtypes[name])
+        return f"{self.dtypes[name]}({text})"
+
+
+def _after(last: sp.Expr) -> sp.Expr:
+    """One more than the last value of an index."""
+    return last.func(*map(_after, last.args)) if isinstance(last, sp.Min) else sp.expand(last + 1)
 
 
 def _worth_hoisting(part: sp.Expr, symbols: set[sp.Symbol]) -> bool:
@@ -150,33 +216,68 @@ def whole(i: sp.Symbol) -> tuple[sp.Symbol, sp.Expr, sp.Expr]:
     return i, sp.Integer(0), size_of(i) - 1
 
 
-def in_range(equation: Equation, declared: Mapping[str, Sequence[sp.Symbol]]) -> Equation:
+def in_range(
+    equation: Equation, declared: Mapping[str, Sequence[sp.Symbol]], sizes: Mapping[sp.Symbol, sp.Expr] | None = None
+) -> Equation:
     """The equation with every operand read inside its sizes only: beyond them a tensor is zero.
 
     Where that makes the whole body zero, it is a bound of the loops or a condition; elsewhere the operand is a choice.
-    Factors that only choose places (Kronecker deltas, cases over indices) become conditions as well.
+    Factors that only choose places (Kronecker deltas, cases over indices) become conditions as well. ``sizes`` are those
+    that follow from others.
     """
     natural = [i for i in equation.target.indices if isinstance(i, sp.Symbol)]
+    known = _Inside(natural, sizes or {})
     terms = []
-    for term in equation.terms:
+    for term in (part for t in equation.terms for part in _apart(t, declared, known)):
         body, conditions = conditions_in(term.body)
         conditions = [*term.conditions, *conditions]
+        summed = [k for k, *_ in term.over]
         for x in tensors_of(body):
-            inside = _bounds(x, declared.get(x.base.name, x.indices))
+            inside = known.open(_bounds(x, declared.get(x.base.name, x.indices)), summed, conditions)
             if not inside:
                 continue
             if equation.kind == "sum" and body.xreplace({x: sp.Integer(0)}) == 0:
                 conditions += inside
             else:
-                summed = {k: sp.Dummy(integer=True, nonnegative=True) for k in (*natural, *(k for k, *_ in term.over))}
-                beyond = [c for c in inside if not c.xreplace(summed).is_nonnegative]
-                choice = sp.Piecewise((x, sp.And(*(c >= 0 for c in beyond))), (0, True), evaluate=False)
+                choice = sp.Piecewise((x, sp.And(*(c >= 0 for c in inside))), (0, True), evaluate=False)
                 body = body.xreplace({x: choice})
         affine = [c for c in conditions if isinstance(c, sp.Expr) and not c.has(sp.Indexed)]
-        over, left = loop_bounds({k: (low, high) for k, low, high in term.over}, affine, natural)
+        open_ones = known.open(affine, summed)
+        over, left = loop_bounds({k: (low, high) for k, low, high in term.over}, open_ones, natural)
         left += [c for c in conditions if c not in affine]
         terms.append(Term(body, tuple(over), tuple(left)))  # type: ignore[arg-type]
     return Equation(equation.target, tuple(terms), equation.kind, equation.note)
+
+
+@dataclass(frozen=True)
+class _Inside:
+    """What is known of indices: that they lie in their range; of sizes, what they follow from."""
+
+    natural: Sequence[sp.Symbol]
+    sizes: Mapping[sp.Symbol, sp.Expr]
+
+    def open(
+        self, conditions: Iterable[sp.Expr], summed: Iterable[sp.Symbol], given: Iterable[sp.Basic] = ()
+    ) -> list[sp.Expr]:
+        """Those of the conditions, each that something is >= 0, that neither this nor what is ``given`` says already."""
+        lowest = {k: sp.Dummy(integer=True, nonnegative=True) for k in (*self.natural, *summed)}
+        facts = [lowest, *({**lowest, i: size_of(i) - 1 - lowest[i]} for i in self.natural)]
+        given = [g for g in given if isinstance(g, sp.Expr)]
+
+        def holds_always(c: sp.Expr) -> bool:
+            forms = (sp.expand(c.xreplace(fact).xreplace(dict(self.sizes))) for fact in facts)
+            return any(form.is_nonnegative for form in forms) or any(sp.expand(c - g).is_nonnegative for g in given)
+
+        return [c for c in conditions if not holds_always(c)]
+
+
+def _apart(term: Term, declared: Mapping[str, Sequence[sp.Symbol]], known: _Inside) -> list[Term]:
+    """The addends of a term without a sum, each by itself if any of them reads beyond a tensor's sizes."""
+    addends = sp.Add.make_args(term.body)
+    bounds = [c for x in tensors_of(term.body) for c in _bounds(x, declared.get(x.base.name, x.indices))]
+    if term.over or not known.open(bounds, ()):
+        return [term]
+    return [replace(term, body=a) for a in addends]
 
 
 def _bounds(x: sp.Indexed, own: Sequence[sp.Symbol]) -> list[sp.Expr]:
@@ -196,39 +297,45 @@ def row_body(nest: Nest, equations: Sequence[Equation], rows: Sequence[sp.Symbol
     """One row: each equation after the other, values that only the row needs in local variables."""
     lines: list = []
     for equation in equations:
-        inner = [i for i in equation.target.indices[len(rows) :] if isinstance(i, sp.Symbol)]
+        inner = [i for i in nest.stored(equation.target) if isinstance(i, sp.Symbol) and i not in rows]
         if equation.kind == "max":
             wanted = stored.union(*(e.reads() for e in equations))
             row = _maximum(nest, equation, stored, wanted)
         else:
-            row = _value(nest, equation, stored)
+            reads = {n for e in equations for n in e.reads()}
+            rounds = equation.name in reads and not inner and any(nest.dtypes.get(n) == "float64" for n in reads)
+            row = _value(nest, equation, stored, rounds=rounds)
         lines += nest.loops(list(map(whole, inner)), row)
     return lines
 
 
-def _value(nest: Nest, equation: Equation, stored: set[str]) -> list:
+def _value(nest: Nest, equation: Equation, stored: set[str], *, rounds: bool) -> list:
     """One component: each sum in a variable, then the equation from those variables."""
     kept = equation.name in stored
     place = nest.place(equation.target) if kept else equation.name
     plain = [t.body for t in equation.terms if not t.over and not t.conditions]
     limited = [t for t in equation.terms if not t.over and t.conditions]
     reductions = [t for t in equation.terms if t.over]
+    lasting: list = []
     if not kept:
-        nest.locals.add(equation.name)
-    if len(reductions) == len(equation.terms) == 1 and not kept and _outside(reductions[0]) == 1:
+        nest.locals[equation.name] = equation.name
+    elif rounds:  # what is in double precision stays so for those that read it here
+        place, lasting = nest.fresh(f"this_{equation.name}"), [place]
+        nest.locals[equation.name] = place
+    if len(reductions) == len(equation.terms) == 1 and not kept and outside(reductions[0]) == 1:
         return _sum(nest, reductions[0], place)
     lines: list = []
     for term in reductions:
         name = nest.fresh("total")
         lines += _sum(nest, term, name)
-        plain.append(_outside(term) * sp.Symbol(f".{name}", real=True))
+        plain.append(outside(term) * sp.Symbol(f".{name}", real=True))
     lines += nest.statements({place: sp.Add(*plain)})
     for term in limited:
         lines += nest.conditional(term.conditions, nest.statements({place: term.body}, "+="))
-    return lines
+    return lines + [Assign(array, place) for array in lasting]
 
 
-def _outside(term: Term) -> sp.Expr:
+def outside(term: Term) -> sp.Expr:
     """The factors of a sum's body that are the same for all its addends; numbers below one stay, lest squares overflow."""
     summed = [k for k, *_ in term.over]
     shared = [f for f in sp.Mul.make_args(term.body) if not f.has(*summed)]
@@ -236,7 +343,7 @@ def _outside(term: Term) -> sp.Expr:
 
 
 def _sum(nest: Nest, term: Term, name: str) -> list:
-    added = nest.statements({name: term.body / _outside(term)}, "+=")
+    added = nest.statements({name: term.body / outside(term)}, "+=")
     return [Assign(name, nest.zero()), *nest.loops(term.over, nest.conditional(term.conditions, added))]
 
 
@@ -254,8 +361,30 @@ def _maximum(nest: Nest, equation: Equation, stored: set[str], wanted: set[str])
     lines += [Assign(best[at], nest.index(first[k])) for k, at in winners.items()]
     each = [] if plain else nest.statements({value: term.body})
     lines += nest.loops(term.over, [*each, If(f"{value} > {best[equation.name]}", take)])
-    nest.locals |= set(best) - stored
+    nest.locals |= {n: n for n in set(best) - stored}
     return lines + [Assign(nest.place(tensor_at(name, equation)), best[name]) for name in kept]
+
+
+def is_boxed(equation: Equation) -> bool:
+    """Whether some addend stands in a part of the target alone, a box that bounds of its indices describe."""
+    limited = [t for t in equation.terms if t.conditions]
+    plain = equation.kind == "sum" and not any(t.over for t in equation.terms)
+    return (
+        plain
+        and bool(limited)
+        and all(isinstance(c, sp.Expr) and not c.has(sp.Indexed) for t in limited for c in t.conditions)
+    )
+
+
+def boxed(nest: Nest, equation: Equation, inner: Sequence[sp.Symbol]) -> list:
+    """A sum of shifted tensors inside its rows: each is added where it stands, along the ``inner`` indices."""
+    place = nest.place(equation.target)
+    plain = sp.Add(*(t.body for t in equation.terms if not t.conditions))
+    lines = nest.loops(list(map(whole, inner)), nest.statements({place: plain}))
+    for t in (t for t in equation.terms if t.conditions):
+        over, left = loop_bounds({i: whole(i)[1:] for i in inner}, t.conditions, nest.rows)  # type: ignore[arg-type]
+        lines += nest.loops(over, nest.conditional(left, nest.statements({place: t.body}, "+=")))
+    return lines
 
 
 def tensor_at(name: str, equation: Equation) -> sp.Indexed:
@@ -277,16 +406,16 @@ def accumulated(nest: Nest, equation: Equation) -> list:
     for term in equation.terms:
         if not term.over:
             continue
-        outside = _outside(term) if single and not _outside(term).has(sp.Indexed) else sp.Integer(1)
+        shared = outside(term) if single and not outside(term).has(sp.Indexed) else sp.Integer(1)
         places, conditions = _places(term, [i for i, *_ in ranges])
-        added: list = nest.statements({place: term.body / outside}, "+=")
+        added: list = nest.statements({place: term.body / shared}, "+=")
         added = nest.loops([r for r in ranges if r[0] not in places], nest.conditional(conditions, added))
         for i, at in places.items():
             low, high = (FIRST, LAST) if i.name == nest.split else (sp.Integer(0), size_of(i))
             added = [Assign(i.name, nest.index(at)), If(f"{nest.index(low)} <= {i.name} < {nest.index(high)}", added)]
         lines += nest.loops(term.over, added)
-        if outside != 1:
-            lines += nest.loops(ranges, [Assign(place, nest.value(outside), "*=")])
+        if shared != 1:
+            lines += nest.loops(ranges, [Assign(place, nest.value(shared), "*=")])
     return _plain_spans(lines, nest.split)
 
 

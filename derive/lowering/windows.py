@@ -38,10 +38,10 @@ class Window:
 
 @dataclass(frozen=True)
 class WindowContraction:
-    """``target[outer, rows, lane] = bias[lane] + sum over taps and the inner index of a[outer, slots, inner] b[...]``.
+    """``target[outer, rows, groups, lane] = bias + sum over taps and the inner index of a[outer, slots, groups, inner] b[...]``.
 
     ``inner`` is the last index of a in memory: summed, or a row of the target as well. ``repeated`` are further summed
-    indices of both, outside of all others.
+    indices of both, outside of all others; ``groups`` are indices that the target and both operands share.
     """
 
     equation: Equation
@@ -52,6 +52,7 @@ class WindowContraction:
     lane: sp.Symbol
     outer: tuple[sp.Symbol, ...]
     repeated: tuple[sp.Symbol, ...]
+    groups: tuple[sp.Symbol, ...]
     bias: sp.Indexed | None
 
     @property
@@ -76,9 +77,8 @@ def window_contraction(equation: Equation, declared: Declared, order: Order) -> 
     if len(factors) != 2 or not all(isinstance(x, sp.Indexed) for x in factors):
         return None
     rest = [t for t in equation.terms if not t.over]
-    lane = as_stored(equation.target, declared, order)[-1]
     bias = rest[0].body if len(rest) == 1 else None
-    if len(rest) > 1 or (rest and not (isinstance(bias, sp.Indexed) and bias.indices == (lane,))):
+    if len(rest) > 1 or (rest and not isinstance(bias, sp.Indexed)):
         return None
     for a, b in (factors, factors[::-1]):
         found = _windows(equation, term, a, b, [*term.conditions, *conditions], declared)
@@ -153,20 +153,21 @@ def _placed(
     lane = target[-1]
     own = [sp.Symbol(i, integer=True) for i in order[a.base.name]]  # of a, slots by the indices of its definition
     at = dict(zip(declared[a.base.name], a.indices, strict=True))
-    *before, inner_slot = own
-    count = len(windows)
-    slots, outside = before[len(before) - count :], before[: len(before) - count]
-    if {*slots} != set(by_slot) or inner_slot in by_slot:
+    places = [place for place, slot in enumerate(own) if slot in by_slot]
+    if places != list(range(places[0], places[0] + len(windows))) or places[-1] == len(own) - 1:
         return None
-    windows = tuple(by_slot[s] for s in slots)
-    inner, outside_indices = at[inner_slot], [at[s] for s in outside]
+    windows = tuple(by_slot[own[place]] for place in places)
+    *groups, inner = (at[slot] for slot in own[places[-1] + 1 :])
+    outside_indices = [at[slot] for slot in own[: places[0]]]
     summed = {k for k, *_ in term.over}
     outer = tuple(i for i in outside_indices if i not in summed)
     repeated = tuple(i for i in outside_indices if i in summed)
     rows = [w.row for w in windows]
-    wanted = [*outer, *rows, lane] if inner in summed else [*outer, *rows, inner, lane]
+    wanted = [*outer, *rows, *groups, lane] if inner in summed else [*groups, *outer, *rows, inner, lane]
     expected = {*(w.tap for w in windows), *repeated, *([inner] if inner in summed else [])}
     fits = list(target) == wanted and summed == expected and len(windows) <= 2 and len(outer) <= 1
+    fits &= len(groups) <= 1 and all(g in b.indices for g in groups)
+    fits &= bias is None or (bias.indices == (*groups, lane) and inner in summed)
     if not fits or lane not in b.indices or lane in a.indices or set(outer) & set(b.indices):
         return None
     if (
@@ -177,7 +178,7 @@ def _placed(
         return None
     if any(w.divisor != 1 for w in windows) and inner not in summed:
         return None
-    return WindowContraction(equation, a, b, windows, inner, lane, outer, repeated, bias)
+    return WindowContraction(equation, a, b, windows, inner, lane, outer, repeated, tuple(groups), bias)
 
 
 # The kernel ------------------------------------------------------------------------------------------------------------
@@ -186,13 +187,14 @@ def _placed(
 def split_of(c: WindowContraction) -> tuple[str, ...]:
     """The indices, the first of the target in memory, that are counted through together and split."""
     rows = [w.row for w in c.windows]
-    return tuple(map(str, [*c.outer, rows[0]] if c.inner_is_summed else [*rows, c.inner]))
+    return tuple(map(str, [*c.outer, rows[0]] if c.inner_is_summed else [*c.groups, *rows, c.inner]))
 
 
 def box_of(c: WindowContraction) -> sp.Expr:
     """The elements that the box must have room for: what one row of places reads."""
     first, *others = c.windows if c.inner_is_summed else tuple(map(_turned, c.windows))
-    return sp.Mul(size_of(c.inner), _extent(first, ONE), *(_extent(w, size_of(w.row)) for w in others))
+    channels = [size_of(i) for i in (*c.groups, c.inner)]
+    return sp.Mul(*channels, _extent(first, ONE), *(_extent(w, size_of(w.row)) for w in others))
 
 
 def window_body(c: WindowContraction, nest: Nest) -> list:
@@ -221,6 +223,8 @@ class _Body:
 
     def __init__(self, c: WindowContraction, nest: Nest) -> None:
         self.c, self.nest, self.inner = c, nest, size_of(c.inner)
+        self.channels = sp.Mul(self.inner, *map(size_of, c.groups))  # of one place in the box
+        self.group = c.groups[0] if c.groups else NONE
         self.a_step, self.b_step, self.target_step = map(self._steps, (c.a, c.b, c.equation.target))
 
     def _steps(self, x: sp.Indexed) -> dict[sp.Expr, sp.Expr]:
@@ -242,10 +246,18 @@ class _Body:
     def assign(self, name: sp.Symbol, value: sp.Expr) -> Assign:
         return Assign(name.name, self.text(value))
 
+    def step(self, steps: dict[sp.Expr, sp.Expr]) -> sp.Expr:
+        """How far into a tensor the group lies."""
+        return sum((steps[g] * g for g in self.c.groups), NONE)
+
+    def for_groups(self, body: list) -> list:
+        """The body once for each group."""
+        return self.nest.loops([(g, NONE, size_of(g) - 1) for g in self.c.groups], body)
+
     def border(self, place: sp.Expr, low: sp.Expr, high: sp.Expr, left: sp.Expr, wide: sp.Expr) -> EngineCall:
         """Slots [low, low + high) x [left, left + wide) of the plane at ``place`` go to the box, zeros around it."""
         slots = [size_of(w.slot) for w in self.c.windows] + [ONE] * (2 - len(self.c.windows))
-        sizes = (place, *slots, self.inner, low, high, left, wide)
+        sizes = (place, *slots, self.channels, low, high, left, wide)
         return EngineCall(
             "border", {"box": "box", "a": self.c.a.base.name, **{str(k): self.text(e) for k, e in enumerate(sizes)}}
         )
@@ -260,7 +272,7 @@ class _Body:
                      c.b.base.name, self.text(b[0]), self.three(*b[1]), self.text(self.b_step[c.lane]),
                      c.equation.name, self.text(target[0]), self.three(*target[1]), "scratch"]  # fmt: skip
         if c.bias is not None:
-            arguments += [c.bias.base.name, "0"]
+            arguments += [c.bias.base.name, self.text(self.group * size_of(c.lane))]
         return EngineCall(f"contract_nest{add}", {str(k): text for k, text in enumerate(arguments)})
 
     def place_rows(self) -> list:
@@ -273,7 +285,7 @@ class _Body:
         low = self.name("low")
         lines: list = [
             self.assign(wide, width),
-            Assign(room.name, f"BOX // ({self.text(wide * self.inner)})"),
+            Assign(room.name, f"BOX // ({self.text(wide * self.channels)})"),
             Assign(strip.name, f"max(1, {self.text(_rows_within(first, room))})"),
             Assign(row.name, "first"),
         ]
@@ -292,19 +304,20 @@ class _Body:
             axis, lines_of_phase, phase = self._axis(w, start, rows, base)
             axes.append(axis)
             phases.append((phase, w.divisor, lines_of_phase))
-        pitches = [wide * self.inner, self.inner][: len(axes)] if others else [self.inner]
+        pitches = [wide * self.channels, self.channels] if others else [self.channels]
         rows = [w.row for w in c.windows]
         taps = [w.tap for w in c.windows]
         body: list = [self.call(
             "_bias" if c.bias is not None else "", NONE, sp.Mul(*(x.rows for x in axes)),
             ([x.rows for x in axes], [*(x.taps for x in axes), self.inner]),
-            (sum(x.a_first * p for x, p in zip(axes, pitches, strict=True)), [x.a_row * p for x, p in zip(axes, pitches, strict=True)],
+            (self.group * self.inner + sum(x.a_first * p for x, p in zip(axes, pitches, strict=True)), [x.a_row * p for x, p in zip(axes, pitches, strict=True)],
              [*(x.a_tap * p for x, p in zip(axes, pitches, strict=True)), ONE]),
-            (sum(x.b_first * self.b_step[t] for x, t in zip(axes, taps, strict=True)),
+            (self.step(self.b_step) + sum(x.b_first * self.b_step[t] for x, t in zip(axes, taps, strict=True)),
              [*(x.b_tap * self.b_step[t] for x, t in zip(axes, taps, strict=True)), self.b_step[c.inner]]),
-            (row * self.target_step[rows[0]] + sum(x.target_first * self.target_step[r] for x, r in zip(axes, rows, strict=True)),
+            (self.step(self.target_step) + row * self.target_step[rows[0]] + sum(x.target_first * self.target_step[r] for x, r in zip(axes, rows, strict=True)),
              [x.target_row * self.target_step[r] for x, r in zip(axes, rows, strict=True)]),
         )]  # fmt: skip
+        body = self.for_groups(body)
         for phase, divisor, lines_of_phase in reversed(phases):
             if phase is not None:
                 body = [Loop(phase.name, "0", self.text(divisor), lines_of_phase + body)]
@@ -341,28 +354,34 @@ class _Body:
         lanes = self.text(size_of(c.lane))
         lines: list = [
             self.assign(wide, width),
-            Assign(room.name, f"BOX // ({self.text(wide * self.inner)})"),
+            Assign(room.name, f"BOX // ({self.text(wide * self.channels)})"),
             Assign(strip.name, f"max(1, {self.text(_rows_within(first, room))})"),
             EngineCall("clear", {"c": target, "first": f"first * {lanes}", "last": f"last * {lanes}"}),
         ]
         plane = sum((self.a_step[i] * i for i in c.repeated), NONE)
         places = [first.row, *(o.row for o in others)]
         counts = [count, *(size_of(o.row) for o in others)]
-        pitches = [wide * self.inner, self.inner] if others else [self.inner]
+        pitches = [wide * self.channels, self.channels] if others else [self.channels]
         rows = [*(w.row for w in c.windows), c.inner]
+        begin, end = map(self.name, ("begin", "end")) if c.groups else (FIRST, LAST)
         call = self.call(
-            "_add", FIRST, LAST, ([size_of(r) for r in rows], counts),
-            (NONE, [*(w.row_step * p for w, p in zip(c.windows, pitches, strict=True)), ONE],
+            "_add", begin, end, ([size_of(r) for r in rows], counts),
+            (self.group * self.inner, [*(w.row_step * p for w, p in zip(c.windows, pitches, strict=True)), ONE],
              [w.tap_step * p for w, p in zip(c.windows, pitches, strict=True)]),
-            (sum((self.b_step[i] * i for i in (*c.repeated, place)), NONE), [self.b_step[k] for k in places]),
-            (NONE, [self.target_step[r] for r in rows]),
+            (sum((self.b_step[i] * i for i in (*c.groups, *c.repeated, place)), NONE), [self.b_step[k] for k in places]),
+            (self.step(self.target_step), [self.target_step[r] for r in rows]),
         )  # fmt: skip
+        within = sp.Mul(*map(size_of, rows))
+        of_group = [] if not c.groups else [
+            Assign(begin.name, f"max(0, {self.text(FIRST - self.group * within)})"),
+            Assign(end.name, f"min({self.text(within)}, {self.text(LAST - self.group * within)})"),
+        ]  # fmt: skip
         strips: list = [
             Assign(place.name, "0"),
             While(f"{place} < {self.text(size_of(place))}", [
                 Assign(count.name, f"min({strip}, {self.text(size_of(place) - place)})"),
                 self.border(plane, _first(first, place), _extent(first, count), left, wide),
-                call,
+                *self.for_groups([*of_group, call]),
                 Assign(place.name, count.name, "+="),
             ]),
         ]  # fmt: skip

@@ -2,10 +2,15 @@
 
 from ..definition import register
 from .average_pooling import AVERAGE_POOLING
+from .batch_norm import BATCH_NORM
+from .batch_norm_leaky import BATCH_NORM_LEAKY
+from .batch_norm_relu import BATCH_NORM_RELU
 from .convolution import CONVOLUTION
 from .dense import DENSE
+from .depthwise_convolution import DEPTHWISE_CONVOLUTION
 from .elu import ELU
 from .gelu import GELU
+from .grouped_convolution import GROUPED_CONVOLUTION
 from .hardtanh import HARDTANH
 from .leaky import LEAKY
 from .lhtan import LHTAN
@@ -14,6 +19,7 @@ from .loggy import LOGGY
 from .logistic import LOGISTIC
 from .logistic_with_logistic_cross_entropy import LOGISTIC_WITH_LOGISTIC_CROSS_ENTROPY
 from .logistic_with_softmax_cross_entropy import LOGISTIC_WITH_SOFTMAX_CROSS_ENTROPY
+from .max_pooling import MAX_POOLING
 from .mish import MISH
 from .objective import OBJECTIVE
 from .plse import PLSE
@@ -30,10 +36,15 @@ from .tanh import TANH
 
 register(
     AVERAGE_POOLING,
+    BATCH_NORM,
+    BATCH_NORM_LEAKY,
+    BATCH_NORM_RELU,
     CONVOLUTION,
     DENSE,
+    DEPTHWISE_CONVOLUTION,
     ELU,
     GELU,
+    GROUPED_CONVOLUTION,
     HARDTANH,
     LEAKY,
     LHTAN,
@@ -42,6 +53,7 @@ register(
     LOGISTIC,
     LOGISTIC_WITH_LOGISTIC_CROSS_ENTROPY,
     LOGISTIC_WITH_SOFTMAX_CROSS_ENTROPY,
+    MAX_POOLING,
     MISH,
     OBJECTIVE,
     PLSE,

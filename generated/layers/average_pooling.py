@@ -14,6 +14,7 @@ Written by ``derive generate``; change the definition, not this file.
 """
 
 from ..definition import Layer
+from ..lanes import lanes
 from ..program import Kernel
 
 
@@ -44,12 +45,16 @@ def average_pooling_forward(a, z, U, V, left, stride, top, first, last):
     stride = int(stride)
     top = int(top)
     for n in range(first, last):
-        for c in range(C):
-            for i in range(I):
-                for j in range(J):
+        for i in range(I):
+            first_u = max(0, top - i * stride)
+            last_u = min(U, P + top - i * stride)
+            for j in range(J):
+                first_v = max(0, left - j * stride)
+                last_v = min(V, Q + left - j * stride)
+                for c in lanes(C):
                     total = T(0)
-                    for u in range(max(0, top - i * stride), min(U - 1, P + top - i * stride - 1) + 1):
-                        for v in range(max(0, left - j * stride), min(V - 1, Q + left - j * stride - 1) + 1):
+                    for u in range(first_u, last_u):
+                        for v in range(first_v, last_v):
                             total += a[n, u + i * stride - top, v + j * stride - left, c]
                     z[n, i, j, c] = total / (T(U) * T(V))
 
@@ -75,12 +80,16 @@ def average_pooling_input_sensitivity(delta_z, delta_a, U, V, left, stride, top,
     stride = int(stride)
     top = int(top)
     for n in range(first, last):
-        for c in range(C):
-            for p in range(P):
-                for q in range(Q):
+        for p in range(P):
+            first_i = max(0, (p + top + stride - U) // stride)
+            last_i = min(I, (p + top) // stride + 1)
+            for q in range(Q):
+                first_j = max(0, (q + left + stride - V) // stride)
+                last_j = min(J, (q + left) // stride + 1)
+                for c in lanes(C):
                     total = T(0)
-                    for i in range(max(0, (p + top + stride - U) // stride), min(I - 1, (p + top) // stride) + 1):
-                        for j in range(max(0, (q + left + stride - V) // stride), min(J - 1, (q + left) // stride) + 1):
+                    for i in range(first_i, last_i):
+                        for j in range(first_j, last_j):
                             total += delta_z[n, i, j, c]
                     delta_a[n, p, q, c] = total / (T(U) * T(V))
 
@@ -98,6 +107,7 @@ AVERAGE_POOLING = Layer(
             arguments=("a[n, p, q, c]", "z[n, i, j, c]"),
             split="n",
             writes=("z",),
+            lane="c",
             scalars=("U", "V", "left", "stride", "top"),
         ),
     ),
@@ -107,6 +117,7 @@ AVERAGE_POOLING = Layer(
             arguments=("delta_z[n, i, j, c]", "delta_a[n, p, q, c]"),
             split="n",
             writes=("delta_a",),
+            lane="c",
             scalars=("U", "V", "left", "stride", "top"),
         ),
     ),

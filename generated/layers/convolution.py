@@ -23,7 +23,8 @@ from math import gcd
 
 from ..definition import Layer
 from ..engine import BOX, border, clear, contract_nest, contract_nest_add, contract_nest_bias, first_tap
-from ..program import Kernel, span
+from ..lanes import double, lanes
+from ..program import Kernel
 
 
 def size_i(P, U, bottom, dilation, stride, top):
@@ -95,24 +96,37 @@ def convolution_forward(a, b, w, z, scratch, box, dilation, left, stride, top, f
         row += count
 
 
-def convolution_b_gradient(delta_z, nabla_b, first, last):
-    r"""nabla_b[o] = sum_n sum_i sum_j delta_z[n, o, i, j]
+def convolution_nabla_b_part(delta_z, nabla_b_part, first, last):
+    r"""nabla_b_part[n, o] = sum_i sum_j delta_z[n, o, i, j]
+
+    Shapes: delta_z (N, I, J, O), nabla_b_part (N, O); float32 or float64, nabla_b_part float64, C-contiguous.
+    """
+    I = delta_z.shape[1]
+    J = delta_z.shape[2]
+    O = delta_z.shape[3]
+    for n in range(first, last):
+        for o in lanes(O):
+            total = 0.0
+            for i in range(I):
+                for j in range(J):
+                    total += double(delta_z[n, i, j, o])
+            nabla_b_part[n, o] = total
+
+
+def convolution_b_gradient(nabla_b_part, nabla_b, first, last):
+    r"""nabla_b[o] = sum_n nabla_b_part[n, o]
 
     From z[n, o, i, j] = b[o] + sum_c sum_u sum_v a[n, c, i*stride + dilation*u - top, j*stride + dilation*v -
         left]*w[o, c, u, v].
-    Shapes: delta_z (N, I, J, O), nabla_b (O,); float32 or float64, C-contiguous.
+    Shapes: nabla_b_part (N, O), nabla_b (O,); float32 or float64, nabla_b_part float64, C-contiguous.
     """
     T = nabla_b.dtype.type
-    I = delta_z.shape[1]
-    J = delta_z.shape[2]
-    N = delta_z.shape[0]
-    for o in span(first, last):
-        nabla_b[o] = T(0)
-    for n in range(N):
-        for i in range(I):
-            for j in range(J):
-                for o in span(first, last):
-                    nabla_b[o] += delta_z[n, i, j, o]
+    N = nabla_b_part.shape[0]
+    for o in range(first, last):
+        total = T(0)
+        for n in range(N):
+            total += nabla_b_part[n, o]
+        nabla_b[o] = total
 
 
 def convolution_input_sensitivity_box(O, Q, U, V, dilation, stride):
@@ -276,6 +290,7 @@ CONVOLUTION = Layer(
     parameters=("w[o, c, u, v]", "b[o]"),
     storage=("w[u, v, c, o]", "b[o]"),
     fan_in={"w": ("c", "u", "v")},
+    buffers=("nabla_b_part[n, o]: float64",),
     settings={"stride": 1, "dilation": 1, "top": 0, "bottom": 0, "left": 0, "right": 0},
     counts={"stride": 1, "dilation": 1, "top": 0, "bottom": 0, "left": 0, "right": 0},
     sizes={"i": size_i, "j": size_j},
@@ -285,14 +300,22 @@ CONVOLUTION = Layer(
             arguments=("a[n, p, q, c]", "b[o]", "w[u, v, c, o]", "z[n, i, j, o]", "scratch", "box"),
             split="n i",
             writes=("z",),
+            local=False,
             box=convolution_forward_box,
             scalars=("dilation", "left", "stride", "top"),
         ),
     ),
     backward=(
         Kernel(
+            convolution_nabla_b_part,
+            arguments=("delta_z[n, i, j, o]", "nabla_b_part[n, o]: float64"),
+            split="n",
+            writes=("nabla_b_part",),
+            lane="o",
+        ),
+        Kernel(
             convolution_b_gradient,
-            arguments=("delta_z[n, i, j, o]", "nabla_b[o]"),
+            arguments=("nabla_b_part[n, o]: float64", "nabla_b[o]"),
             split="o",
             writes=("nabla_b",),
         ),
@@ -301,6 +324,7 @@ CONVOLUTION = Layer(
             arguments=("delta_z[n, i, j, o]", "w[u, v, c, o]", "delta_a[n, p, q, c]", "scratch", "box"),
             split="n p",
             writes=("delta_a",),
+            local=False,
             box=convolution_input_sensitivity_box,
             scalars=("dilation", "left", "stride", "top"),
         ),
@@ -309,6 +333,7 @@ CONVOLUTION = Layer(
             arguments=("a[n, p, q, c]", "delta_z[n, i, j, o]", "nabla_w[u, v, c, o]", "scratch", "box"),
             split="u v c",
             writes=("nabla_w",),
+            local=False,
             box=convolution_w_gradient_box,
             scalars=("dilation", "left", "stride", "top"),
         ),

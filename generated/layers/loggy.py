@@ -25,10 +25,11 @@ def loggy_forward(z, a, first, last):
     """
     T = a.dtype.type
     for i in span(first, last):
-        e = exp(-abs(z[i]))
-        p = expm1(-abs(z[i]))
-        q = p / (e + T(1))
-        a[i] = -q if z[i] >= T(0) else q
+        q = -abs(z[i])
+        e = exp(q)
+        p = expm1(q)
+        r = p / (e + T(1))
+        a[i] = -r if z[i] >= T(0) else r
 
 
 def loggy_input_sensitivity(a, delta_a, delta_z, first, last):

@@ -31,11 +31,9 @@ def stair_forward(z, a, first, last):
     """
     T = a.dtype.type
     for i in span(first, last):
-        a[i] = (
-            z[i] + floor(T(0.5) * floor(-z[i]))
-            if floor(T(0.5) * floor(z[i])) < z[i] + floor(T(0.5) * floor(-z[i]))
-            else floor(T(0.5) * floor(z[i]))
-        )
+        e = floor(T(0.5) * floor(z[i]))
+        p = z[i] + floor(T(0.5) * floor(-z[i]))
+        a[i] = p if e < p else e
 
 
 def stair_input_sensitivity(delta_a, z, delta_z, first, last):
@@ -47,7 +45,9 @@ def stair_input_sensitivity(delta_a, z, delta_z, first, last):
     """
     T = delta_z.dtype.type
     for i in span(first, last):
-        delta_z[i] = delta_a[i] if floor(T(0.5) * floor(z[i])) < z[i] + floor(T(0.5) * floor(-z[i])) else T(0)
+        e = floor(T(0.5) * floor(z[i]))
+        p = z[i] + floor(T(0.5) * floor(-z[i]))
+        delta_z[i] = delta_a[i] if e < p else T(0)
 
 
 STAIR = Layer(

@@ -26,9 +26,10 @@ def swish_forward(z, a, beta, first, last):
     """
     T = a.dtype.type
     for i in span(first, last):
-        e = exp(-abs(T(beta) * z[i]))
-        p = T(1) / (e + T(1))
-        a[i] = (p if T(beta) * z[i] >= T(0) else e * p) * z[i]
+        e = T(beta) * z[i]
+        p = exp(-abs(e))
+        q = T(1) / (p + T(1))
+        a[i] = (q if e >= T(0) else p * q) * z[i]
 
 
 def swish_input_sensitivity(delta_a, z, delta_z, beta, first, last):
@@ -40,10 +41,11 @@ def swish_input_sensitivity(delta_a, z, delta_z, beta, first, last):
     """
     T = delta_z.dtype.type
     for i in span(first, last):
-        e = exp(-abs(T(beta) * z[i]))
-        p = e + T(1)
-        q = T(1) / p
-        delta_z[i] = (e * T(beta) * z[i] / (p * p) + (q if T(beta) * z[i] >= T(0) else e * q)) * delta_a[i]
+        q = T(beta) * z[i]
+        p = exp(-abs(q))
+        r = p + T(1)
+        t = T(1) / r
+        delta_z[i] = (p * q / (r * r) + (t if q >= T(0) else p * t)) * delta_a[i]
 
 
 SWISH = Layer(

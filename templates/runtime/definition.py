@@ -11,17 +11,18 @@ from .program import Kernel
 
 
 def tensor(text: str) -> tuple[str, tuple[str, ...]]:
-    """The name and the indices of ``name[index, ...]``."""
+    """The name and the indices of ``name[index, ...]``, whether or not a dtype follows."""
     name, _, inside = text.partition("[")
-    return name, tuple(re.findall(r"\w+", inside))
+    return name, tuple(re.findall(r"\w+", inside.partition("]")[0]))
 
 
 def stored(text: str) -> str:
-    """The slot of an input or output in the order of its storage: planes ``[n, c, y, x]`` are stored channels last."""
+    """The slot of an input or output in the order of its storage: planes ``[n, c, y, x]`` are stored channels last, and so
+    are channels in groups, ``[n, g, c, y, x]``."""
     name, axes = tensor(text)
-    if len(axes) == 4:
-        n, c, y, x = axes
-        axes = (n, y, x, c)
+    if len(axes) in (4, 5):
+        n, *channels, y, x = axes
+        axes = (n, y, x, *channels)
     return f"{name}[{', '.join(axes)}]"
 
 
@@ -33,7 +34,8 @@ class Layer:
     memory; ``buffers`` are intermediate arrays; ``fan_in`` the indices summed with a parameter, ``initial`` its first
     value where it is not drawn at random; ``settings`` the defaults of its scalars, ``counts`` those that are whole
     numbers, with the least that each may be; ``sizes`` gives for an index the function of other sizes (``P`` is that of
-    index ``p``) and of settings that its size is.
+    index ``p``) and of settings that its size is; ``groups`` are indices that count groups of another, (index, how many of it
+    make a group); ``fuses`` are the two layers, one after the other, that this one is in the place of.
     """
 
     name: str
@@ -47,6 +49,8 @@ class Layer:
     settings: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     sizes: dict[str, Callable[..., int]] = field(default_factory=dict)
+    groups: dict[str, tuple[str, int]] = field(default_factory=dict)
+    fuses: tuple[str, ...] = ()
     forward: tuple[Kernel, ...] = ()
     backward: tuple[Kernel, ...] = ()
 

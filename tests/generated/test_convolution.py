@@ -5,13 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from generated.definition import Layer, tensor
 from generated.engine import BOX
-from generated.layers import CONVOLUTION
+from generated.layers import CONVOLUTION, DEPTHWISE_CONVOLUTION, GROUPED_CONVOLUTION
 from generated.program import Call, Program, Stage
 
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle: pip install 'backderive[peers]'")
 
-PLACES = ("z", "delta_a", "nabla_w", "nabla_b")
+LIKE = {"z": "delta_z", "delta_a": "a", "nabla_w": "w", "nabla_b": "b"}  # what is computed, and what has its shape
+PLACES = tuple(LIKE)
 
 
 def output_sizes(case: dict) -> tuple[int, int]:
@@ -32,20 +34,23 @@ def drawn(case: dict, dtype: type = np.float64) -> dict[str, np.ndarray]:
         "delta_z": (N, *output_sizes(case), K),
     }
     arrays = {name: random.standard_normal(shape).astype(dtype) for name, shape in given_shapes.items()}
-    arrays["z"] = np.full_like(arrays["delta_z"], np.nan)
-    for name, like in (("delta_a", "a"), ("nabla_w", "w"), ("nabla_b", "b")):
-        arrays[name] = np.full_like(arrays[like], np.nan)
+    arrays |= {name: np.full_like(arrays[like], np.nan) for name, like in LIKE.items()}
     return arrays
 
 
-def run(case: dict, arrays: dict[str, np.ndarray], grain: int, parallel: bool = False) -> dict[str, np.ndarray]:
+def run(
+    case: dict, arrays: dict[str, np.ndarray], grain: int, parallel: bool = False, layer: Layer = CONVOLUTION
+) -> dict:
     """Forward and backward by the generated kernels, in chunks of ``grain``."""
     top, _, left, _ = case["padding"]
     cells = {"stride": case["stride"], "dilation": case["dilation"], "top": top, "left": left}
     cells = {name: np.array([float(value)]) for name, value in cells.items()}
+    everything = arrays | {
+        tensor(slot)[0]: np.zeros((case["batch"], arrays["b"].size), np.float64) for slot in layer.buffers
+    }
     stages = [
-        Stage([Call(k, {n: arrays[n] for n in k.arrays}, {n: cells[n] for n in k.scalars})], grain, parallel)
-        for k in (*CONVOLUTION.forward, *CONVOLUTION.backward)
+        Stage([Call(k, {n: everything[n] for n in k.arrays}, {n: cells[n] for n in k.scalars})], grain, parallel)
+        for k in (*layer.forward, *layer.backward)
     ]
     Program(stages, arrays["a"].dtype).run()
     return arrays
@@ -118,3 +123,58 @@ def test_results_have_the_same_bits_for_every_chunk_and_number_of_threads(dtype)
         other = run(case, drawn(case, dtype), grain, parallel)
         for name in PLACES:
             np.testing.assert_array_equal(other[name], whole[name])
+
+
+@settings(max_examples=150, deadline=None)
+@given(case=cases, groups=st.integers(1, 4), grain=st.integers(1, 12))
+def test_convolution_in_groups_and_its_gradients_are_those_of_pytorch(case, groups, grain):
+    random = np.random.default_rng(case["seed"])
+    N, C, K, (P, Q), (U, V) = (case[name] for name in ("batch", "channels", "filters", "plane", "filter"))
+    shapes = {
+        "a": (N, P, Q, groups, C),
+        "w": (groups, U, V, C, K),
+        "b": (groups, K),
+        "delta_z": (N, *output_sizes(case), groups, K),
+    }
+    arrays = {name: random.standard_normal(shape) for name, shape in shapes.items()}
+    arrays |= {name: np.full_like(arrays[like], np.nan) for name, like in LIKE.items()}
+    got = run(case, arrays, grain, layer=GROUPED_CONVOLUTION)
+    a, delta = (arrays[name].reshape(*arrays[name].shape[:3], -1) for name in ("a", "delta_z"))
+    a, b = torch.from_numpy(a.transpose(0, 3, 1, 2).copy()), torch.from_numpy(arrays["b"].reshape(-1).copy())
+    w = torch.from_numpy(arrays["w"].transpose(0, 4, 3, 1, 2).reshape(groups * K, C, U, V).copy())
+    for x in (a, w, b):
+        x.requires_grad_()
+    top, bottom, left, right = case["padding"]
+    padded = torch.nn.functional.pad(a, (left, right, top, bottom))
+    z = torch.nn.functional.conv2d(padded, w, b, stride=case["stride"], dilation=case["dilation"], groups=groups)
+    z.backward(torch.from_numpy(delta.transpose(0, 3, 1, 2).copy()))
+    of_w = w.grad.numpy().reshape(groups, K, C, U, V).transpose(0, 3, 4, 2, 1)
+    planes = {"z": z.detach(), "delta_a": a.grad}
+    want = {name: x.permute(0, 2, 3, 1).numpy().reshape(arrays[name].shape) for name, x in planes.items()}
+    want |= {"nabla_w": of_w, "nabla_b": b.grad.numpy().reshape(groups, K)}
+    for name in PLACES:
+        assert np.abs(got[name] - want[name]).max() < 1e-11 * max(np.abs(want[name]).max(), 1e-300), name
+
+
+@settings(max_examples=150, deadline=None)
+@given(case=cases, grain=st.integers(1, 12))
+def test_convolution_of_each_channel_and_its_gradients_are_those_of_pytorch(case, grain):
+    random = np.random.default_rng(case["seed"])
+    N, C, (P, Q), (U, V) = (case[name] for name in ("batch", "filters", "plane", "filter"))
+    shapes = {"a": (N, P, Q, C), "w": (U, V, C), "b": (C,), "delta_z": (N, *output_sizes(case), C)}
+    arrays = {name: random.standard_normal(shape) for name, shape in shapes.items()}
+    arrays |= {name: np.full_like(arrays[like], np.nan) for name, like in LIKE.items()}
+    got = run(case, arrays, grain, layer=DEPTHWISE_CONVOLUTION)
+    a, delta = (torch.from_numpy(arrays[name].transpose(0, 3, 1, 2).copy()) for name in ("a", "delta_z"))
+    w, b = torch.from_numpy(arrays["w"].transpose(2, 0, 1).copy()).unsqueeze(1), torch.from_numpy(arrays["b"].copy())
+    for x in (a, w, b):
+        x.requires_grad_()
+    top, bottom, left, right = case["padding"]
+    padded = torch.nn.functional.pad(a, (left, right, top, bottom))
+    z = torch.nn.functional.conv2d(padded, w, b, stride=case["stride"], dilation=case["dilation"], groups=C)
+    z.backward(delta)
+    planes = {"z": z.detach(), "delta_a": a.grad}
+    want = {name: x.permute(0, 2, 3, 1).numpy() for name, x in planes.items()}
+    want |= {"nabla_w": w.grad.squeeze(1).permute(1, 2, 0).numpy(), "nabla_b": b.grad.numpy()}
+    for name in PLACES:
+        assert np.abs(got[name] - want[name]).max() < 1e-11 * max(np.abs(want[name]).max(), 1e-300), name

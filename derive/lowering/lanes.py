@@ -1,0 +1,149 @@
+"""Nests whose innermost places go several at a time: vectors along the fastest index, sums and maxima kept in registers.
+
+So are reductions along slow indices (the window of a pooling layer, the samples of a batch), in which the fastest index of
+the target is the fastest of every operand: its lane.
+"""
+
+from collections.abc import Sequence
+
+import sympy as sp
+
+from derive.calculus.equation import Equation, Term, holds, size_of
+from derive.lowering.expressions import FUNCTIONS, LanePrinter
+from derive.lowering.kernel import Assign, Loop
+from derive.lowering.kinds import Declared, Order, as_stored, positions
+from derive.lowering.nests import Nest, outside, tensor_at
+
+
+def lane_of(equation: Equation, declared: Declared, order: Order) -> sp.Symbol | None:
+    """The lane of an equation that can be done so: an index by which all that has it is stored last, and read as it stands."""
+    stored = as_stored(equation.target, declared, order)
+    if len(stored) < 2 or not all(isinstance(i, sp.Symbol) for i in stored):
+        return None
+    lane = stored[-1]
+    for t in equation.terms:
+        if (
+            t.conditions
+            and not t.over
+            or any(_chooses_places(c) for p in t.body.atoms(sp.Piecewise) for _, c in p.args)
+        ):
+            return None  # what lies outside of a tensor is not to be read
+        if any(f.func.__name__ in FUNCTIONS for f in t.body.atoms(sp.Function, sp.exp)):
+            return None
+        if any(bound.has(lane) for _, low, high in t.over for bound in (low, high)):
+            return None
+        if lane in positions(t.body) or any(lane in positions(holds(c)) for c in t.conditions):
+            return None
+        for x in t.operands():
+            own = as_stored(x, declared, order)
+            if any(i.has(lane) for i in own[:-1]) or (own and own[-1].has(lane) and own[-1] != lane):
+                return None
+    return lane
+
+
+def _chooses_places(condition: sp.Basic) -> bool:
+    return any(not c.has(sp.Indexed) for c in condition.atoms(sp.Rel))
+
+
+def wants_lanes(group: Sequence[Equation], declared: Declared, order: Order) -> bool:
+    """Whether these equations of one target's indices gain by it: they reduce, move places, or share a row of values."""
+    lanes = [lane_of(e, declared, order) for e in group]
+    if None in lanes or len(set(lanes)) > 1 or len({e.target.indices for e in group}) > 1:
+        return False
+    target = group[0].target.indices
+    for e in group:
+        for t in e.terms:
+            if t.over or any(x.indices == (lanes[0],) for x in t.operands()):
+                return True
+            if any(i not in target for x in t.operands() for i in x.indices):
+                return True
+    return False
+
+
+def lane_body(nest: Nest, group: Sequence[Equation], lane: sp.Symbol, stored: set[str]) -> list:
+    """One row of all the equations, lane by lane."""
+    lines: list = []
+    nest.printer = LanePrinter(nest.place, nest.index, nest.whole_number)
+    for batch in _batches(group):
+        lines += _maximum(nest, batch[0], stored) if batch[0].kind == "max" else _values(nest, batch, stored)
+    return [Loop(lane.name, "0", nest.index(size_of(lane)), lines, lanes=True)]
+
+
+def _batches(group: Sequence[Equation]) -> list[list[Equation]]:
+    """Neighbours that sum over the same ranges, and do not wait for each other, together."""
+    batches: list[list[Equation]] = []
+    for e in group:
+        e = _like(e, batches[-1][0]) if batches else e
+        last = batches[-1] if batches else []
+        same = last and e.kind == last[0].kind == "sum" and _ranges(e) == _ranges(last[0]) and _ranges(e)
+        if same and not e.reads() & {other.name for other in last}:
+            last.append(e)
+        else:
+            batches.append([e])
+    return batches
+
+
+def _ranges(equation: Equation) -> list:
+    return [(t.over, t.conditions) for t in equation.terms if t.over]
+
+
+def _like(equation: Equation, other: Equation) -> Equation:
+    """The equation with the other's summed indices, where both sum over as many."""
+    mine, theirs = _ranges(equation), _ranges(other)
+    if len(mine) != 1 or len(theirs) != 1 or len(mine[0][0]) != len(theirs[0][0]):
+        return equation
+    change = {k: theirs[0][0][n][0] for n, (k, *_) in enumerate(mine[0][0])}
+    return equation.map(change) if all(size_of(k) == size_of(v) for k, v in change.items()) else equation
+
+
+def _values(nest: Nest, batch: Sequence[Equation], stored: set[str]) -> list:
+    """Sums over the same ranges in one loop, then each equation from its sums."""
+    lines: list = []
+    sums = [[(t, nest.fresh("total")) for t in e.terms if t.over] for e in batch]
+    lines += [Assign(name, nest.zero(e.name)) for e, found in zip(batch, sums, strict=True) for _, name in found]
+    for together in zip(*sums, strict=True):
+        (first, _), bodies = together[0], {name: _masked(t) for t, name in together}
+        with nest.precision_of(batch[0].name):
+            added = nest.statements(bodies, "+=")
+        lines += nest.loops(first.over, nest.conditional(_of_places(first), added))
+    for e, found in zip(batch, sums, strict=True):
+        whole = [outside(t) * sp.Symbol(f".{name}", real=True) for t, name in found]
+        plain = [t.body for t in e.terms if not t.over]
+        kept = e.name in stored
+        lines += nest.statements({nest.place(e.target) if kept else e.name: sp.Add(*plain, *whole)})
+        nest.locals |= {} if kept else {e.name: e.name}
+    return lines
+
+
+def _of_places(term: Term) -> list:
+    """The conditions that are the same for the whole lane."""
+    return [c for c in term.conditions if not c.has(sp.Indexed)]
+
+
+def _masked(term: Term) -> sp.Expr:
+    """The body of a sum; zero where a condition on values does not hold."""
+    body = term.body / outside(term)
+    masks = [holds(c) for c in term.conditions if c.has(sp.Indexed)]
+    return sp.Piecewise((body, sp.And(*masks)), (0, True), evaluate=False) if masks else body
+
+
+def _maximum(nest: Nest, equation: Equation, stored: set[str]) -> list:
+    """The largest value and the place it first stands at; a NaN is larger than all else, and of no values -oo the largest."""
+    (term,) = equation.terms
+    winners = {k: at.base.name for k, at in equation.winners().items() if at.base.name in stored}
+    names = (equation.name, *winners.values())
+    best = {name: nest.fresh(f"{name}_so_far") if name in stored else name for name in names}
+    first = {k: low for k, low, _ in term.over}
+    nest.printer.used |= {"inf", "where"}
+    value, better = nest.fresh("value"), nest.fresh("better")
+    take = nest.statements({value: term.body})
+    so_far = best[equation.name]
+    take.append(Assign(better, f"({value} > {so_far}) | ({value} != {value})"))
+    take.append(Assign(so_far, f"where({better}, {value}, {so_far})"))
+    for k, at in winners.items():
+        take.append(Assign(best[at], f"where({better}, {nest.whole_number(at, k.name)}, {best[at]})"))
+    loops = nest.loops(term.over, nest.conditional(term.conditions, take))
+    lines: list = [Assign(so_far, f"-{nest.printer.number('inf')}")]
+    lines += [Assign(best[at], nest.whole_number(at, nest.index(first[k]))) for k, at in winners.items()]
+    nest.locals |= {n: n for n in set(names) - stored}
+    return [*lines, *loops, *(Assign(nest.place(tensor_at(n, equation)), best[n]) for n in names if n in stored)]

@@ -1,0 +1,321 @@
+"""Vectors in the text of a kernel: a loop `for c in lanes(C)` over an array's last index goes several components at a time.
+
+    for c in lanes(C):
+        largest = a[0, c]
+        for i in range(1, I):
+            largest = where(a[i, c] > largest, a[i, c], largest)
+        z[c] = largest
+
+reads as a loop over single components, and means the same. But `c` stands for the places of some neighbours, `a[i, c]` is
+a vector of their values, `+ - * /`, comparisons, `& |`, `where`, `abs`, `floor` and `sqrt` treat them side by side, and so what is
+summed up stays in registers over all loops inside. The number of neighbours is that of the kernel's compilation: see
+`width_for`. Where it does not divide C, the last vector moves back and does some components a second time: so the body of
+the loop must not read what it writes.
+"""
+
+import functools
+import operator
+from collections.abc import Callable
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.imputils import RefType, iternext_impl, lower_builtin
+from numba.core.typeconv import Conversion
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_cast, models, overload, register_model
+
+from .native import LANES, OPTIONS
+
+
+def width_for(size: int) -> int:
+    """How many of `size` components a vector takes: as little as can be is done twice, in four registers at most."""
+    widths = [1 << k for k in range((4 * LANES).bit_length()) if 1 << k <= size]
+    return min(widths, key=lambda width: (-(-size // width) * max(width, LANES), -width))
+
+
+# Types ---------------------------------------------------------------------------------------------------------------
+
+
+class Lane(types.Type):
+    """The place of the first of `width` neighbours along an array's last index."""
+
+    def __init__(self, width: int):
+        self.width = width
+        super().__init__(f"Lane({width})")
+
+
+class Vector(types.Type):
+    """`width` numbers, or truth values, side by side. A number is cast to it as that many equal ones."""
+
+    def __init__(self, dtype: types.Type, width: int):
+        self.dtype, self.width = dtype, width
+        super().__init__(f"Vector({dtype}, {width})")
+
+    def unify(self, context, other):
+        """Numba's: the type of a variable that is of this type or of the other."""
+        dtype = context.unify_types(self.dtype, getattr(other, "dtype", other))
+        fits = getattr(other, "width", self.width) == self.width and isinstance(dtype, types.Number | types.Boolean)
+        return Vector(dtype, self.width) if fits else None
+
+    def can_convert_from(self, context, other):
+        """Numba's: numbers, and vectors of as many."""
+        same = isinstance(other, Vector) and other.width == self.width
+        return Conversion.promote if same or isinstance(other, types.Number | types.Boolean) else None
+
+
+class _Lanes(types.SimpleIterableType):
+    """What `lanes` gives: from first to last, `width` at a time."""
+
+    def __init__(self, width: int):
+        self.width = width
+        super().__init__(f"Lanes({width})", _LanesIterator(width))
+
+
+class _LanesIterator(types.SimpleIteratorType):
+    def __init__(self, width: int):
+        self.width = width
+        super().__init__(f"LanesIterator({width})", Lane(width))
+
+
+@register_model(Lane)
+class _LaneModel(models.PrimitiveModel):
+    def __init__(self, manager, kind):
+        super().__init__(manager, kind, ir.IntType(64))
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager, kind):
+        element = ir.IntType(1) if kind.dtype == types.boolean else manager.lookup(kind.dtype).get_value_type()
+        super().__init__(manager, kind, ir.VectorType(element, kind.width))
+
+
+@register_model(_Lanes)
+class _LanesModel(models.PrimitiveModel):
+    def __init__(self, manager, kind):
+        super().__init__(manager, kind, ir.IntType(64))
+
+
+@register_model(_LanesIterator)
+class _LanesIteratorModel(models.StructModel):
+    def __init__(self, manager, kind):
+        super().__init__(manager, kind, [("place", types.EphemeralPointer(types.intp)), ("size", types.intp)])
+
+
+# The loop ------------------------------------------------------------------------------------------------------------
+
+
+def lanes(size: int):
+    """`range(size)`, several at a time; for the last index of arrays. A kernel's compilation says how many."""
+    raise TypeError("lanes is for kernels, which the program compiles")
+
+
+def lanes_of(width: int) -> Callable:
+    """`lanes` with this many at a time: what stands in its place when a kernel is compiled."""
+
+    @intrinsic
+    def lanes(typingctx, size):
+        return _Lanes(width)(types.intp), lambda context, builder, sig, args: args[0]
+
+    return lanes
+
+
+@lower_builtin("getiter", _Lanes)
+def _begin(context, builder, sig, args):
+    iterator = context.make_helper(builder, sig.return_type)
+    iterator.place = cgutils.alloca_once_value(builder, ir.Constant(args[0].type, 0))
+    iterator.size = args[0]
+    return iterator._getvalue()
+
+
+@lower_builtin("iternext", _LanesIterator)
+@iternext_impl(RefType.UNTRACKED)
+def _next(context, builder, sig, args, result):
+    iterator = context.make_helper(builder, sig.args[0], value=args[0])
+    place = builder.load(iterator.place)
+    width = ir.Constant(place.type, sig.args[0].width)
+    inside = builder.icmp_signed("<", place, iterator.size)
+    result.set_valid(inside)
+    with builder.if_then(inside):
+        latest = builder.sub(iterator.size, width)
+        result.yield_(builder.select(builder.icmp_signed("<", latest, place), latest, place))
+        builder.store(builder.add(place, width), iterator.place)
+
+
+# Elements of arrays --------------------------------------------------------------------------------------------------
+
+
+def _lane(index: types.Type) -> Lane | None:
+    last = list(index)[-1] if isinstance(index, types.BaseTuple) and len(index) else index
+    return last if isinstance(last, Lane) else None
+
+
+def _pointer(context, builder, array_type, array, index_type, index):
+    """To the first of the neighbours, as a pointer to a vector."""
+    kinds = list(index_type) if isinstance(index_type, types.BaseTuple) else [index_type]
+    values = cgutils.unpack_tuple(builder, index) if isinstance(index_type, types.BaseTuple) else [index]
+    array = context.make_array(array_type)(context, builder, array)
+    at = ir.Constant(ir.IntType(64), 0)
+    for value, kind, size in zip(values, kinds, cgutils.unpack_tuple(builder, array.shape), strict=True):
+        place = value if isinstance(kind, Lane) else context.cast(builder, value, kind, types.intp)
+        at = builder.add(builder.mul(at, size), place)
+    vector = context.get_value_type(Vector(array_type.dtype, kinds[-1].width))
+    return builder.bitcast(builder.gep(array.data, [at]), vector.as_pointer())
+
+
+@intrinsic
+def _load(typingctx, array, index):
+    def codegen(context, builder, sig, args):
+        pointer = _pointer(context, builder, sig.args[0], args[0], sig.args[1], args[1])
+        return builder.load(pointer, align=array.dtype.bitwidth // 8)
+
+    return Vector(array.dtype, _lane(index).width)(array, index), codegen
+
+
+@intrinsic
+def _store(typingctx, array, index, value):
+    def codegen(context, builder, sig, args):
+        pointer = _pointer(context, builder, sig.args[0], args[0], sig.args[1], args[1])
+        vector = _cast(context, builder, args[2], value, Vector(array.dtype, _lane(index).width))
+        builder.store(vector, pointer, align=array.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.none(array, index, value), codegen
+
+
+_INLINE = {"forceinline": True, **OPTIONS}
+
+
+@overload(operator.getitem, jit_options=_INLINE)
+def _getitem(array, index):
+    if isinstance(array, types.Array) and _lane(index):
+        return lambda array, index: _load(array, index)
+
+
+@overload(operator.setitem, jit_options=_INLINE)
+def _setitem(array, index, value):
+    if isinstance(array, types.Array) and _lane(index):
+        return lambda array, index, value: _store(array, index, value)
+
+
+# Arithmetic ----------------------------------------------------------------------------------------------------------
+
+
+def _cast(context, builder, value, kind, wanted: Vector):
+    """A number or a vector as a vector of another kind of number."""
+    if not isinstance(kind, Vector):
+        number = context.cast(builder, value, kind, wanted.dtype)
+        if wanted.dtype == types.boolean:
+            number = cgutils.as_bool_bit(builder, number)
+        undefined = ir.Constant(ir.VectorType(number.type, wanted.width), ir.Undefined)
+        first = builder.insert_element(undefined, number, ir.Constant(ir.IntType(32), 0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), wanted.width), [0] * wanted.width)
+        return builder.shuffle_vector(first, undefined, zeros)
+    source, target = kind.dtype, wanted.dtype
+    if source == target:
+        return value
+    wider = target.bitwidth > source.bitwidth
+    if isinstance(source, types.Integer) and isinstance(target, types.Integer):
+        convert = (builder.sext if source.signed else builder.zext) if wider else builder.trunc
+    elif isinstance(target, types.Integer):
+        convert = builder.fptosi
+    elif isinstance(source, types.Integer):
+        convert = builder.sitofp
+    else:
+        convert = builder.fpext if wider else builder.fptrunc
+    return convert(value, context.get_value_type(wanted))
+
+
+@lower_cast(types.Number, Vector)
+@lower_cast(types.Boolean, Vector)
+@lower_cast(Vector, Vector)
+def _convert(context, builder, kind, wanted, value):
+    return _cast(context, builder, value, kind, wanted)
+
+
+def _common(context, kinds) -> Vector | None:
+    """The vector that all of these become, if one of them is one."""
+    vectors = [kind for kind in kinds if isinstance(kind, Vector)]
+    dtypes = [getattr(kind, "dtype", kind) for kind in kinds]
+    if not vectors or not all(isinstance(dtype, types.Number | types.Boolean) for dtype in dtypes):
+        return None
+    return Vector(context.unify_types(*dtypes), vectors[0].width)
+
+
+def _operator(function, build, *, result: types.Type | None = None, of=types.Number, operands: int = 2) -> None:
+    """Gives an operator its meaning for vectors. build(builder, float?, *values); result: the dtype, if another."""
+
+    @infer_global(function)
+    class _Template(AbstractTemplate):
+        def generic(self, args, kws):
+            common = _common(self.context, args) if len(args) == operands else None
+            if common and isinstance(common.dtype, of):
+                return signature(Vector(result or common.dtype, common.width), *args)
+
+    def lower(context, builder, sig, args):
+        common = _common(context.typing_context, sig.args)
+        values = (_cast(context, builder, *pair, common) for pair in zip(args, sig.args, strict=True))
+        return build(builder, isinstance(common.dtype, types.Float), *values)
+
+    number = types.Boolean if of is types.Boolean else types.Number
+    for kinds in [(Vector,)] if operands == 1 else [(Vector, Vector), (Vector, number), (number, Vector)]:
+        lower_builtin(function, *kinds)(lower)
+
+
+def _define_operators() -> None:
+    for name, ours in {"add": "fadd", "sub": "fsub", "mul": "fmul", "truediv": "fdiv"}.items():
+        for function in (getattr(operator, name), getattr(operator, f"i{name}")):
+            _operator(function, lambda b, _, x, y, ours=ours: getattr(b, ours)(x, y), of=types.Float)
+    for name, sign in {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "eq": "==", "ne": "!="}.items():
+        floats = "fcmp_unordered" if sign == "!=" else "fcmp_ordered"
+
+        def compare(b, real, x, y, sign=sign, floats=floats):
+            return getattr(b, floats if real else "icmp_signed")(sign, x, y)
+
+        _operator(getattr(operator, name), compare, result=types.boolean)
+    for name in ("and_", "or_"):
+        _operator(getattr(operator, name), lambda b, _, x, y, name=name: getattr(b, name)(x, y), of=types.Boolean)
+    _operator(operator.neg, lambda b, _, x: b.fneg(x), of=types.Float, operands=1)
+    _operator(operator.invert, lambda b, _, x: b.not_(x), of=types.Boolean, operands=1)
+    for function, name in ((abs, "fabs"), (np.sqrt, "sqrt"), (np.floor, "floor")):
+
+        def call(b, _, x, name=name):
+            return b.call(b.module.declare_intrinsic(f"llvm.{name}", [x.type]), [x])
+
+        _operator(function, call, of=types.Float, operands=1)
+
+
+_define_operators()
+
+
+@intrinsic
+def where(typingctx, condition, x, y):
+    """`x if condition else y`, for vectors each component by itself; both are computed."""
+    kinds = (condition, x, y)
+    dtypes = [getattr(kind, "dtype", kind) for kind in kinds]
+    if dtypes[0] != types.boolean or not all(isinstance(dtype, types.Number | types.Boolean) for dtype in dtypes):
+        return None
+    result = typingctx.unify_types(*dtypes[1:])
+    widths = [kind.width for kind in kinds if isinstance(kind, Vector)]
+    if widths:
+        result = Vector(result, widths[0])
+
+    def codegen(context, builder, sig, args):
+        mask, *chosen = args
+        if not isinstance(condition, Vector):
+            mask = cgutils.as_bool_bit(builder, mask)
+        cast = functools.partial(_cast, context) if widths else context.cast
+        return builder.select(mask, *(cast(builder, *pair, result) for pair in zip(chosen, kinds[1:], strict=True)))
+
+    return result(*kinds), codegen
+
+
+@intrinsic
+def double(typingctx, x):
+    """A number or a vector in double precision."""
+    if isinstance(x, Vector):
+        result = Vector(types.float64, x.width)
+        return result(x), lambda context, builder, sig, args: _cast(context, builder, args[0], x, result)
+    return types.float64(x), lambda context, builder, sig, args: context.cast(builder, args[0], x, types.float64)

@@ -43,8 +43,8 @@ ROOT = Path(__file__).resolve().parent.parent
 TAKEN = {"i", *RESERVED} - set(FUNCTIONS)
 MARK = "Written by ``derive generate``"  # in what is written from definitions, and so may be written over
 RUNTIME = (
-    "__init__", "configuration", "data", "datasets", "definition", "engine", "lanes", "native", "network", "plan", "program",
-    "progress",
+    "__init__", "configuration", "data", "datasets", "definition", "engine", "lanes", "native", "network", "plan",
+    "program", "progress",
 )  # fmt: skip
 # Defined and derived, but without kernels as yet: Network connects rows of units [n, j], one input and one output a layer,
 # the same in training and in use. These have planes of units, statistics of the batch, or many inputs and outputs.

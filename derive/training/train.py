@@ -1,5 +1,6 @@
 """Train the network of a `.cfg` file on data, epoch by epoch. `derive train` is this file."""
 
+import json
 import math
 import signal
 import sys
@@ -92,8 +93,11 @@ def _settings(asked: Asked, data: str, seed: int, configuration: Configuration, 
 def _left(folder: Path, asked: Asked, configuration: Configuration) -> tuple[Settings, Network]:
     """What an earlier training left; what the command line says anew counts. Raises ValueError if it was another one."""
     settings, network = read_settings(folder), load(folder / NETWORK)
-    fresh = configuration.network(random_state=settings.seed)
-    if (fresh.layers, fresh.cost.name, fresh.inputs) != (network.layers, network.cost.name, network.inputs):
+    fresh, found = (
+        json.dumps([one.layers, one.cost.name, one.inputs])  # as in the file, where tuples are lists
+        for one in (configuration.network(random_state=settings.seed), network)
+    )
+    if fresh != found:
         raise ValueError(f"{folder / NETWORK} is not the network of {configuration.path}; give another --output")
     if asked.seed not in (None, settings.seed) or network.random_state != settings.seed:
         raise ValueError(f"{folder}: this training began with --seed {network.random_state}; it cannot change")
@@ -187,7 +191,7 @@ def _has_labels(data: Dataset) -> bool:
 
 def _epoch_line(history: dict[str, list[float]], epochs: int, labels: bool) -> str:
     done = len(history["loss"])
-    said = f"epoch {done:>{len(str(epochs))}}/{epochs}  {history['seconds'][-1]:.1f} s  loss {history['loss'][-1]:.4f}"
+    said = f"epoch {done:>{len(str(epochs))}}/{epochs}  {history['seconds'][-1]:.2f} s  loss {history['loss'][-1]:.4f}"
     if "validation_loss" in history:
         said += f"  test loss {history['validation_loss'][-1]:.4f}  test {_score(history, labels)}"
     return said
@@ -202,7 +206,7 @@ def _conclude(network: Network, folder: Path, epochs: int, done: int) -> None:
     history = network.history_
     if done >= epochs:
         print(f"all of {epochs} epochs are done already; --epochs {2 * epochs} would go on")
-    print(f"{len(history.get('loss', []))} epochs in {sum(history.get('seconds', [])):.1f} s of training")
+    print(f"{len(history.get('loss', []))} epochs in {sum(history.get('seconds', [])):,.2f} s of training")
     if "validation_score" in history:
         print(
             f"held-out samples: loss {history['validation_loss'][-1]:.4f}, {_score(history, network.classes_ is not None)}"

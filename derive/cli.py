@@ -1,9 +1,11 @@
 """The commands. Exit code 0: done and true; 1: the answer is no; 2: the input is bad, with one line that says how."""
 
 import argparse
+import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import NoReturn
 
@@ -57,7 +59,79 @@ def parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--output", metavar="DIR", default="derive-demo", help="where the report and the picture go")
     demo.add_argument("--seed", type=int, default=0, help="the seed of all randomness")
+
+    train = command(
+        "train", "Train a network; leaves a checkpoint and a line of history each epoch. Exit code 130 after Ctrl-C.", "derive train lenet.cfg --data digits --epochs 20 --learning-rate 0.05 --output lenet"
+    )  # fmt: skip
+    train.add_argument("network", metavar="NETWORK", help="a .cfg file, in Darknet's grammar: docs/training.md")
+    train.add_argument("--data", metavar="DIR_OR_NAME", help=DATA)
+    train.add_argument("--epochs", metavar="N", type=_whole(1), help="default: max_batches of [net], else 10")
+    train.add_argument("--batch-size", metavar="N", type=_whole(1), help="default: batch of [net]")
+    train.add_argument("--learning-rate", metavar="X", type=_number, help="default: learning_rate of [net]")
+    train.add_argument("--momentum", metavar="X", type=_number, help="default: momentum of [net]")
+    train.add_argument("--weight-decay", metavar="X", type=_number, help="default: decay of [net]")
+    train.add_argument(
+        "--schedule", choices=["constant", "cosine"], help="the learning rate over the epochs: constant (default), or falling along a cosine"
+    )  # fmt: skip
+    train.add_argument(
+        "--augment", metavar="KINDS", type=_augment, help="flip, shift or flip,shift: images mirrored and moved, anew each epoch"
+    )  # fmt: skip
+    train.add_argument("--seed", metavar="N", type=_whole(0), help="the seed of all randomness (default: 0)")
+    train.add_argument("--output", metavar="DIR", help="where network and history go (default: derive-train/NETWORK)")
+    train.add_argument(
+        "--resume", action="store_true", help="go on from the checkpoint in DIR; what is not said anew is as it was"
+    )
+
+    evaluate = command(
+        "evaluate", "Loss, accuracy, and what each class is taken for, on held-out samples.", "derive evaluate lenet/network.npz --data digits"
+    )  # fmt: skip
+    evaluate.add_argument(
+        "network", metavar="NETWORK_FILE", help="what `derive train` left: network.npz, or its folder"
+    )
+    evaluate.add_argument("--data", metavar="DIR_OR_NAME", required=True, help=DATA)
+    evaluate.add_argument("--format", choices=["text", "json"], default="text")
+
+    predict = command(
+        "predict", "Labels and probabilities of images and other samples.", "derive predict lenet/network.npz five.png seven.png --output labels.csv"
+    )  # fmt: skip
+    predict.add_argument("network", metavar="NETWORK_FILE", help="what `derive train` left: network.npz, or its folder")
+    predict.add_argument(
+        "inputs", nargs="+", metavar="INPUT", help="images, folders of images, .npz files with an array X, IDX files"
+    )
+    predict.add_argument("--output", metavar="FILE", help="write all outputs to a .json or .csv file")
     return top
+
+
+DATA = "a folder of IDX files or of class folders of images, an .npz file with X and y, or the name digits"
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    """Reads a whole number, that or more."""
+
+    def read(said: str) -> int:
+        if not (said.isascii() and said.isdecimal()) or int(said) < least:
+            raise argparse.ArgumentTypeError(f"{said!r} is not a whole number, {least} or more")
+        return int(said)
+
+    return read
+
+
+def _number(said: str) -> float:
+    """A finite number, 0 or more."""
+    try:
+        value = float(said)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{said!r} is not a number, 0 or more")
+    return value
+
+
+def _augment(said: str) -> tuple[str, ...]:
+    kinds = tuple(said.split(","))
+    if not set(kinds) <= {"flip", "shift"}:
+        raise argparse.ArgumentTypeError(f"{said!r}: write flip, shift or flip,shift")
+    return kinds
 
 
 def _jobs(said: str) -> int:
@@ -73,13 +147,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code."""
     asked = parser().parse_args(arguments)
     try:
-        return {"audit": _audit, "show": _show, "generate": _generate, "demo": _demo}[asked.command](asked)
+        return COMMANDS[asked.command](asked)
     except BrokenPipeError:  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
         return 130
-    except (ValueError, OSError) as error:  # bad input; every error of ours is a ValueError
+    except (ValueError, OSError, MemoryError) as error:  # bad input; every error of ours is a ValueError
         print(f"derive {asked.command}: {_one_line(error)}", file=sys.stderr)
         return 2
 
@@ -124,6 +198,33 @@ def _demo(asked: argparse.Namespace) -> int:
     from derive.demo import demo
 
     return demo(Path(asked.output), asked.seed)
+
+
+def _train(asked: argparse.Namespace) -> int:
+    from derive.training.train import Asked, train
+
+    said = Asked(**{f.name: getattr(asked, f.name) for f in fields(Asked)})
+    output = Path(asked.output) if asked.output else None
+    return train(Path(asked.network), said, output, resume=asked.resume)
+
+
+def _evaluate(asked: argparse.Namespace) -> int:
+    from derive.training.evaluate import evaluate
+
+    return evaluate(Path(asked.network), asked.data, asked.format)
+
+
+def _predict(asked: argparse.Namespace) -> int:
+    from derive.training.predict import predict
+
+    output = Path(asked.output) if asked.output else None
+    return predict(Path(asked.network), [Path(name) for name in asked.inputs], output)
+
+
+COMMANDS = {
+    "audit": _audit, "show": _show, "generate": _generate, "demo": _demo, "train": _train, "evaluate": _evaluate,
+    "predict": _predict,
+}  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ from typing import Any
 
 from derive.audit.reports.finding import our_findings
 from derive.audit.reports.page import page
-from derive.audit.reports.report import write_whole
 from derive.audit.verdict import KINDS
+from derive.files import write_whole
 from derive.generate import generate, systems_with_kernels
 from derive.show import derivation_named
 

@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ CALL_SECONDS = 0.1  # of compiled steps between two looks at the clock, at Ctrl-
 CHUNK = 256  # samples that go forward together, if they do not have too many units:
 MOST = 1 << 26  # of all layers, for all of them
 PROGRAMS = 16  # that are kept: one for each kind of pass and size of batch
-FORMAT = 1  # of the files
+FORMAT = 2  # of the files
 
 
 class DivergedError(ArithmeticError):
@@ -165,7 +165,7 @@ class Network:
         rule: str | None = None,
         validation_data: tuple[Any, Any] | None = None,
         shuffle: bool = True,
-        verbose: bool | None = None,
+        verbose: bool | ProgressLine | None = None,
         **settings: float,
     ) -> "Network":
         """Train from new parameters.
@@ -177,7 +177,7 @@ class Network:
             own settings go by name (``beta1=0.9``); those not given are as its definition says.
         weight_decay : the factor of half the squared weights that the cost is added to; biases have none.
         validation_data : (X, y) that loss and score are measured on after each epoch.
-        verbose : a progress line; by default where standard error is a terminal.
+        verbose : a progress line; by default where standard error is a terminal. One of the caller's own may be given.
 
         Raises ValueError for data or settings that do not fit; then the network is as it was. DivergedError if the loss
         becomes infinite or NaN; then, as after Ctrl-C, it is as it was after the last whole epoch.
@@ -198,7 +198,7 @@ class Network:
         rule: str | None = None,
         validation_data: tuple[Any, Any] | None = None,
         shuffle: bool = True,
-        verbose: bool | None = None,
+        verbose: bool | ProgressLine | None = None,
         **settings: float,
     ) -> "Network":
         """Go on training from the present parameters; the arguments and errors are those of :meth:`fit`."""
@@ -232,15 +232,17 @@ class Network:
         changing = [a for one in filter(None, graph.layers) for a in (*one.parameters.values(), *one.states.values())]
         changing += [*self._states[rule.name].values(), *self._cells[rule.name].values()]
         order = np.arange(len(samples))
-        with ProgressLine(epochs, sys.stderr.isatty() if verbose is None else bool(verbose)) as line:
+        shown = sys.stderr.isatty() if verbose is None else bool(verbose)
+        own = nullcontext(verbose) if isinstance(verbose, ProgressLine) else ProgressLine(epochs, shown, len(samples))
+        with own as line:
             for epoch in range(epochs):
                 began = time.perf_counter()
-                if shuffle:
-                    order = self._random.permutation(len(samples))
-                with _kept_on_error(changing):
+                with _kept_on_error(changing, self._random):
+                    if shuffle:
+                        order = self._random.permutation(len(samples))
                     values = {"loss": self._epoch(parts, [samples, targets.rows], order, epoch, line)}
                     if not all(np.isfinite(a).all() for a in changing):
-                        raise _diverged(f"the parameters became infinite or NaN in epoch {epoch + 1}")
+                        raise _diverged(f"the parameters became infinite or NaN in epoch {line.done + epoch + 1}")
                     values["seconds"] = time.perf_counter() - began
                     if validation_data is not None:
                         values["validation_loss"] = self._loss(held, held_targets.rows)
@@ -276,7 +278,8 @@ class Network:
                 line.steps(epoch, (begin + done * size) / len(order), losses[:done])
             if not np.isfinite(losses).all():
                 step = int(np.argmin(np.isfinite(losses)))
-                raise _diverged(f"the loss became {losses[step]} at sample {begin + step * size} of epoch {epoch + 1}")
+                where = f"sample {begin + step * size} of epoch {line.done + epoch + 1}"
+                raise _diverged(f"the loss became {losses[step]} at {where}")
             total += losses.sum() * size
             begin += size * steps
         return total / len(order)
@@ -405,13 +408,21 @@ class Network:
     # Files ------------------------------------------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write layers, parameters, states, labels and history to an ``.npz`` file, whole or not at all."""
+        """Write the network to an ``.npz`` file, whole or not at all: layers, parameters, states, labels and history.
+
+        So that training goes on from the file to the bit as from here, the states of the update rules and of the random
+        generator are in it as well.
+        """
         self._built()
         about = {
             "format": FORMAT, "layers": self.layers, "cost": self.cost.name, "dtype": self.dtype.name,
             "random_state": self.random_state, "inputs": self._shape, "history": self.history_,
+            "random": self._random.bit_generator.state,
+            "settings": {rule: {key: a.item() for key, a in cells.items()} for rule, cells in self._cells.items()},
         }  # fmt: skip
         arrays = {f"{n}.{name}": a for n, layer in enumerate(_kept(self)) for name, a in layer.items()}
+        for rule, states in self._states.items():
+            arrays |= {f"{n}.{name}.{rule}.{state}": a for (n, name, state), a in states.items()}
         arrays["about"] = np.array(json.dumps(about))
         if self.classes_ is not None:
             arrays["classes"] = self.classes_
@@ -420,14 +431,15 @@ class Network:
         try:
             with os.fdopen(handle, "wb") as file:
                 np.savez(file, allow_pickle=False, **arrays)
+                os.fsync(handle)
+            os.chmod(name, 0o644)
             os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
+        finally:
+            Path(name).unlink(missing_ok=True)  # where it did not come to the end, whatever ended it
 
 
 def load(path: str | os.PathLike) -> Network:
-    """A network that :meth:`Network.save` wrote; its update rule begins anew.
+    """A network that :meth:`Network.save` wrote; :meth:`Network.partial_fit` goes on as if it had never been left.
 
     Raises ValueError if the file is not one or is damaged, or names a layer, cost or rule that is not known.
     """
@@ -439,6 +451,7 @@ def load(path: str | os.PathLike) -> Network:
             raise ValueError(f"its format is {about['format']!r}, not {FORMAT}")
         layers = [(name, *sizes, settings) for name, sizes, settings in about["layers"]]
         history, inputs = about["history"], tuple(about["inputs"])
+        random, settings = about["random"], about["settings"]
         chosen = {key: about[key] for key in ("cost", "dtype", "random_state")}
     except OSError:
         raise
@@ -451,12 +464,25 @@ def load(path: str | os.PathLike) -> Network:
     network.history_, network.classes_ = history, arrays.pop("classes", None)
     for number, layer in enumerate(_kept(network)):
         for name, parameter in layer.items():
-            stored = arrays.get(f"{number}.{name}", np.zeros(0))
+            stored = arrays.pop(f"{number}.{name}", np.zeros(0))
             if stored.shape != parameter.shape:
                 raise ValueError(
                     f"{path}: {name} of layer {number + 1} has shape {stored.shape}, not {parameter.shape}"
                 )
             parameter[...] = stored
+    try:
+        network._random.bit_generator.state = random
+        for rule, cells in settings.items():
+            network._cells[rule] = {key: np.array([float(value)]) for key, value in cells.items()}
+        for key, stored in arrays.items():  # the rest: what the update rules know of the parameters
+            number, name, rule, state = key.split(".")
+            one = network._built().layers[int(number)]
+            if one is None:
+                raise LookupError(f"{key}: this layer has no parameters")
+            kept = np.array(stored, network.dtype).reshape(one.parameters[name].shape)
+            network._states.setdefault(rule, {})[int(number), name, state] = kept
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is not a network that Network.save wrote: {error!r}") from error
     return network
 
 
@@ -541,14 +567,15 @@ def _run(program: Program, data: list[np.ndarray], order: np.ndarray, losses: np
 
 
 @contextmanager
-def _kept_on_error(arrays: list[np.ndarray]) -> Iterator[None]:
-    """What the arrays held comes back if the block ends by an error, or by Ctrl-C."""
-    kept = [a.copy() for a in arrays]
+def _kept_on_error(arrays: list[np.ndarray], random: np.random.Generator) -> Iterator[None]:
+    """What the arrays held, and where the generator stood, comes back if the block ends by an error, or by Ctrl-C."""
+    kept, state = [a.copy() for a in arrays], random.bit_generator.state
     try:
         yield
     except BaseException:
         for a, before in zip(arrays, kept, strict=True):
             a[...] = before
+        random.bit_generator.state = state
         raise
 
 

@@ -490,7 +490,7 @@ def test_an_output_is_written_whole_or_not_at_all(note, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(DocumentError, match="cannot be written: No space left"):
+    with pytest.raises(ValueError, match="cannot be written: No space left"):
         run([note], output=target)
     assert target.read_text(encoding="utf-8") == before
     assert [p.name for p in target.parent.iterdir()] == ["report.json"]

@@ -3,6 +3,7 @@
 import _thread
 import copy
 import hashlib
+import json
 import os
 import pickle
 import signal
@@ -458,7 +459,8 @@ def test_progress_is_one_line_on_standard_error(capsys):
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1 and err.endswith("\n")
     last = err.rstrip("\n").split("\r")[-1]
-    assert last.startswith("epoch 3/3  loss ") and "validation 0." in last and "0 s left" in last
+    assert last.startswith("epoch 3/3 [====================] 100%  ") and "samples/s  loss 0." in last
+    assert "validation 0." in last and "0 s left" in last
     fitted(verbose=False)
     fitted(verbose=None)  # no terminal here
     assert capsys.readouterr() == ("", "")
@@ -507,6 +509,51 @@ def test_a_file_gives_the_network_back(tmp_path, labels):
     assert bits(again) == bits(network) and again.history_ == network.history_
     np.testing.assert_array_equal(again.predict(X), network.predict(X))
     assert again.score(X, labels) == network.score(X, labels)
+
+
+@pytest.mark.parametrize("rule", sorted(RULES))
+def test_training_goes_on_from_a_file_as_if_never_left(tmp_path, rule):
+    options = {"rule": rule, "batch_size": 20, "learning_rate": 0.01, "weight_decay": 1e-3}
+    whole = classifier().fit(X, Y, epochs=5, **options)
+    classifier().fit(X, Y, epochs=2, **options).save(tmp_path / "n.npz")
+    again = load(tmp_path / "n.npz").partial_fit(X, Y, epochs=3, **options)
+    assert bits(again) == bits(whole) and again.history_["loss"] == whole.history_["loss"]
+    for network, name in ((whole, "whole.npz"), (again, "again.npz")):
+        network.save(tmp_path / name)
+    one, other = (np.load(tmp_path / name) for name in ("whole.npz", "again.npz"))
+    assert sorted(one) == sorted(other)
+    assert all(one[key].tobytes() == other[key].tobytes() for key in one if key != "about")  # which has the seconds
+
+
+def test_ctrl_c_leaves_the_order_of_samples_where_it_was(monkeypatch):
+    whole, network = fitted(epochs=4), classifier()
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "ProgressLine", Interrupting)
+        with pytest.raises(KeyboardInterrupt):
+            network.fit(X, Y, epochs=9, batch_size=20)
+    assert bits(network.partial_fit(X, Y, epochs=2, batch_size=20)) == bits(whole)
+
+
+def test_files_of_another_network_are_refused(tmp_path):
+    path = tmp_path / "network.npz"
+    fitted(rule="adam").save(path)
+    arrays = dict(np.load(path))
+    about = json.loads(str(arrays["about"]))
+    for change, message in (
+        ({"0.w": np.zeros((2, 2))}, r"w of layer 1 has shape \(2, 2\), not \(11, 7\)"),
+        ({"0.w.adam.m": np.zeros(3)}, r"is not a network that Network.save wrote"),
+        ({"9.w.adam.m": np.zeros(3)}, r"is not a network that Network.save wrote"),
+        ({"more": np.zeros(3)}, r"is not a network that Network.save wrote"),
+        ({"about": {**about, "random": {}}}, r"is not a network that Network.save wrote"),
+        ({"about": {**about, "random": None}}, r"is not a network that Network.save wrote"),
+        ({"about": {**about, "settings": {"adam": {"step": "x"}}}}, r"is not a network that Network.save wrote"),
+        ({"about": {**about, "settings": 3}}, r"is not a network that Network.save wrote"),
+        ({"about": {**about, "format": 1}}, r"its format is 1, not 2"),
+    ):
+        changed = {k: np.array(json.dumps(v)) if k == "about" else v for k, v in change.items()}
+        np.savez(path, **{**arrays, **changed})
+        with pytest.raises(ValueError, match=message):
+            load(path)
 
 
 def test_damaged_files_are_refused(tmp_path):

@@ -1,9 +1,7 @@
 """The audit's reports, and what `derive audit` does: a table for people, JSON for programs, a page, errata."""
 
 import json
-import os
 import sys
-import tempfile
 import textwrap
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -14,6 +12,7 @@ from derive.audit.reports.errata import errata
 from derive.audit.reports.finding import Document, Finding, Pair, continued, details, examined
 from derive.audit.reports.page import page
 from derive.audit.source.document import DocumentError, without_tags
+from derive.files import write_whole
 
 WIDTH = 80
 ROW = "{:<17} {:>5}  {:<12} {:<23} {}"
@@ -30,8 +29,8 @@ def run(
     """Audit documents (none named: ours) in so many processes, and print or write the report.
 
     Returns 1 if any formula is refuted that its document does not itself mark as an erratum, else 0. Raises
-    DocumentError for a document that cannot be audited, a format that does not exist, or an output that cannot be
-    written.
+    DocumentError for a document that cannot be audited or a format that does not exist, ValueError for an output that
+    cannot be written.
     """
     if format not in FORMATS:
         raise DocumentError(f"format {format!r}: choose one of {', '.join(FORMATS)}")
@@ -42,23 +41,6 @@ def run(
     else:
         write_whole(Path(output), report)
     return int(any(document.says_no() for document in found))
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise DocumentError(f"{path}: cannot be written: {error.strerror}") from None
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except OSError as error:
-        os.unlink(name)
-        raise DocumentError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def as_json(documents: Sequence[Document]) -> str:

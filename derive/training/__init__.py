@@ -1,0 +1,1 @@
+"""What `derive train`, `derive evaluate` and `derive predict` do. They need `generated` alone, no mathematics."""

@@ -1,0 +1,214 @@
+"""Train the network of a `.cfg` file on data, epoch by epoch. `derive train` is this file."""
+
+import json
+import math
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from derive.training.augmentation import augmented
+from derive.training.folder import NETWORK, History, Settings, read_settings
+from generated import DivergedError, Network, load
+from generated.configuration import Configuration, read_configuration
+from generated.datasets import Dataset, read_dataset
+from generated.progress import ProgressLine
+
+EPOCHS = 10  # where neither the command nor max_batches in the file says how many
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line says of a training; None where it says nothing."""
+
+    data: str | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    momentum: float | None = None
+    weight_decay: float | None = None
+    schedule: str | None = None
+    augment: tuple[str, ...] | None = None
+    seed: int | None = None
+
+
+def train(network_file: Path, asked: Asked, output: Path | None = None, *, resume: bool = False) -> int:
+    """Train, and leave in ``output`` the network after each epoch, and the history.
+
+    With ``resume``, a training that was interrupted goes on, to the bit as if it had not been. Returns the exit code: 0;
+    1 if the loss became infinite or NaN; 130 after Ctrl-C. Raises ValueError or OSError for bad input.
+    """
+    configuration = read_configuration(network_file)
+    for warning in configuration.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    folder = output or Path("derive-train", network_file.stem)
+    if resume:
+        settings, network = _left(folder, asked, configuration)
+        data = read_dataset(settings.data, configuration.inputs, settings.seed)
+    else:
+        seed = asked.seed or 0
+        if asked.data is None:
+            raise ValueError("give the data to learn from: --data FOLDER, --data FILE.npz or --data digits")
+        network = configuration.network(random_state=seed)
+        _refuse_to_overwrite(folder)
+        data = read_dataset(asked.data, configuration.inputs, seed)
+        settings = _settings(asked, asked.data, seed, configuration, len(data.X))
+        _check(network, data, configuration.path)
+        folder.mkdir(parents=True, exist_ok=True)
+        with _undisturbed():
+            network.save(folder / NETWORK)
+    settings.write(folder)
+    _announce(network, data, configuration.path)
+    return _epochs(network, data, configuration, settings, folder)
+
+
+def _settings(asked: Asked, data: str, seed: int, configuration: Configuration, samples: int) -> Settings:
+    """What the command line says, else the file, else the usual."""
+    said = configuration.training
+
+    def chosen(given, otherwise):
+        return otherwise if given is None else given
+
+    batch_size = chosen(asked.batch_size, said.batch_size)
+    lasting = math.ceil(said.max_batches * said.batch_size / samples) or EPOCHS
+    return Settings(
+        data=data,
+        epochs=chosen(asked.epochs, lasting),
+        batch_size=batch_size,
+        learning_rate=chosen(asked.learning_rate, said.learning_rate),
+        momentum=chosen(asked.momentum, said.momentum),
+        weight_decay=chosen(asked.weight_decay, said.weight_decay),
+        schedule=asked.schedule or "constant",
+        augment=asked.augment or (),
+        seed=seed,
+    )
+
+
+def _left(folder: Path, asked: Asked, configuration: Configuration) -> tuple[Settings, Network]:
+    """What an earlier training left; what the command line says anew counts. Raises ValueError if it was another one."""
+    settings, network = read_settings(folder), load(folder / NETWORK)
+    fresh, found = (
+        json.dumps([one.layers, one.cost.name, one.inputs])  # as in the file, where tuples are lists
+        for one in (configuration.network(random_state=settings.seed), network)
+    )
+    if fresh != found:
+        raise ValueError(f"{folder / NETWORK} is not the network of {configuration.path}; give another --output")
+    if asked.seed not in (None, settings.seed) or network.random_state != settings.seed:
+        raise ValueError(f"{folder}: this training began with --seed {network.random_state}; it cannot change")
+    said = {name: value for name, value in vars(asked).items() if value is not None}
+    return replace(settings, **said), network
+
+
+def _refuse_to_overwrite(folder: Path) -> None:
+    """Raises ValueError if the folder is a file, or holds a network that has learned something."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder}: this is a file; give --output a folder")
+    if (folder / NETWORK).exists() and load(folder / NETWORK).history_:
+        raise ValueError(f"{folder}: there is a trained network already; add --resume to go on, or another --output")
+
+
+def _check(network: Network, data: Dataset, path: str) -> None:
+    """Raises ValueError, before anything is written, if the network cannot tell all labels of the data apart."""
+    first = np.unique(data.y, return_index=True)[1] if _has_labels(data) else np.zeros(1, int)
+    try:
+        network.loss(data.X[first], data.y[first])
+    except ValueError as error:
+        raise ValueError(f"{path} cannot learn from {data.name}: {error}") from error
+
+
+def _announce(network: Network, data: Dataset, path: str) -> None:
+    learned = sum(p.size for layer in network.parameters for p in layer.values())
+    held = "none held out" if data.X_test is None else f"{len(data.X_test):,} held out"
+    print(f"{path}: {len(network.layers)} layers, {learned:,} parameters", file=sys.stderr)
+    print(f"{data.name}: {len(data.X):,} samples to learn from, {held}", file=sys.stderr)
+
+
+def rate_of(settings: Settings, epoch: int) -> float:
+    """The learning rate of an epoch, counted from 0: the same in all, or falling to nothing along a cosine."""
+    if settings.schedule == "constant":
+        return settings.learning_rate
+    return settings.learning_rate * (1 + math.cos(math.pi * epoch / settings.epochs)) / 2
+
+
+def _epochs(network: Network, data: Dataset, configuration: Configuration, settings: Settings, folder: Path) -> int:
+    """The epochs that are left; the exit code."""
+    done = len(network.history_.get("loss", []))
+    table = History(folder, network.history_, "accuracy" if _has_labels(data) else "score")
+    held = None if data.X_test is None else (data.X_test, data.y_test)
+    line = ProgressLine(settings.epochs, sys.stderr.isatty(), len(data.X), done)
+    more: dict[str, Any] = configuration.training.settings
+    try:
+        for epoch in range(done, settings.epochs):
+            line.done = epoch
+            network.partial_fit(
+                augmented(data.X, settings.augment, settings.seed, epoch), data.y,
+                batch_size=settings.batch_size, learning_rate=rate_of(settings, epoch), momentum=settings.momentum,
+                weight_decay=settings.weight_decay, rule=configuration.training.rule, validation_data=held,
+                verbose=line, **more,
+            )  # fmt: skip
+            with _undisturbed():
+                network.save(folder / NETWORK)
+                table.add(network.history_)
+            line.clear()
+            print(_epoch_line(network.history_, settings.epochs, _has_labels(data)), file=sys.stderr, flush=True)
+    except (KeyboardInterrupt, DivergedError) as error:
+        left = len(load(folder / NETWORK).history_.get("loss", []))
+        line.clear()
+        said = str(error) if isinstance(error, DivergedError) else "interrupted; --resume goes on"
+        print(f"{said}. {folder / NETWORK}: {left} of {settings.epochs} epochs, all whole", file=sys.stderr)
+        return 1 if isinstance(error, DivergedError) else 130
+    except ValueError as error:
+        raise ValueError(f"{configuration.path} cannot learn from {data.name}: {error}") from error
+    _conclude(network, folder, settings.epochs, done)
+    return 0
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C waits until the block is done: in the middle of a file it may leave more than one error behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python tells other threads nothing of signals
+        return
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        raise KeyboardInterrupt
+
+
+def _has_labels(data: Dataset) -> bool:
+    return data.y.ndim == 1 and data.y.dtype.kind in "biuUS"
+
+
+def _epoch_line(history: dict[str, list[float]], epochs: int, labels: bool) -> str:
+    done = len(history["loss"])
+    said = f"epoch {done:>{len(str(epochs))}}/{epochs}  {history['seconds'][-1]:.2f} s  loss {history['loss'][-1]:.4f}"
+    if "validation_loss" in history:
+        said += f"  test loss {history['validation_loss'][-1]:.4f}  test {_score(history, labels)}"
+    return said
+
+
+def _score(history: dict[str, list[float]], labels: bool) -> str:
+    score = history["validation_score"][-1]
+    return f"accuracy {score:.2%}" if labels else f"R^2 {score:.4f}"
+
+
+def _conclude(network: Network, folder: Path, epochs: int, done: int) -> None:
+    history = network.history_
+    if done >= epochs:
+        print(f"all of {epochs} epochs are done already; --epochs {2 * epochs} would go on")
+    print(f"{len(history.get('loss', []))} epochs in {sum(history.get('seconds', [])):,.2f} s of training")
+    if "validation_score" in history:
+        print(
+            f"held-out samples: loss {history['validation_loss'][-1]:.4f}, {_score(history, network.classes_ is not None)}"
+        )
+    print(f"network: {folder / NETWORK}")

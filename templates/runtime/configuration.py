@@ -249,7 +249,7 @@ def references() -> Key:
 
 
 def activation(default: str) -> Key:
-    """The name of a layer of one input that has nothing to learn, and gives what has the shape of its input."""
+    """The name of a layer of one input that learns and draws nothing, and gives what has the shape of its input."""
     return Key(_activation, "one of " + ", ".join(_activations()), default)
 
 
@@ -263,7 +263,7 @@ def _activations() -> list[str]:
     found = []
     for name, layer in LAYERS.items():
         axes = [tensor(x)[1] for x in (*layer.inputs, *layer.outputs)]
-        if not layer.parameters and len(axes) == 2 and axes[0] == axes[1]:
+        if not layer.parameters and not layer.random and len(axes) == 2 and axes[0] == axes[1]:
             found.append(name)
     return sorted({*found, *(darknet for darknet, ours in RENAMED.items() if ours in found)})
 
@@ -346,6 +346,16 @@ def section(name: str, *short: str, **keys: Key) -> Callable:
     return known
 
 
+def _biased(given: Given) -> dict[str, bool]:
+    """No bias where a normalisation follows: it would take it away again, and has one of its own."""
+    return {"bias": False} if given["batch_normalize"] else {}
+
+
+def _dense(outputs: int, given: Given) -> Entry:
+    settings = _biased(given)
+    return ("dense", outputs, settings) if settings else ("dense", outputs)
+
+
 def _finished(given: Given) -> list[Entry]:
     """The normalisation and the activation that a section asks for."""
     found: list[Entry] = ["batch_norm"] if given.values.get("batch_normalize") else []
@@ -360,11 +370,12 @@ def _finished(given: Given) -> list[Entry]:
 def _convolutional(given: Given, chain: Chain) -> list[Entry]:
     filters, groups, size = given["filters"], given["groups"], given["size"]
     if chain.points and size == groups == 1 and not given["padding"]:
-        return [("dense", filters), *_finished(given)]
+        return [_dense(filters, given), *_finished(given)]
     channels = chain.planes(given)
     if channels % groups or filters % groups:
         given.refuse("groups", f"must divide the {channels} channels that come in and the {filters} filters")
     settings = {"stride": given["stride"], "padding": size // 2 if given["pad"] else given["padding"]}
+    settings |= _biased(given)
     chain.channels = filters
     if groups == 1:
         return [("convolution", filters, size, settings), *_finished(given)]
@@ -375,7 +386,7 @@ def _convolutional(given: Given, chain: Chain) -> list[Entry]:
 
 @section("connected", "conn", output=count(1), activation=activation("logistic"), batch_normalize=flag(0))
 def _connected(given: Given, chain: Chain) -> list[Entry]:
-    return [*chain.row(), ("dense", given["output"]), *_finished(given)]
+    return [*chain.row(), _dense(given["output"], given), *_finished(given)]
 
 
 @section("maxpool", "max", stride=count(1), size=count(None), padding=whole(None))

@@ -42,7 +42,7 @@ MAPPED = {
     ),
     "a normalised convolution": (
         "[convolutional]\nbatch_normalize=1\nfilters=8\nsize=3\npad=1\nactivation=mish",
-        [("convolution", 8, 3, {"stride": 1, "padding": 1}), "batch_norm", "mish"],
+        [("convolution", 8, 3, {"stride": 1, "padding": 1, "bias": False}), "batch_norm", "mish"],
     ),
     "a convolution in groups": (
         "[convolutional]\nfilters=8\nsize=3\ngroups=2\nactivation=relu",
@@ -71,7 +71,8 @@ MAPPED = {
     ),
     "a dense layer of planes": ("[connected]\noutput=5", ["flatten", ("dense", 5), "logistic"]),
     "a normalised dense layer": (
-        "[conn]\noutput=5\nbatch_normalize=1\nactivation=hardtan", ["flatten", ("dense", 5), "batch_norm", "hardtanh"]
+        "[conn]\noutput=5\nbatch_normalize=1\nactivation=hardtan",
+        ["flatten", ("dense", 5, {"bias": False}), "batch_norm", "hardtanh"],
     ),
     "normalisation alone": ("[batchnorm]", ["batch_norm"]),
     "an activation alone": ("[activation]\nactivation=relu\n[activation]", ["relu", "linear"]),

@@ -168,8 +168,8 @@ with system(
 with system("global_average", inputs=[planes], outputs=[y[n, c]]) as global_average:
     global_average.y[n, c] = Sum(a[n, c, p, q], p, q) / (P * Q)
 
-with system("shortcut", inputs=[planes, others], outputs=[y[n, c, p, q]], settings={stride: 2}) as shortcut:
-    shortcut.y[n, c, p, q] = a[n, c, p, q] + b[n, c, stride * p, stride * q]
+with system("residual", inputs=[planes, others], outputs=[y[n, c, p, q]], settings={stride: 2}) as residual:
+    residual.y[n, c, p, q] = a[n, c, p, q] + b[n, c, stride * p, stride * q]
 
 with system(
     "shifted", inputs=[planes, others], outputs=[y[n, c, p, q]], settings={top: 1, left: 2}
@@ -234,7 +234,7 @@ BY_PYTORCH = {
     "upsampling": lambda a: a.repeat_interleave(3, 2).repeat_interleave(3, 3),
     "cropped": cropped,
     "global_average": lambda a: a.mean((2, 3)),
-    "shortcut": lambda a, b: a + fitted(b[:, :, ::2, ::2], a.shape),
+    "residual": lambda a, b: a + fitted(b[:, :, ::2, ::2], a.shape),
     "shifted": lambda a, b: 2 * a - fitted(b, a.shape, (0, 0, 1, -2)) * a,
     "joined": lambda a, b: torch.cat((a, b), 1),
     "parted": lambda a: a[:, 2:-1],

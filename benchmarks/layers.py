@@ -34,6 +34,31 @@ def normalised(torch: Any) -> Any:
     return torch.nn.Sequential(torch.nn.BatchNorm2d(BIG[1]), torch.nn.LeakyReLU(0.1, inplace=True))
 
 
+def convolved(shape: tuple[int, int, int, int], filters: int, size: int, stride: int = 1) -> Case:
+    """A convolution with as much padding as keeps the plane where the stride is 1."""
+    padding = size // 2
+    return Case(
+        f"convolution {shape}, {filters} filters {size}x{size}" + (f", stride {stride}" if stride > 1 else ""),
+        "convolution",
+        shape,
+        lambda torch: torch.nn.Conv2d(shape[1], filters, size, stride, padding),
+        (filters, size),
+        {"stride": stride, "padding": padding},
+    )
+
+
+CONVOLUTIONS = (
+    convolved((64, 16, 28, 28), 32, 3),
+    convolved((8, 64, 56, 56), 64, 3),
+    convolved((1, 128, 52, 52), 256, 3),
+    convolved((1, 3, 416, 416), 16, 3),
+    convolved((8, 256, 14, 14), 64, 1),
+    convolved((8, 64, 56, 56), 128, 3, 2),
+    Case(
+        "depthwise convolution (16, 32, 28, 28), 3x3", "depthwise_convolution", (16, 32, 28, 28),
+        lambda torch: torch.nn.Conv2d(32, 32, 3, 1, 1, groups=32), (3,), {"stride": 1, "padding": 1},
+    ),
+)  # fmt: skip
 CASES = (
     Case("batch normalisation + leaky", "batch_norm_leaky", BIG, normalised),
     Case("batch normalisation", "batch_norm", BIG, lambda torch: torch.nn.BatchNorm2d(BIG[1])),
@@ -134,5 +159,5 @@ def compare(case: Case, threads: int, rounds: int = 21) -> Result:
 
 if __name__ == "__main__":
     for count in (1, 2):
-        for one in CASES:
+        for one in (*CONVOLUTIONS, *CASES):
             print(compare(one, count), flush=True)

@@ -210,12 +210,19 @@ class Module:
     @property
     def engine(self) -> list[str]:
         called = {s.routine for k in self.kernels for s in _found(k["body"], "EngineCall")}
-        text = " ".join(s.right for k in self.kernels for s in _found(k["body"], "Assign"))
-        return sorted(called | {name for name in ("BOX", "first_tap") if name in text})
+        return sorted(called | {name for name in ("BOX", "first_tap") if name in self._addresses})
 
     @property
     def needs_gcd(self) -> bool:
-        return any("gcd(" in s.right for k in self.kernels for s in _found(k["body"], "Assign"))
+        return "gcd(" in self._addresses
+
+    @property
+    def _addresses(self) -> str:
+        """What is assigned, and the bounds of loops."""
+        bodies = [k["body"] for k in self.kernels]
+        found = [s.right for body in bodies for s in _found(body, "Assign")]
+        found += [t for body in bodies for s in _found(body, "Loop") for t in (s.first, s.last)]
+        return " ".join(found)
 
 
 def _found(body: list, kind: str) -> list:

@@ -24,6 +24,18 @@ def _sum_text(printer: PythonCodePrinter, e: sp.Add) -> str:
     return text
 
 
+class first_tap(sp.Function):
+    """The engine's function of that name: (at, step, divisor, taps)."""
+
+    is_integer = True
+
+
+class gcd(sp.Function):
+    """The greatest common divisor, for symbols as well."""
+
+    is_integer = True
+
+
 class IndexPrinter(PythonCodePrinter):
     """Integers: affine expressions of indices and sizes, and what divides them."""
 
@@ -46,6 +58,11 @@ class IndexPrinter(PythonCodePrinter):
 
     def _print_Mod(self, e: sp.Mod) -> str:
         return f"{self.parenthesize(e.args[0], PRODUCT)} % {self.parenthesize(e.args[1], POWER)}"
+
+    def _print_first_tap(self, e: sp.Function) -> str:
+        return f"{e.func.__name__}({', '.join(map(self._print, e.args))})"
+
+    _print_gcd = _print_first_tap
 
     def parenthesize(self, item: sp.Expr, level: int, strict: bool = False) -> str:
         text = self._print(item)

@@ -14,7 +14,7 @@ class Comment:
 
 @dataclass
 class Assign:
-    """``left operator right``, the operator being ``=``, ``+=`` or ``*=``."""
+    """``left operator right``, the operator being ``=``, ``+=``, ``-=`` or ``*=``."""
 
     left: str
     right: str

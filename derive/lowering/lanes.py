@@ -5,6 +5,7 @@ the target is the fastest of every operand: its lane.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import sympy as sp
 
@@ -108,8 +109,7 @@ def _values(nest: Nest, batch: Sequence[Equation], stored: set[str]) -> list:
     for together in zip(*sums, strict=True):
         (first, _), bodies = together[0], {name: _masked(t) for t, name in together}
         with nest.precision_of(batch[0].name):
-            added = nest.statements(bodies, "+=")
-        lines += nest.loops(first.over, nest.conditional(_of_places(first), added))
+            lines += nest.summed(replace(first, conditions=tuple(_of_places(first))), bodies)
     for e, found in zip(batch, sums, strict=True):
         whole = [_held(outside(t)) * sp.Symbol(f".{name}", real=True) for t, name in found]
         plain = [t.body for t in e.terms if not t.over]

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import sympy as sp
 
 from derive.calculus.adjoint import loop_bounds
-from derive.calculus.equation import Equation, Term, holds, index_of, size_of, tensors_of
-from derive.lowering.expressions import FUNCTIONS, OF_NUMPY, IndexPrinter, ValuePrinter, with_locals
-from derive.lowering.kernel import Assign, If, Loop
+from derive.calculus.equation import Equation, Range, Term, holds, index_of, size_of, tensors_of
+from derive.lowering.expressions import FUNCTIONS, OF_NUMPY, IndexPrinter, ValuePrinter, first_tap, gcd, with_locals
+from derive.lowering.kernel import Assign, If, Loop, While
 from derive.lowering.kinds import conditions_in
 
 FIRST, LAST = sp.symbols("first last", integer=True)
@@ -148,11 +148,60 @@ class Nest:
     def loops(self, ranges: Sequence[tuple[sp.Symbol, sp.Expr, sp.Expr]], body: list) -> list:
         """``body`` inside one loop a range, the first outermost."""
         for k, low, high in reversed(ranges):
-            first, last = low, _after(high)
-            for bound, name in ((first, f"first_{k}"), (last, f"last_{k}")):
-                if bound.has(sp.Max, sp.Min, sp.floor, sp.ceiling):
-                    self.hold(bound, name)
+            first, last = self._bounds_of(k, low, high)
             body = [Loop(k.name, self.index(first), self.index(last), body)]
+        return body
+
+    def _bounds_of(self, k: sp.Symbol, low: sp.Expr, high: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+        """The first value of an index, and one more than its last."""
+        first, last = low, _after(high)
+        for bound, name in ((first, f"first_{k}"), (last, f"last_{k}")):
+            if bound.has(sp.Max, sp.Min, sp.floor, sp.ceiling):
+                self.hold(bound, name)
+        return first, last
+
+    def summed(self, term: Term, bodies: Mapping[str, sp.Expr]) -> list:
+        """``name += body`` for each, over the ranges of a term where its conditions hold.
+
+        An index on which a multiple depends, and no index of a loop inside, goes from one multiple to the next; what it is a
+        multiple of goes along.
+        """
+        left, multiples = list(term.conditions), dict[sp.Symbol, _Multiple]()
+        for n, (k, *_) in enumerate(term.over):
+            inside = [i for i, *_ in term.over[n + 1 :]]
+            found = [(c, m) for c in left if (m := _multiple(c, k)) and not m.value.has(*inside)]
+            if found:
+                condition, multiples[k] = found[0]
+                left.remove(condition)
+        floors = {
+            part for body in bodies.values() for x in tensors_of(body) for i in x.indices for part in i.atoms(sp.floor)
+        }
+        quotients = {
+            k: {f: self.fresh(f"at_{k}") for f in sorted(floors, key=str) if m.has_quotient(f)}
+            for k, m in multiples.items()
+        }
+        carried = {f: name for found in quotients.values() for f, name in found.items()}
+        self.held |= carried
+        body = self.conditional(left, self.statements(bodies, "+="))
+        for quotient in carried:
+            del self.held[quotient]
+        for k, low, high in reversed(term.over):
+            if k not in multiples:
+                body = self.loops([(k, low, high)], body)
+                continue
+            m = multiples[k]
+            first, last = self._bounds_of(k, low, high)
+            begin = first + first_tap(m.value.xreplace({k: first}), -m.slope, m.divisor, last - first)
+            starts = {name: f.xreplace({k: begin}) for f, name in quotients[k].items()}
+            held = {f"begin_{k}": begin, **{f"first_{name}": start for name, start in starts.items()}}
+            for name, number in {**held, "step": m.step, "change": m.change}.items():
+                if not number.is_Atom:
+                    self.hold(number, name)
+            sign = "-=" if m.slope.is_negative else "+="
+            body += [Assign(k.name, self.index(m.step), "+=")]
+            body += [Assign(name, self.index(m.change), sign) for name in starts]
+            moving = [Assign(k.name, self.index(begin)), *(Assign(name, self.index(e)) for name, e in starts.items())]
+            body = [*moving, While(f"{k} < {self.index(last)}", body)]
         return body
 
     def hold(self, e: sp.Expr, name: str) -> None:
@@ -193,6 +242,41 @@ class Nest:
         """A whole number in the dtype of the tensor that holds it."""
         self.printer.used.add(self.dtypes[name])
         return f"{self.dtypes[name]}({text})"
+
+
+@dataclass(frozen=True)
+class _Multiple:
+    """That ``value``, which grows by ``slope`` with an index, is a multiple of ``divisor``."""
+
+    value: sp.Expr
+    slope: sp.Expr
+    divisor: sp.Expr
+
+    def has_quotient(self, floor: sp.Expr) -> bool:
+        """Whether that is the value over the divisor."""
+        return sp.expand(floor.args[0] * self.divisor - self.value) == 0
+
+    @property
+    def step(self) -> sp.Expr:
+        """From one value of the index to the next."""
+        return self.divisor if abs(self.slope) == 1 else sp.floor(self.divisor / gcd(self.divisor, abs(self.slope)))
+
+    @property
+    def change(self) -> sp.Expr:
+        """By how much the quotient grows, or falls, from one value of the index to the next."""
+        return sp.Integer(1) if abs(self.slope) == 1 else sp.floor(abs(self.slope) / gcd(self.divisor, abs(self.slope)))
+
+
+def _multiple(condition: sp.Basic, k: sp.Symbol) -> _Multiple | None:
+    """The condition, if it is that something linear in k, of a known sign, is a multiple of what k does not change."""
+    condition = holds(condition)
+    if not isinstance(condition, sp.Eq) or not isinstance(condition.lhs, sp.Mod) or condition.rhs != 0:
+        return None
+    value, divisor = condition.lhs.args
+    slope = sp.expand(value).coeff(k)
+    if not (slope.is_positive or slope.is_negative) or slope.has(sp.Indexed) or divisor.has(k):
+        return None
+    return None if sp.expand(value - slope * k).has(k) else _Multiple(value, slope, divisor)
 
 
 def _after(last: sp.Expr) -> sp.Expr:
@@ -340,8 +424,7 @@ def outside(term: Term) -> sp.Expr:
 
 
 def _sum(nest: Nest, term: Term, name: str) -> list:
-    added = nest.statements({name: term.body / outside(term)}, "+=")
-    return [Assign(name, nest.zero()), *nest.loops(term.over, nest.conditional(term.conditions, added))]
+    return [Assign(name, nest.zero()), *nest.summed(term, {name: term.body / outside(term)})]
 
 
 def _maximum(nest: Nest, equation: Equation, stored: set[str], wanted: set[str]) -> list:
@@ -380,7 +463,7 @@ def boxed(nest: Nest, equation: Equation, inner: Sequence[sp.Symbol]) -> list:
     lines = nest.loops(list(map(whole, inner)), nest.statements({place: plain}))
     for t in (t for t in equation.terms if t.conditions):
         over, left = loop_bounds({i: whole(i)[1:] for i in inner}, t.conditions, nest.rows)  # type: ignore[arg-type]
-        lines += nest.loops(over, nest.conditional(left, nest.statements({place: t.body}, "+=")))
+        lines += nest.summed(Term(t.body, tuple(over), tuple(left)), {place: t.body})
     return lines
 
 

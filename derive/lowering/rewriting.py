@@ -139,7 +139,7 @@ def in_groups(
             index = _group_of(samples, groups, taken)
             over = ((samples, GROUP * index, sp.Min(size_of(samples) - 1, GROUP * index + GROUP - 1)),)
         part = tensor(f"{equation.name}_part")[(index, *equation.target.indices)]
-        double.add(part.base.name)
+        double |= {part.base.name} if len(equation.target.indices) == 1 else set()
         result.append(Equation(part, (Term(inside, over),), note="partial sums"))
         total = Term(outside * part, ((index, sp.Integer(0), size_of(index) - 1),))
         result.append(replace(equation, terms=tuple(total if t is term else t for t in equation.terms)))
@@ -158,19 +158,26 @@ def _group_of(samples: sp.Symbol, groups: dict[str, str], taken: Collection[str]
 
 def _samples(equation: Equation, declared: Declared, order: Order) -> sp.Symbol | None:
     """The index of samples that a sum for each component of a row runs over: the slowest of its operand."""
-    target = equation.target.indices
+    target = as_stored(equation.target, declared, order)
     reductions = [t for t in equation.terms if t.over]
-    if equation.kind != "sum" or len(reductions) != 1 or len(target) != 1 or not isinstance(target[0], sp.Symbol):
+    if (
+        equation.kind != "sum"
+        or len(reductions) != 1
+        or not all(isinstance(i, sp.Symbol) for i in target)
+        or not target
+    ):
         return None
     (term,) = reductions
     ranges = {k: (low, high) == (0, size_of(k) - 1) for k, low, high in term.over}
     if term.conditions or not all(ranges.values()):
         return None
-    for x in tensors_of(term.body):
-        stored = as_stored(x, declared, order)
-        alike = {size_of(i) for i in stored}
-        if stored[-1] == target[0] and set(stored) == {*ranges, target[0]} and len(alike) == len(stored):
-            return stored[0]
+    operands = [as_stored(x, declared, order) for x in tensors_of(term.body)]
+    if len(target) > 1 and not all(stored[:1] == operands[0][:1] and stored[-1:] == target[-1:] for stored in operands):
+        return None  # a contraction, or weights
+    for stored in operands:
+        if stored and stored[-1] == target[-1] and set(stored) == {*ranges, target[-1]}:
+            if len({size_of(i) for i in stored}) == len(stored):
+                return stored[0]
     return None
 
 

@@ -18,7 +18,10 @@ Derived from them:
 Written by ``derive generate``; change the definition, not this file.
 """
 
+from math import gcd
+
 from ..definition import Layer
+from ..engine import first_tap
 from ..lanes import double, lanes
 from ..program import Kernel
 
@@ -123,6 +126,8 @@ def depthwise_convolution_input_sensitivity(delta_z, w, delta_a, dilation, left,
     left = int(left)
     stride = int(stride)
     top = int(top)
+    step = stride // gcd(stride, dilation)
+    change = dilation // gcd(stride, dilation)
     for n in range(first, last):
         for p in range(P):
             first_u = max(
@@ -131,6 +136,8 @@ def depthwise_convolution_input_sensitivity(delta_z, w, delta_a, dilation, left,
                 (p + top + dilation - I * stride) // dilation,
             )
             last_u = min(U, (p + top) // dilation + 1)
+            begin_u = first_u + first_tap(p + top - dilation * first_u, dilation, stride, last_u - first_u)
+            first_at_u = (p + top - begin_u * dilation) // stride
             for q in range(Q):
                 first_v = max(
                     0,
@@ -138,55 +145,77 @@ def depthwise_convolution_input_sensitivity(delta_z, w, delta_a, dilation, left,
                     (q + left + dilation + stride - J * stride - 1) // dilation,
                 )
                 last_v = min(V, (q + left) // dilation + 1)
+                begin_v = first_v + first_tap(q + left - dilation * first_v, dilation, stride, last_v - first_v)
+                first_at_v = (q + left - begin_v * dilation) // stride
                 for c in lanes(C):
                     total = T(0)
-                    for u in range(first_u, last_u):
-                        for v in range(first_v, last_v):
-                            if (p + top - dilation * u) % stride == 0 and (q + left - dilation * v) % stride == 0:
-                                total += (
-                                    delta_z[
-                                        n, (p + top - dilation * u) // stride, (q + left - dilation * v) // stride, c
-                                    ]
-                                    * w[u, v, c]
-                                )
+                    u = begin_u
+                    at_u = first_at_u
+                    while u < last_u:
+                        v = begin_v
+                        at_v = first_at_v
+                        while v < last_v:
+                            total += delta_z[n, at_u, at_v, c] * w[u, v, c]
+                            v += step
+                            at_v -= change
+                        u += step
+                        at_u -= change
                     delta_a[n, p, q, c] = total
 
 
-def depthwise_convolution_w_gradient(a, delta_z, nabla_w, dilation, left, stride, top, first, last):
-    r"""nabla_w[c, u, v] = sum_n sum_i sum_j a[n, c, i*stride + dilation*u - top, j*stride + dilation*v -
+def depthwise_convolution_nabla_w_part(a, delta_z, nabla_w_part, dilation, left, stride, top, first, last):
+    r"""nabla_w_part[n, c, u, v] = sum_i sum_j a[n, c, i*stride + dilation*u - top, j*stride + dilation*v -
         left]*delta_z[n, c, i, j]
 
-    From z[n, c, i, j] = b[c] + sum_u sum_v a[n, c, i*stride + dilation*u - top, j*stride + dilation*v -
-        left]*w[c, u, v].
-    Shapes: a (N, P, Q, C), delta_z (N, I, J, C), nabla_w (U, V, C); float32 or float64, C-contiguous.
+    Shapes: a (N, P, Q, C), delta_z (N, I, J, C), nabla_w_part (N, U, V, C); float32 or float64, C-contiguous.
     """
-    T = nabla_w.dtype.type
-    C = nabla_w.shape[2]
+    T = nabla_w_part.dtype.type
+    C = nabla_w_part.shape[3]
     I = delta_z.shape[1]
     J = delta_z.shape[2]
-    N = delta_z.shape[0]
     P = a.shape[1]
     Q = a.shape[2]
-    V = nabla_w.shape[1]
+    U = nabla_w_part.shape[1]
+    V = nabla_w_part.shape[2]
     dilation = int(dilation)
     left = int(left)
     stride = int(stride)
     top = int(top)
-    for u in range(first, last):
-        first_i = max(0, (top + stride - dilation * u - 1) // stride)
-        last_i = min(I, (P + top - dilation * u - 1) // stride + 1)
-        for v in range(V):
-            first_j = max(0, (left + stride - dilation * v - 1) // stride)
-            last_j = min(J, (Q + left - dilation * v - 1) // stride + 1)
-            for c in lanes(C):
-                total = T(0)
-                for n in range(N):
+    for n in range(first, last):
+        for u in range(U):
+            first_i = max(0, (top + stride - dilation * u - 1) // stride)
+            last_i = min(I, (P + top - dilation * u - 1) // stride + 1)
+            for v in range(V):
+                first_j = max(0, (left + stride - dilation * v - 1) // stride)
+                last_j = min(J, (Q + left - dilation * v - 1) // stride + 1)
+                for c in lanes(C):
+                    total = T(0)
                     for i in range(first_i, last_i):
                         for j in range(first_j, last_j):
                             total += (
                                 a[n, i * stride + dilation * u - top, j * stride + dilation * v - left, c]
                                 * delta_z[n, i, j, c]
                             )
+                    nabla_w_part[n, u, v, c] = total
+
+
+def depthwise_convolution_w_gradient(nabla_w_part, nabla_w, first, last):
+    r"""nabla_w[c, u, v] = sum_n nabla_w_part[n, c, u, v]
+
+    From z[n, c, i, j] = b[c] + sum_u sum_v a[n, c, i*stride + dilation*u - top, j*stride + dilation*v -
+        left]*w[c, u, v].
+    Shapes: nabla_w_part (N, U, V, C), nabla_w (U, V, C); float32 or float64, C-contiguous.
+    """
+    T = nabla_w.dtype.type
+    C = nabla_w.shape[2]
+    N = nabla_w_part.shape[0]
+    V = nabla_w.shape[1]
+    for u in range(first, last):
+        for v in range(V):
+            for c in lanes(C):
+                total = T(0)
+                for n in range(N):
+                    total += nabla_w_part[n, u, v, c]
                 nabla_w[u, v, c] = total
 
 
@@ -197,7 +226,7 @@ DEPTHWISE_CONVOLUTION = Layer(
     parameters=("w[c, u, v]", "b[c]"),
     storage=("w[u, v, c]", "b[c]"),
     fan_in={"w": ("u", "v")},
-    buffers=("nabla_b_part[n, c]: float64",),
+    buffers=("nabla_b_part[n, c]: float64", "nabla_w_part[n, u, v, c]"),
     settings={"stride": 1, "dilation": 1, "top": 0, "bottom": 0, "left": 0, "right": 0},
     counts={"stride": 1, "dilation": 1, "top": 0, "bottom": 0, "left": 0, "right": 0},
     sizes={"i": size_i, "j": size_j},
@@ -234,12 +263,19 @@ DEPTHWISE_CONVOLUTION = Layer(
             scalars=("dilation", "left", "stride", "top"),
         ),
         Kernel(
+            depthwise_convolution_nabla_w_part,
+            arguments=("a[n, p, q, c]", "delta_z[n, i, j, c]", "nabla_w_part[n, u, v, c]"),
+            split="n",
+            writes=("nabla_w_part",),
+            lane="c",
+            scalars=("dilation", "left", "stride", "top"),
+        ),
+        Kernel(
             depthwise_convolution_w_gradient,
-            arguments=("a[n, p, q, c]", "delta_z[n, i, j, c]", "nabla_w[u, v, c]"),
+            arguments=("nabla_w_part[n, u, v, c]", "nabla_w[u, v, c]"),
             split="u",
             writes=("nabla_w",),
             lane="c",
-            scalars=("dilation", "left", "stride", "top"),
         ),
     ),
 )

@@ -69,9 +69,7 @@ class _Pool:
 class _Pass:
     """The calls of one pass and the arrays that they share."""
 
-    def __init__(
-        self, graph: Graph, batch: int, dtype: np.dtype, training: bool, clock: np.ndarray | None = None
-    ) -> None:
+    def __init__(self, graph: Graph, batch: int, dtype: np.dtype, training: bool, clock: np.ndarray | None = None) -> None:
         self.graph, self.batch, self.dtype, self.training = graph, batch, dtype, training
         self.links = graph.passed(training)
         self.inputs = np.zeros((batch, *graph.values[0].shape), dtype)
@@ -144,16 +142,12 @@ class _Pass:
                 else:
                     deltas[number] = array
             kernels = _needed(one.layer.backward, wanted)
-            for name in {name for k in kernels for name in k.writes} - set(
-                names
-            ):  # what they write besides goes nowhere
+            for name in {name for k in kernels for name in k.writes} - set(names):  # what they write besides goes nowhere
                 if name.startswith("nabla_"):
                     names[name] = np.zeros_like(one.frozen[name.removeprefix("nabla_")])
                     continue
                 slot, number = next(
-                    pair
-                    for pair in zip(one.layer.inputs, one.inputs, strict=True)
-                    if f"delta_{tensor(pair[0])[0]}" == name
+                    pair for pair in zip(one.layer.inputs, one.inputs, strict=True) if f"delta_{tensor(pair[0])[0]}" == name
                 )
                 sent.append(pool.take(self.values[number].shape[1:]))
                 names[name] = one.seen(slot, sent[-1])
@@ -266,9 +260,7 @@ def plan_training(
         for sent in here.backward(links, end, delta, pool):
             chain, gradients = sent.calls()
             if graph.planes:  # while its arrays are there, before what is sent back if nothing of that is needed
-                first = [
-                    c for c in gradients if not any(_reads(c, w) for o in chain for w in _written(o) if o is not c)
-                ]
+                first = [c for c in gradients if not any(_reads(c, w) for o in chain for w in _written(o) if o is not c)]
                 calls += first + [c for c in chain if c not in first]
             else:
                 apart += gradients
@@ -395,13 +387,22 @@ def _work(call: Call) -> int:
 
 def _stage(calls: list[Call], threads: int) -> Stage:
     extent = min(map(_extent, calls))
-    contracts = any("scratch" in c.kernel.arguments for c in calls)
-    rows, least = (ROWS, 4 * ROWS) if contracts else (1, 1)
+    rows = max((_tile_rows(c) for c in calls), default=1)
     parallel = threads > 1 and sum(map(_work, calls)) >= PARALLEL_WORK and extent >= 2 * rows
     per_row = max(sum(w.size for w in _written(c)) for c in calls) // max(extent, 1)
-    grain = -(-extent // threads) if parallel else extent
-    grain = min(grain, max(least, CACHED // max(per_row, 1)))
+    most = max(4 * rows if rows > 1 else 1, CACHED // max(per_row, 1))
+    shares = threads if parallel else 1
+    chunks = -(-extent // (most * shares)) * shares  # as many for every thread
+    grain = -(-extent // max(chunks, 1))
     return Stage(calls, grain=max(rows, -(-grain // rows) * rows), parallel=parallel)
+
+
+def _tile_rows(call: Call) -> int:
+    """A chunk should be a multiple of so many rows: those of the engine's tile, if they are counted by the split."""
+    if "scratch" not in call.kernel.arguments:
+        return 1
+    split = call.kernel.split.split()
+    return ROWS if any(list(call.kernel.arrays[name][0][:-1]) == split for name in call.kernel.writes) else 1
 
 
 def _trained(one: Link | None) -> list[tuple[str, np.ndarray, np.ndarray]]:

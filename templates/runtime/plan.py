@@ -387,13 +387,22 @@ def _work(call: Call) -> int:
 
 def _stage(calls: list[Call], threads: int) -> Stage:
     extent = min(map(_extent, calls))
-    contracts = any("scratch" in c.kernel.arguments for c in calls)
-    rows, least = (ROWS, 4 * ROWS) if contracts else (1, 1)
+    rows = max((_tile_rows(c) for c in calls), default=1)
     parallel = threads > 1 and sum(map(_work, calls)) >= PARALLEL_WORK and extent >= 2 * rows
     per_row = max(sum(w.size for w in _written(c)) for c in calls) // max(extent, 1)
-    grain = -(-extent // threads) if parallel else extent
-    grain = min(grain, max(least, CACHED // max(per_row, 1)))
+    most = max(4 * rows if rows > 1 else 1, CACHED // max(per_row, 1))
+    shares = threads if parallel else 1
+    chunks = -(-extent // (most * shares)) * shares  # as many for every thread
+    grain = -(-extent // max(chunks, 1))
     return Stage(calls, grain=max(rows, -(-grain // rows) * rows), parallel=parallel)
+
+
+def _tile_rows(call: Call) -> int:
+    """A chunk should be a multiple of so many rows: those of the engine's tile, if they are counted by the split."""
+    if "scratch" not in call.kernel.arguments:
+        return 1
+    split = call.kernel.split.split()
+    return ROWS if any(list(call.kernel.arrays[name][0][:-1]) == split for name in call.kernel.writes) else 1
 
 
 def _trained(one: Link | None) -> list[tuple[str, np.ndarray, np.ndarray]]:

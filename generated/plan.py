@@ -346,8 +346,9 @@ def _joins(stage: Sequence[Call], call: Call) -> bool:
     """Whether a call can go through the chunks of a stage: what it reads of the stage is of its own chunk."""
     if not stage:
         return True
-    first, here = _extent(stage[0]), _extent(call)
-    if not call.kernel.split or not call.kernel.local or max(first, here) % min(first, here) or min(first, here) == 1:
+    extents = [_extent(c) for c in (*stage, call)]
+    least = min(extents)  # whose chunks those of the others are multiples of
+    if not call.kernel.split or not call.kernel.local or least == 1 or any(extent % least for extent in extents):
         return False
     for earlier in stage:
         for w in _written(earlier):

@@ -24,7 +24,8 @@ class OneLayer:
     ):
         self.layer, self.dtype, self.grain, self.threads = layer, np.dtype(dtype), grain, threads
         self.settings = {**layer.settings, **(settings or {})}
-        self.declared = dict(map(tensor, (*layer.inputs, *layer.parameters, *layer.outputs)))
+        fixed = (*layer.states, *layer.random)
+        self.declared = dict(map(tensor, (*layer.inputs, *layer.parameters, *layer.outputs, *fixed)))
         self.sizes: dict[str, int] = {}
         for name, array in given.items():
             self.sizes |= dict(zip(self.declared[name], array.shape, strict=True))
@@ -35,7 +36,7 @@ class OneLayer:
         self.order = dict(tensor(stored(slot)) for slot in (*layer.inputs, *layer.outputs))
         self.order |= dict(map(tensor, (*layer.storage, *layer.buffers)))
         self.order |= {f"delta_{name}": axes for name, axes in self.order.items()}
-        self.order |= {f"{name}{new}": axes for name, axes in map(tensor, layer.states) for new in ("", "_new")}
+        self.order |= {f"{name}{new}": axes for name, axes in map(tensor, fixed) for new in ("", "_new")}
         self.order |= {f"nabla_{tensor(slot)[0]}": tensor(slot)[1] for slot in layer.storage}
         self.arrays: dict[str, np.ndarray] = {}
         for name, array in given.items():

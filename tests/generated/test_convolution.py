@@ -83,7 +83,7 @@ def check(case: dict, grain: int = 7) -> None:
 cases = st.fixed_dictionaries(
     {
         "batch": st.integers(1, 3),
-        "channels": st.integers(1, 5),
+        "channels": st.integers(1, 20),
         "plane": st.tuples(st.integers(1, 12), st.integers(1, 12)),
         "filters": st.integers(1, 20),
         "filter": st.tuples(st.integers(1, 4), st.integers(1, 4)),
@@ -125,7 +125,7 @@ def test_results_have_the_same_bits_for_every_chunk_and_number_of_threads(dtype)
             np.testing.assert_array_equal(other[name], whole[name])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(case=cases, groups=st.integers(1, 4), grain=st.integers(1, 12))
 def test_convolution_in_groups_and_its_gradients_are_those_of_pytorch(case, groups, grain):
     random = np.random.default_rng(case["seed"])
@@ -156,7 +156,7 @@ def test_convolution_in_groups_and_its_gradients_are_those_of_pytorch(case, grou
         assert np.abs(got[name] - want[name]).max() < 1e-11 * max(np.abs(want[name]).max(), 1e-300), name
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(case=cases, grain=st.integers(1, 12))
 def test_convolution_of_each_channel_and_its_gradients_are_those_of_pytorch(case, grain):
     random = np.random.default_rng(case["seed"])

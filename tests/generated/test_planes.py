@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from one_layer import OneLayer
 
 from derive.cli import main
-from generated.definition import tensor
+from generated.definition import LAYERS, tensor
 from generated.layers import AVERAGE_POOLING, MAX_POOLING
 
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle: pip install 'backderive[peers]'")
@@ -139,6 +139,82 @@ def test_results_have_the_same_bits_for_every_chunk_and_number_of_threads(layer,
     for other in found[1:]:
         np.testing.assert_array_equal(other[0], found[0][0])
         np.testing.assert_array_equal(other[1], found[0][1])
+
+
+# Layers of whole samples ---------------------------------------------------------------------------------------------------
+
+
+def unequal(a, b):
+    stride = -(-b.shape[2] // a.shape[2])
+    return a + fitted(b[:, :, ::stride, ::stride], a.shape)
+
+
+def left_out(z, u, probability: float):
+    return torch.where(u >= probability, z / (1 - probability), 0.0)
+
+
+OF_SAMPLES = {
+    "global_average_pooling": lambda own, a: a.mean((2, 3)),
+    "flatten": lambda own, a: a.mT,
+    "shortcut": lambda own, a, b: a + b,
+    "shortcut_unequal": lambda own, a, b: unequal(a, b),
+    "route": lambda own, a: a.chunk(own["groups"], 1)[own["group_id"]],
+    **{f"route_{count}": lambda own, *inputs: torch.cat(inputs, 1) for count in (2, 3, 4)},
+    "upsample": lambda own, a: torch.nn.functional.interpolate(a, scale_factor=own["stride"], mode="nearest-exact"),
+    "dropout": lambda own, z, u: left_out(z, u, own["probability"]),
+    "batch_norm_inference": lambda own, z, gamma, beta, mean, variance: torch.nn.functional.batch_norm(
+        z, mean, variance, gamma, beta, eps=own["epsilon"]
+    ),
+}
+
+
+@st.composite
+def samples(draw, name: str) -> tuple[dict[str, tuple[int, ...]], dict[str, float]]:
+    """(the shapes of a layer's tensors, its settings)."""
+    batch, channels = draw(st.integers(1, 4)), [draw(st.integers(1, 20)) for _ in range(4)]
+    plane = (draw(st.integers(1, 9)), draw(st.integers(1, 9)))
+    own, stride = {}, draw(st.integers(1, 4))
+    if name in ("flatten", "shortcut", "dropout", "batch_norm_inference"):
+        shapes = {"a": (batch, channels[0]), "b": (batch, channels[0])}
+        shapes["z"] = shapes["u"] = (batch, plane[0] * plane[1], channels[0]) if name == "flatten" else shapes["a"]
+        shapes |= dict.fromkeys(("gamma", "beta", "mean", "variance"), (channels[0],))
+        own = {"dropout": {"probability": draw(st.floats(0, 1, exclude_max=True))}}.get(name, {})
+        own |= {"batch_norm_inference": {"epsilon": draw(st.sampled_from([1e-5, 0.5]))}}.get(name, {})
+    else:
+        shapes = {x: (batch, c, *plane) for x, c in zip("abxy", channels, strict=True)}
+    if name == "shortcut_unequal":  # each stride-th row and column, the last ones not always whole
+        rows = stride * plane[0] - draw(st.integers(0, min(stride, plane[0]) - 1))
+        columns = stride * plane[1] - draw(st.integers(0, stride - 1))
+        shapes["b"], own["stride"] = (batch, channels[1], rows, columns), stride
+    if name == "route":
+        own["groups"] = draw(st.integers(1, 5))
+        own["group_id"] = draw(st.integers(0, own["groups"] - 1))
+        shapes["a"] = (batch, channels[0] * own["groups"], *plane)
+    if name == "upsample":
+        own["stride"] = stride
+    return shapes, own
+
+
+@pytest.mark.parametrize("name", OF_SAMPLES)
+@settings(max_examples=300, deadline=None)
+@given(data=st.data(), grain=st.integers(1, 3), seed=st.integers(0, 2**32 - 1))
+def test_layers_of_whole_samples_and_their_gradients_are_those_of_pytorch(name, data, grain, seed):
+    random, layer = np.random.default_rng(seed), LAYERS[name]
+    shapes, own = data.draw(samples(name))
+    slots = [tensor(x)[0] for x in (*layer.inputs, *layer.parameters)]
+    fixed = [tensor(x)[0] for x in (*layer.random, *layer.states)]
+    arrays = {x: random.standard_normal(shapes[x]) for x in slots} | {x: random.random(shapes[x]) for x in fixed}
+    variables = {x: torch.tensor(array).requires_grad_(x in slots) for x, array in arrays.items()}
+    z = OF_SAMPLES[name](own, *variables.values())
+    one = OneLayer(layer, arrays, own, grain=grain)
+    close(one.forward(), z)
+    delta = random.standard_normal(z.shape)
+    z.backward(torch.from_numpy(delta))
+    one.backward(**{tensor(layer.outputs[0])[0]: delta})
+    for x in slots:
+        of = variables[x].grad
+        found = one.array(f"delta_{x}" if any(tensor(slot)[0] == x for slot in layer.inputs) else f"nabla_{x}")
+        close(found, torch.zeros_like(variables[x]) if of is None else of)
 
 
 # Definitions of a user's own ------------------------------------------------------------------------------------------

@@ -4,8 +4,7 @@ Kernels that treat one sample after the other share a stage: the stage goes thro
 chunk passes through all of them while it is in the cache. A weight's gradient and its update share a stage as well,
 over the rows of the weight. A stage runs in parallel when it has work enough to pay for that.
 
-The sensitivity of a value that several links read is the sum of what they send back. Of planes it is kept no longer than
-it is needed: an array that is done with serves the next one of its size.
+The sensitivity of a value that several links read is the sum of what they send back.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +16,7 @@ import numpy as np
 from .definition import COSTS, LAYERS, PAIRS, Cost, Pair, Rule, tensor
 from .draws import DRAW
 from .graph import Graph, Link
+from .memory import placed, reserved
 from .program import Call, Kernel, Stage
 
 PARALLEL_WORK = 1 << 21  # multiplications from which a stage pays for a parallel region
@@ -43,33 +43,12 @@ class Plan:
     loss_stage: int | None = None
 
 
-class _Pool:
-    """Arrays that are needed for a part of a pass: one that is given back serves again where one of its size is asked for.
-
-    Without ``reuse`` nothing is given back.
-    """
-
-    def __init__(self, batch: int, dtype: np.dtype, reuse: bool) -> None:
-        self.batch, self.dtype, self.reuse = batch, dtype, reuse
-        self.free: dict[int, list[np.ndarray]] = {}
-
-    def take(self, shape: tuple[int, ...]) -> np.ndarray:
-        """An array of the mini-batch, of samples of this shape."""
-        size = self.batch * prod(shape)
-        kept = self.free.get(size)
-        array = kept.pop() if kept else np.zeros(size, self.dtype)
-        return array.reshape(self.batch, *shape)
-
-    def give(self, array: np.ndarray) -> None:
-        """The array is done with."""
-        if self.reuse:
-            self.free.setdefault(array.size, []).append(array.reshape(-1))
-
-
 class _Pass:
     """The calls of one pass and the arrays that they share."""
 
-    def __init__(self, graph: Graph, batch: int, dtype: np.dtype, training: bool, clock: np.ndarray | None = None) -> None:
+    def __init__(
+        self, graph: Graph, batch: int, dtype: np.dtype, training: bool, clock: np.ndarray | None = None
+    ) -> None:
         self.graph, self.batch, self.dtype, self.training = graph, batch, dtype, training
         self.links = graph.passed(training)
         self.inputs = np.zeros((batch, *graph.values[0].shape), dtype)
@@ -77,22 +56,34 @@ class _Pass:
         self.names: dict[int, dict[str, np.ndarray]] = {}  # of each link's own arrays, by the number of its value
         self.random: dict[int, np.ndarray] = {}
         self.seed, self.clock = np.zeros(1), np.zeros(1) if clock is None else clock
+        self.reserved: list[np.ndarray] = []
+
+    def array(self, shape: Sequence[int], dtype: np.dtype | str | None = None) -> np.ndarray:
+        """An array that has its place in memory only while it is needed."""
+        self.reserved.append(reserved(shape, dtype or self.dtype))
+        return self.reserved[-1]
 
     def planned(self, stages: list[Stage], **more) -> Plan:
         """The plan of these stages."""
         outputs = self.values[self.graph.output.number].reshape(self.batch, *self.graph.output.shape)
-        return Plan(stages, self.inputs, outputs, self.random, self.seed, self.clock, **more)
+        return Plan(placed(stages, self.reserved), self.inputs, outputs, self.random, self.seed, self.clock, **more)
 
     # Forward ----------------------------------------------------------------------------------------------------------
 
-    def forward(self, one: Link, output: np.ndarray, *, states: bool = False) -> list[Call]:
-        """A link's forward kernels into this array; with ``states``, those that bring its states up to date as well."""
-        self.values[one.output] = output
+    def forward(self, one: Link, *, states: bool = False) -> list[Call]:
+        """A link's forward kernels; with ``states``, those that bring its states up to date as well."""
+        self.give(one)
         names = self._own(one)
         calls = [self._drawn(one, names[tensor(slot)[0]]) for slot in one.layer.random]
         new = {f"{name}_new" for name in one.states}
         kernels = [k for k in one.layer.forward if states or not set(k.writes) <= new]
         return calls + [_call(k, names, one.settings) for k in kernels]
+
+    def give(self, one: Link) -> None:
+        """A link's output has its array; what the last layer gives is there after the pass as well."""
+        shape = (self.batch, *one.shape)
+        last = one.output == self.graph.output.number
+        self.values[one.output] = np.zeros(shape, self.dtype) if last else self.array(shape)
 
     def _own(self, one: Link) -> dict[str, np.ndarray]:
         """All arrays of a link by name, but sensitivities."""
@@ -101,7 +92,7 @@ class _Pass:
         names |= {f"nabla_{name}": gradient for name, gradient in one.gradients.items()}
         for slot in one.layer.buffers:
             own = np.dtype(slot.partition("]: ")[2] or self.dtype)
-            names[tensor(slot)[0]] = np.zeros(one.axes(slot, self.batch), own)
+            names[tensor(slot)[0]] = self.array(one.axes(slot, self.batch), own)
         for slot in one.layer.random:
             names[tensor(slot)[0]] = np.zeros(self.values[one.output].shape, self.dtype)
         for slot, number in zip(one.layer.inputs, one.inputs, strict=True):
@@ -117,7 +108,7 @@ class _Pass:
 
     # Backward ---------------------------------------------------------------------------------------------------------
 
-    def backward(self, links: Sequence[Link], last: int, delta: np.ndarray, pool: _Pool) -> "Iterable[_Back]":
+    def backward(self, links: Sequence[Link], last: int, delta: np.ndarray) -> "Iterable[_Back]":
         """What each link sends back, last first, from the sensitivity ``delta`` of the value with this number on."""
         learning = _learning(self.links)
         deltas = {last: delta}
@@ -128,32 +119,32 @@ class _Pass:
             given = deltas.pop(one.output)
             names[f"delta_{tensor(one.layer.outputs[0])[0]}"] = one.seen(one.layer.outputs[0], given)
             wanted = {f"nabla_{name}" for name in one.gradients}
-            sent, more = [], []
+            more = []
             for slot, number in zip(one.layer.inputs, one.inputs, strict=True):
-                name, shape = f"delta_{tensor(slot)[0]}", self.values[number].shape[1:]
+                name = f"delta_{tensor(slot)[0]}"
                 if number not in learning:
                     continue
                 wanted.add(name)
-                array = pool.take(shape)
+                array = self.array(self.values[number].shape)
                 names[name] = one.seen(slot, array)
                 if number in deltas:
                     more.append(_sum(deltas[number], array))
-                    sent.append(array)
                 else:
                     deltas[number] = array
             kernels = _needed(one.layer.backward, wanted)
-            for name in {name for k in kernels for name in k.writes} - set(names):  # what they write besides goes nowhere
+            for name in {name for k in kernels for name in k.writes} - set(
+                names
+            ):  # what they write besides goes nowhere
                 if name.startswith("nabla_"):
-                    names[name] = np.zeros_like(one.frozen[name.removeprefix("nabla_")])
+                    names[name] = self.array(one.frozen[name.removeprefix("nabla_")].shape)
                     continue
                 slot, number = next(
-                    pair for pair in zip(one.layer.inputs, one.inputs, strict=True) if f"delta_{tensor(pair[0])[0]}" == name
+                    pair
+                    for pair in zip(one.layer.inputs, one.inputs, strict=True)
+                    if f"delta_{tensor(pair[0])[0]}" == name
                 )
-                sent.append(pool.take(self.values[number].shape[1:]))
-                names[name] = one.seen(slot, sent[-1])
+                names[name] = one.seen(slot, self.array(self.values[number].shape))
             yield _Back(kernels, {f"nabla_{name}" for name in one.gradients}, names, one.settings, more)
-            for array in (*sent, given):
-                pool.give(array)
 
 
 @dataclass
@@ -208,16 +199,9 @@ def _sum(total: np.ndarray, more: np.ndarray) -> Call:
 
 
 def plan_prediction(graph: Graph, batch: int, dtype: np.dtype, threads: int, *, training: bool = False) -> Plan:
-    """Forward through all layers; each value is kept until the last link that reads it is done."""
+    """Forward through all layers."""
     here = _Pass(graph, batch, dtype, training)
-    pool = _Pool(batch, dtype, graph.planes)
-    readers = {number: at for at, one in enumerate(here.links) for number in one.inputs}
-    calls: list[Call] = []
-    for at, one in enumerate(here.links):
-        calls += here.forward(one, pool.take(one.shape))
-        for number in {n for n in one.inputs if readers[n] == at and n not in (0, graph.output.number)}:
-            pool.give(here.values[number])
-    return here.planned(stages(calls, threads))
+    return here.planned(stages([call for one in here.links for call in here.forward(one)], threads))
 
 
 def plan_training(
@@ -237,19 +221,18 @@ def plan_training(
     With updates, a list of them even if empty, the states of layers are brought up to date as well.
     """
     here = _Pass(graph, batch, dtype, training, clock)
-    pool = _Pool(batch, dtype, graph.planes)
     links = here.links
     pair = PAIRS.get((links[-1].layer.name, cost.name)) if links and links[-1].output == graph.output.number else None
     calls: list[Call] = []
     for one in links[:-1] if pair else links:
-        calls += here.forward(one, np.zeros((batch, *one.shape), dtype), states=updates is not None)
+        calls += here.forward(one, states=updates is not None)
     if pair:
-        here.values[graph.output.number] = np.zeros((batch, *links[-1].shape), dtype)
+        here.give(links[-1])
         links = links[:-1]
     end = here.links[-1].inputs[0] if pair else graph.output.number
     ahead = here.values[end].reshape(batch, -1)
     outputs = here.values[graph.output.number].reshape(batch, -1)
-    delta = pool.take(here.values[end].shape[1:])
+    delta = here.array(here.values[end].shape)
     targets, costs, loss = np.zeros_like(outputs), np.zeros(batch, dtype), np.zeros(1, dtype)
     ends = _ends(pair or cost, ahead, delta.reshape(batch, -1), outputs, targets, costs)
     calls += [_call(k, *ends) for k in (pair or cost).forward]
@@ -257,10 +240,12 @@ def plan_training(
     apart: list[Call] = []
     if backward and {one.output for one in here.links} & _learning(here.links):
         calls += back if end in _learning(here.links) else []
-        for sent in here.backward(links, end, delta, pool):
+        for sent in here.backward(links, end, delta):
             chain, gradients = sent.calls()
             if graph.planes:  # while its arrays are there, before what is sent back if nothing of that is needed
-                first = [c for c in gradients if not any(_reads(c, w) for o in chain for w in _written(o) if o is not c)]
+                first = [
+                    c for c in gradients if not any(_reads(c, w) for o in chain for w in _written(o) if o is not c)
+                ]
                 calls += first + [c for c in chain if c not in first]
             else:
                 apart += gradients

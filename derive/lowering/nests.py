@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import sympy as sp
 
 from derive.calculus.adjoint import loop_bounds
-from derive.calculus.equation import Equation, Range, Term, holds, index_of, size_of, tensors_of
+from derive.calculus.equation import Equation, Term, holds, index_of, size_of, tensors_of
 from derive.lowering.expressions import FUNCTIONS, OF_NUMPY, IndexPrinter, ValuePrinter, first_tap, gcd, with_locals
 from derive.lowering.kernel import Assign, If, Loop, While
 from derive.lowering.kinds import conditions_in

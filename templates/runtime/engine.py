@@ -437,7 +437,9 @@ def _call_nest(context, builder, sig, args, bias: bool, add: bool):
         cgutils.unpack_tuple(builder, t) for t in (rows, sums, a_rows, a_sums, b_sums, c_rows)
     )
     a, b, c, scratch = pointer(5, a0), pointer(9, b0), pointer(13, c0), pointer(16)
-    start = (c, I64(1), I64(1)) if add else (pointer(17, args[18]), I64(1), I64(0)) if bias else (scratch, I64(0), I64(0))
+    start = (
+        (c, I64(1), I64(1)) if add else (pointer(17, args[18]), I64(1), I64(0)) if bias else (scratch, I64(0), I64(0))
+    )
     _link(builder, sig.args[5].dtype, [
         first, last, *rows[1:], columns, *sums, a, *a_rows, *a_sums, b, *b_sums, b_lane, *start, c, *c_rows, scratch,
     ])  # fmt: skip

@@ -15,7 +15,11 @@ import numpy as np
 from .definition import LAYERS, Layer, stored, tensor
 
 SIDES = ("top", "bottom", "left", "right")  # of a plane: what `padding` sets
-NOT_OF_KERNELS = ("from", "layers", "bias")  # settings that say how a layer is linked; of channels in groups also "groups"
+NOT_OF_KERNELS = (
+    "from",
+    "layers",
+    "bias",
+)  # settings that say how a layer is linked; of channels in groups also "groups"
 
 
 @dataclass(frozen=True)
@@ -286,7 +290,9 @@ def _fused(links: list[Link], output: int) -> list[Link]:
             found.append(one)
             continue
         first = found[before]  # type: ignore[index]
-        both = Link(layer, first.inputs, one.output, first.sizes, first.settings | one.settings, one.shape, first.places)
+        both = Link(
+            layer, first.inputs, one.output, first.sizes, first.settings | one.settings, one.shape, first.places
+        )
         both.parameters, both.gradients, both.states = first.parameters, first.gradients, first.states
         found[before] = both  # type: ignore[index]
         by_output[one.output] = before  # type: ignore[assignment]

@@ -282,9 +282,7 @@ def _define_operators() -> None:
 
         _operator(getattr(operator, name), compare, result=types.boolean)
     for name in ("and_", "or_"):
-        _operator(
-            getattr(operator, name), lambda b, _, x, y, name=name: getattr(b, name)(x, y), of=types.Boolean
-        )
+        _operator(getattr(operator, name), lambda b, _, x, y, name=name: getattr(b, name)(x, y), of=types.Boolean)
     _operator(operator.neg, lambda b, _, x: b.fneg(x), of=types.Float, operands=1)
     _operator(operator.invert, lambda b, _, x: b.not_(x), of=types.Boolean, operands=1)
     for function, name in ((abs, "fabs"), (np.sqrt, "sqrt"), (np.floor, "floor")):

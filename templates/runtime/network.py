@@ -138,7 +138,10 @@ class Network:
 
     @property
     def parameters(self) -> list[dict[str, np.ndarray]]:
-        return [{name: _view(one, one.parameters, name) for name in one.parameters} if one else {} for one in self._built().layers]
+        return [
+            {name: _view(one, one.parameters, name) for name in one.parameters} if one else {}
+            for one in self._built().layers
+        ]
 
     @property
     def states(self) -> list[dict[str, np.ndarray]]:
@@ -219,7 +222,13 @@ class Network:
                 raise ValueError("validation_data must be a pair (X, y)")
             held = as_samples(validation_data[0], self.dtype, samples.shape[1:], "validation X")
             held_targets = as_targets(
-                validation_data[1], len(held), graph.output.shape, self.cost, self.dtype, targets.classes, "validation y"
+                validation_data[1],
+                len(held),
+                graph.output.shape,
+                self.cost,
+                self.dtype,
+                targets.classes,
+                "validation y",
             )
 
         # What was given is right: from here on the network changes.

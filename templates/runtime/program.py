@@ -225,7 +225,9 @@ class Call:
         """The elements of working memory that the kernel needs beside the engine's own."""
         if self.kernel.box is None:
             return 0
-        shapes = [(i, s) for k, (at, _) in self.kernel.arrays.items() for i, s in zip(at, self.arrays[k].shape, strict=True)]
+        shapes = [
+            (i, s) for k, (at, _) in self.kernel.arrays.items() for i, s in zip(at, self.arrays[k].shape, strict=True)
+        ]
         known = {i[:1].upper() + i[1:]: size for i, size in shapes}
         known |= {name: int(cell[0]) for name, cell in self.scalars.items()}
         names = inspect.signature(self.kernel.box).parameters

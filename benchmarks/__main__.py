@@ -11,7 +11,7 @@ import llvmlite.binding as llvm
 import numba
 import numpy as np
 
-from benchmarks import networks
+from benchmarks import layers, memory, networks
 from benchmarks.startup import first_step
 from benchmarks.timing import Spread, interleaved, ratios, spread
 from generated.native import LANES
@@ -89,6 +89,70 @@ def wide_network(rounds: int) -> list[dict]:
     ]  # fmt: skip
 
 
+def single_layers(rounds: int) -> list[dict]:
+    """Each layer by itself, forward and backward, against PyTorch in the faster of its two layouts."""
+    cores = numba.config.NUMBA_NUM_THREADS
+    rows = []
+    for threads in sorted({1, cores}):
+        found = []
+        for case in (*layers.CONVOLUTIONS, *layers.SLOW_IN_PYTORCH):
+            seconds = layers.compare(case, threads, rounds)
+            ours, theirs = seconds.ours["both"], seconds.theirs["both"]
+            goal = 1.5 if case in layers.CONVOLUTIONS else 0.7
+            rows.append(
+                _row(
+                    f"{case.title}, {threads} threads, against PyTorch ({seconds.layout})",
+                    "forward and backward" + ("" if case in layers.CONVOLUTIONS else f", {case.shape}"),
+                    spread(ours), spread(theirs), ratios(ours, theirs), goal, 1e3, "ms",
+                )
+            )  # fmt: skip
+            if case in layers.CONVOLUTIONS:
+                found.append([a / b for a, b in zip(ours, theirs, strict=True)])
+        means = [float(np.exp(np.mean(np.log(at)))) for at in zip(*found, strict=True)]
+        mean = float(np.exp(np.mean([np.log(spread(one).median) for one in found])))
+        whole = Spread(mean, spread(means).low, spread(means).high)
+        print(f"geometric mean of the convolutions, {threads} threads: {whole}, goal 1", flush=True)
+        rows.append(
+            {
+                "name": f"these {len(found)} convolutions, {threads} threads", "measure": "geometric mean of the ratios",
+                "ratio": whole.json(), "goal": 1.0,
+            }
+        )  # fmt: skip
+    return rows
+
+
+def convolutional_network(rounds: int) -> list[dict]:
+    """A training step of networks/fashion.cfg, against PyTorch eager in its best layout, each at its best thread count."""
+    steps, batch, cores = 10, 64, numba.config.NUMBA_NUM_THREADS
+    X, y = networks.images(steps * batch)
+    train, candidates = networks.convolutional_ours(X, y, batch), {}
+    for threads in sorted({1, cores}):
+        candidates[f"ours, {threads} threads"] = _threads(train, threads)
+        for layout in layers.LAYOUTS:
+            peer = networks.convolutional_pytorch(X, y, batch, threads, layout)
+            candidates[f"PyTorch, {threads} threads, {layout}"] = peer
+    seconds = {n: [s / steps for s in v] for n, v in interleaved(candidates, rounds).items()}
+    pairs = {_best(seconds, "ours"): _best(seconds, "PyTorch"), "ours, 1 threads": _best(seconds, "PyTorch, 1 threads")}
+    rows = [
+        _row(
+            f"convolutional network, {ours.split(', ')[1]}, against {peer}",
+            f"step, networks/fashion.cfg, momentum, weight decay, batch {batch}",
+            spread(seconds[ours]), spread(seconds[peer]), ratios(seconds[ours], seconds[peer]), 0.8, 1e3, "ms",
+        )
+        for ours, peer in pairs.items()
+    ]  # fmt: skip
+    peak, least = memory.of_step(networks.convolutional(), X[:batch], y[:batch], **networks.RULE)
+    print(f"memory of a step: {peak / 1e6:.1f} MB at the peak, {least / 1e6:.1f} MB needed at once", flush=True)
+    rows.append(
+        {
+            "name": "memory of a step of this network", "measure": "peak over what its equations need at once", "unit": "MB",
+            "ours": Spread(*[peak / 1e6] * 3).json(), "theirs": Spread(*[least / 1e6] * 3).json(),
+            "ratio": Spread(*[peak / least] * 3).json(), "goal": 1.2,
+        }
+    )  # fmt: skip
+    return rows
+
+
 def start(rounds: int) -> dict:
     """A fresh process to its first step."""
     first_step()  # compiles what is not on disk yet
@@ -121,16 +185,12 @@ def table(results: dict) -> str:
     """The results as the README shows them."""
     lines = ["| what | ours | theirs | ratio of times (quartiles) | goal |", "| --- | --- | --- | --- | --- |"]
     for row in results["rows"]:
-        ours = f"{row['ours']['median']:.3g} {row['unit']}"
+        ours, theirs = (f"{row[who]['median']:.3g} {row['unit']}" if who in row else "" for who in ("ours", "theirs"))
+        ratio, goal = "", f"under {row['goal']:g} {row.get('unit')}"
         if "ratio" in row:
             r = row["ratio"]
-            theirs, ratio = (
-                f"{row['theirs']['median']:.3g} {row['unit']}",
-                f"**{r['median']:.2g}** ({r['low']:.2g} to {r['high']:.2g})",
-            )
-            goal = f"at most {row['goal']:g}"
-        else:
-            theirs, ratio, goal = "", "", f"under {row['goal']:g} {row['unit']}"
+            spreads = f" ({r['low']:.2g} to {r['high']:.2g})" if r["low"] < r["high"] else ""
+            ratio, goal = f"**{r['median']:.2g}**{spreads}", f"at most {row['goal']:g}"
         lines.append(f"| {row['name']}: {row['measure']} | {ours} | {theirs} | {ratio} | {goal} |")
     m = results["machine"]
     lines += [
@@ -151,7 +211,8 @@ def main() -> None:
     )
     asked = parser.parse_args()
     if not asked.readme:
-        rows = [*small_network(asked.rounds), *wide_network(asked.rounds), start(max(3, asked.rounds // 3))]
+        measured = (small_network, wide_network, convolutional_network, single_layers)
+        rows = [row for measure in measured for row in measure(asked.rounds)] + [start(max(3, asked.rounds // 3))]
         _write(RESULTS, json.dumps({"machine": processor(), "rows": rows}, indent=2) + "\n")
     results = json.loads(RESULTS.read_text())
     print("\n" + table(results))

@@ -2,31 +2,43 @@
 
 import tracemalloc
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from generated import Network
-from generated.plan import Plan
+from generated import Network, plan
+from generated.program import Stage
 
 
-def needed(plan: Plan, kept: Sequence[np.ndarray]) -> int:
-    """Bytes that a step needs at once: what is ``kept`` from step to step, and every other array from where a kernel first
-    writes it to where one last reads it."""
-    calls = [call for stage in plan.stages for call in stage.calls]
-    uses: dict[int, tuple[int, int, int]] = {a.ctypes.data: (0, len(calls), a.nbytes) for a in kept}
-    for at, call in enumerate(calls):
-        for array in call.arrays.values():
-            first, last, size = uses.get(array.ctypes.data, (at, at, 0))
-            uses[array.ctypes.data] = (first, max(last, at), max(size, array.nbytes))
-    return max(sum(size for first, last, size in uses.values() if first <= at <= last) for at in range(len(calls)))
+def needed(stages: Sequence[Stage], kept: Sequence[np.ndarray]) -> int:
+    """Bytes that stages need at once: what is ``kept`` from step to step, and every other array from the first stage that
+    has it to the last."""
+    whole = range(len(stages))
+    uses = {a.ctypes.data: (whole, a.nbytes) for a in kept}
+    for at, stage in enumerate(stages):
+        for array in (a for call in stage.calls for a in call.arrays.values()):
+            use, size = uses.get(array.ctypes.data, (range(at, at), 0))
+            uses[array.ctypes.data] = (range(use.start, max(use.stop, at + 1)), max(size, array.nbytes))
+    return max(sum(size for use, size in uses.values() if at in use) for at in whole)
 
 
-def of_step(network: Network, X: np.ndarray, y: np.ndarray, **settings: float) -> tuple[int, int]:
-    """(bytes allocated at the peak of building a network's step and running it, bytes that its equations need)."""
-    network.fit(X, y, batch_size=len(X), epochs=1, **settings)  # compiles
-    fresh = Network(network.layers_as_given, cost=network.cost.name, dtype=network.dtype.name, random_state=0)
+def of_step(network: Network, X: np.ndarray, y: np.ndarray, **settings: Any) -> tuple[int, int]:
+    """(bytes at the peak of planning and doing a network's first step, bytes that its equations need).
+
+    NumPy tells tracemalloc what it allocates. The kernels are compiled before.
+    """
+    given = [(name, *sizes, settings) for name, sizes, settings in network.layers]
+    fresh = Network(given, cost=network.cost.name, dtype=network.dtype.name, random_state=0)
+    network.fit(X, y, batch_size=len(X), epochs=1, **settings)
+    seen: list[Sequence[Stage]] = []
+    places = plan.placed
+    plan.placed = lambda stages, arrays: (seen.append(stages), places(stages, arrays))[1]  # type: ignore[func-returns-value]
     tracemalloc.start()
-    fresh.fit(X, y, batch_size=len(X), epochs=1, **settings)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    return peak, 0
+    try:
+        fresh.fit(X, y, batch_size=len(X), epochs=1, **settings)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        plan.placed = places
+    kept = [a for layers in (fresh.parameters, fresh.states) for layer in layers for a in layer.values()]
+    return peak, needed(seen[0], kept)

@@ -1,13 +1,17 @@
-"""Training the networks of the table: ours, PyTorch eager, JAX with its scan over the epoch, on real digits."""
+"""Training the networks of the table: ours, PyTorch eager, JAX with its scan over the epoch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from generated import Network
+from generated.configuration import read_configuration
+
+CONVOLUTIONAL = Path(__file__).resolve().parent.parent / "networks" / "fashion.cfg"
 
 
 @dataclass(frozen=True)
@@ -119,5 +123,79 @@ def jax_scan(which: Setting, X: np.ndarray, Y: np.ndarray, epochs: int) -> Calla
             order = rng.permutation(len(X))[: len(X) // batch * batch].reshape(-1, batch)
             state["p"] = epoch(state["p"], order)
         jax.block_until_ready(state["p"])
+
+    return train
+
+
+# A convolutional network ----------------------------------------------------------------------------------------------
+
+
+def convolutional() -> Network:
+    """The network of networks/fashion.cfg."""
+    return read_configuration(CONVOLUTIONAL).network(random_state=0)
+
+
+def images(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images of noise, 28 x 28, and labels: what is in them changes no time."""
+    random = np.random.default_rng(0)
+    return random.standard_normal((count, 1, 28, 28), dtype=np.float32), random.integers(0, 10, count)
+
+
+RULE: dict[str, Any] = {"learning_rate": 0.01, "momentum": 0.9, "weight_decay": 5e-4}
+
+
+def convolutional_ours(X: np.ndarray, y: np.ndarray, batch: int) -> Callable[[], Any]:
+    """An epoch of ours."""
+    network = convolutional()
+    return lambda: network.partial_fit(X, y, batch_size=batch, **RULE)
+
+
+def as_pytorch(network: Network, channels: int) -> Any:
+    """The same layers in PyTorch, up to the softmax, whose place its cross-entropy takes."""
+    from torch import nn
+
+    modules: list[nn.Module] = []
+    for name, sizes, settings in network.layers:
+        window = {"stride": settings.get("stride", 1), "padding": settings.get("padding", 0)}
+        bias = settings.get("bias", True)
+        match name:
+            case "convolution":
+                modules.append(nn.Conv2d(channels, sizes[0], sizes[1], **window, bias=bias))
+            case "depthwise_convolution":
+                modules.append(nn.Conv2d(channels, channels, sizes[0], **window, groups=channels, bias=bias))
+            case "dense":
+                modules.append(nn.Linear(channels, sizes[0], bias=bias))
+            case "batch_norm":
+                modules.append(nn.BatchNorm2d(channels))
+            case "leaky":
+                modules.append(nn.LeakyReLU(0.1, inplace=True))
+            case "max_pooling":
+                modules.append(nn.MaxPool2d(settings["size"], settings["stride"]))
+            case "global_average_pooling":
+                modules += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+            case "softmax":
+                pass
+            case _:
+                raise ValueError(f"{name!r} has no counterpart here")
+        channels = sizes[0] if sizes and name != "depthwise_convolution" else channels
+    return nn.Sequential(*modules)
+
+
+def convolutional_pytorch(X: np.ndarray, y: np.ndarray, batch: int, threads: int, layout: str) -> Callable[[], Any]:
+    """An epoch of PyTorch's, eager."""
+    import torch
+
+    form = getattr(torch, layout)
+    network = as_pytorch(convolutional(), X.shape[1]).to(memory_format=form)
+    descent = torch.optim.SGD(network.parameters(), RULE["learning_rate"], RULE["momentum"], 0, RULE["weight_decay"])
+    samples, targets = torch.from_numpy(X).to(memory_format=form), torch.from_numpy(y)
+    cross_entropy = torch.nn.CrossEntropyLoss()
+
+    def train() -> None:
+        torch.set_num_threads(threads)
+        for rows in torch.randperm(len(samples)).split(batch):
+            descent.zero_grad()
+            cross_entropy(network(samples[rows]), targets[rows]).backward()
+            descent.step()
 
     return train

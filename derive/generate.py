@@ -323,7 +323,8 @@ class _Names(dict):
 def module_for(derivation: Derivation, kind: str, runtime: str) -> Module:
     """The module of a layer, a cost, or a pair of both."""
     system = derivation.system
-    cited = citations(system.name) if system.name in own_systems() else {}  # our documents speak of ours alone
+    own = system.name in own_systems()  # our documents speak of ours alone
+    cited = citations("activation" if system.is_activation else system.name) if own else {}
     lowered = lower(derivation, _Names(system, kind))
     fields: dict[str, Any] = {}
     if kind == "Pair":

@@ -315,11 +315,13 @@ def citations(system: str, *, untagged: bool = False) -> dict[str, list[tuple[st
     """By tensor of a system, the tagged (or all) formulas of our documents whose truth rests on its equation.
 
     Each as (id, verdict, scope). A formula speaks of the equations that one of its sides had to be opened by and the
-    other had not: of dense, FC-1 speaks of `delta_a`, FC-2 of `nabla_b`, FC-3 of `nabla_w`.
+    other had not: of dense, FC-1 speaks of `delta_a`, FC-2 of `nabla_b`, FC-3 of `nabla_w`; of any "activation" P2 speaks
+    of `delta_z`.
     """
     found: dict[str, list[tuple[str, str, str]]] = {}
     for verdict, outcome in our_verdicts(refute=False):
-        if (verdict.id.startswith("eq-") and not untagged) or not outcome.holds or verdict.system != system:
+        of_it = verdict.system == system or {owner for owner, _ in outcome.about} == {system}
+        if (verdict.id.startswith("eq-") and not untagged) or not outcome.holds or not of_it:
             continue
         for owner, tensor in sorted(outcome.about):
             if owner == system:

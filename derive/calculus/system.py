@@ -56,6 +56,15 @@ class System:
             return "cost"
         return "layer" if self.inputs else "penalty"
 
+    @property
+    def is_activation(self) -> bool:
+        """Whether it treats every element of its one input by itself, and nothing else is given."""
+        if len(self.inputs) != 1 or len(tuple(self._given_tensors())) != 1:
+            return False
+        index = self.inputs[0].indices
+        read = {x.indices for e in self.equations for t in e.terms for x in (e.target, *t.operands())}
+        return read == {index} and not any(t.over for e in self.equations for t in e.terms)
+
     def declared(self) -> dict[str, sp.Indexed]:
         """Every tensor by name with the indices that it was declared or defined with."""
         found = {x.base.name: x for x in (*self._given_tensors(), *self.outputs)}

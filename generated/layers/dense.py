@@ -60,7 +60,7 @@ def dense_w_gradient(a, delta_z, nabla_w, scratch, first, last):
     r"""nabla_w[j, k] = sum_n a[n, k]*delta_z[n, j]
 
     From z[n, j] = b[j] + sum_k a[n, k]*w[j, k].
-    Documents: FC-3 (proved, all sizes).
+    Documents: FC-3 (proved, all sizes); BN 2.4/1 (conditional, all sizes).
     Shapes: a (N, K), delta_z (N, J), nabla_w (K, J); float32 or float64, C-contiguous.
     """
     J = nabla_w.shape[1]

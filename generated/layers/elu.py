@@ -32,6 +32,7 @@ def elu_input_sensitivity(a, delta_a, z, delta_z, first, last):
     r"""delta_z[n, j] = {delta_a[n, j] if z[n, j] > 0; (1 + a[n, j])*delta_a[n, j] otherwise}
 
     From a[n, j] = {z[n, j] if z[n, j] > 0; exp(z[n, j]) - 1 otherwise}.
+    Documents: P2 (conditional, all sizes).
     Shapes: a (N, J), delta_a (N, J), z (N, J), delta_z (N, J) (all as one row); float32 or float64, C-contiguous.
     """
     T = delta_z.dtype.type

@@ -34,6 +34,7 @@ def gelu_input_sensitivity(delta_a, z, delta_z, first, last):
     r"""delta_z[n, j] = (sqrt(2)*exp(-z[n, j]**2/2)*z[n, j]/sqrt(pi) + erfc(-sqrt(2)*z[n, j]/2))*delta_a[n, j]/2
 
     From a[n, j] = (1 + erf(sqrt(2)*z[n, j]/2))*z[n, j]/2.
+    Documents: P2 (conditional, all sizes).
     Shapes: delta_a (N, J), z (N, J), delta_z (N, J) (all as one row); float32 or float64, C-contiguous.
     """
     T = delta_z.dtype.type

@@ -29,6 +29,7 @@ def hardtanh_input_sensitivity(delta_a, z, delta_z, first, last):
     r"""delta_z[n, j] = {0 if (z[n, j] >= 1) | (z[n, j] <= -1); delta_a[n, j] otherwise}
 
     From a[n, j] = {-1 if z[n, j] <= -1; 1 if z[n, j] >= 1; z[n, j] otherwise}.
+    Documents: P2 (conditional, all sizes).
     Shapes: delta_a (N, J), z (N, J), delta_z (N, J) (all as one row); float32 or float64, C-contiguous.
     """
     T = delta_z.dtype.type

@@ -31,6 +31,7 @@ def lhtan_input_sensitivity(delta_a, z, delta_z, first, last):
     r"""delta_z[n, j] = {delta_a[n, j]/1000 if (z[n, j] >= 1) | (z[n, j] <= 0); delta_a[n, j] otherwise}
 
     From a[n, j] = {z[n, j]/1000 if z[n, j] <= 0; 999/1000 + z[n, j]/1000 if z[n, j] >= 1; z[n, j] otherwise}.
+    Documents: P2 (conditional, all sizes).
     Shapes: delta_a (N, J), z (N, J), delta_z (N, J) (all as one row); float32 or float64, C-contiguous.
     """
     T = delta_z.dtype.type

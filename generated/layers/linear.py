@@ -28,6 +28,7 @@ def linear_input_sensitivity(delta_a, delta_z, first, last):
     r"""delta_z[n, j] = delta_a[n, j]
 
     From a[n, j] = z[n, j].
+    Documents: P2 (conditional, all sizes).
     Shapes: delta_a (N, J), delta_z (N, J) (all as one row); float32 or float64, C-contiguous.
     """
     for i in span(first, last):

@@ -36,6 +36,7 @@ def loggy_input_sensitivity(a, delta_a, delta_z, first, last):
     r"""delta_z[n, j] = (1 - a[n, j]**2)*delta_a[n, j]/2
 
     From a[n, j] = 2/(1 + exp(-z[n, j])) - 1.
+    Documents: P2 (conditional, all sizes).
     Shapes: a (N, J), delta_a (N, J), delta_z (N, J) (all as one row); float32 or float64, C-contiguous.
     """
     T = delta_z.dtype.type

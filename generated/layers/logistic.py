@@ -33,6 +33,7 @@ def logistic_input_sensitivity(a, delta_a, delta_z, first, last):
     r"""delta_z[n, j] = (1 - a[n, j])*a[n, j]*delta_a[n, j]
 
     From a[n, j] = 1/(1 + exp(-z[n, j])).
+    Documents: P2 (conditional, all sizes).
     Shapes: a (N, J), delta_a (N, J), delta_z (N, J) (all as one row); float32 or float64, C-contiguous.
     """
     T = delta_z.dtype.type

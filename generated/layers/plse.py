@@ -33,6 +33,7 @@ def plse_input_sensitivity(delta_a, z, delta_z, first, last):
 
     From a[n, j] = {1/25 + z[n, j]/100 if z[n, j] < -4; 24/25 + z[n, j]/100 if z[n, j] > 4; 1/2 + z[n, j]/8
         otherwise}.
+    Documents: P2 (conditional, all sizes).
     Shapes: delta_a (N, J), z (N, J), delta_z (N, J) (all as one row); float32 or float64, C-contiguous.
     """
     T = delta_z.dtype.type

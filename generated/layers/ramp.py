@@ -29,6 +29,7 @@ def ramp_input_sensitivity(delta_a, z, delta_z, first, last):
     r"""delta_z[n, j] = {11/10 if z[n, j] > 0; 1/10 otherwise}*delta_a[n, j]
 
     From a[n, j] = {11*z[n, j]/10 if z[n, j] > 0; z[n, j]/10 otherwise}.
+    Documents: P2 (conditional, all sizes).
     Shapes: delta_a (N, J), z (N, J), delta_z (N, J) (all as one row); float32 or float64, C-contiguous.
     """
     T = delta_z.dtype.type

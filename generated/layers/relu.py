@@ -29,6 +29,7 @@ def relu_input_sensitivity(delta_a, z, delta_z, first, last):
     r"""delta_z[n, j] = {delta_a[n, j] if z[n, j] > 0; 0 otherwise}
 
     From a[n, j] = {z[n, j] if z[n, j] > 0; 0 otherwise}.
+    Documents: P2 (conditional, all sizes).
     Shapes: delta_a (N, J), z (N, J), delta_z (N, J) (all as one row); float32 or float64, C-contiguous.
     """
     T = delta_z.dtype.type

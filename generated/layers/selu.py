@@ -35,6 +35,7 @@ def selu_input_sensitivity(a, delta_a, z, delta_z, alpha, scale, first, last):
     r"""delta_z[n, j] = {scale if z[n, j] >= 0; alpha*scale + a[n, j] otherwise}*delta_a[n, j]
 
     From a[n, j] = {scale*z[n, j] if z[n, j] >= 0; alpha*scale*(exp(z[n, j]) - 1) otherwise}.
+    Documents: P2 (conditional, all sizes).
     Shapes: a (N, J), delta_a (N, J), z (N, J), delta_z (N, J) (all as one row); float32 or float64, C-contiguous.
     """
     T = delta_z.dtype.type

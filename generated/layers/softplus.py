@@ -32,6 +32,7 @@ def softplus_input_sensitivity(delta_a, z, delta_z, first, last):
         otherwise}*delta_a[n, j]
 
     From a[n, j] = log(1 + exp(z[n, j])).
+    Documents: P2 (conditional, all sizes).
     Shapes: delta_a (N, J), z (N, J), delta_z (N, J) (all as one row); float32 or float64, C-contiguous.
     """
     T = delta_z.dtype.type

@@ -41,6 +41,7 @@ def stair_input_sensitivity(delta_a, z, delta_z, first, last):
 
     From a[n, j] = {z[n, j] + floor(floor(-z[n, j])/2) if z[n, j] + floor(floor(-z[n, j])/2) > floor(floor(z[n,
         j])/2); floor(floor(z[n, j])/2) otherwise}.
+    Documents: P2 (conditional, all sizes).
     Shapes: delta_a (N, J), z (N, J), delta_z (N, J) (all as one row); float32 or float64, C-contiguous.
     """
     T = delta_z.dtype.type

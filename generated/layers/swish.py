@@ -37,6 +37,7 @@ def swish_input_sensitivity(delta_a, z, delta_z, beta, first, last):
         j]|)) if beta*z[n, j] >= 0; exp(-|beta*z[n, j]|)/(1 + exp(-|beta*z[n, j]|)) otherwise})*delta_a[n, j]
 
     From a[n, j] = z[n, j]/(1 + exp(-beta*z[n, j])).
+    Documents: P2 (conditional, all sizes).
     Shapes: delta_a (N, J), z (N, J), delta_z (N, J) (all as one row); float32 or float64, C-contiguous.
     """
     T = delta_z.dtype.type

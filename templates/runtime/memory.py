@@ -45,9 +45,9 @@ def placed(stages: Sequence[Stage], arrays: Sequence[np.ndarray]) -> list[Stage]
     block = block[-block.ctypes.data % LINE :]
 
     def moved(held: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {name: at(a) if a.ctypes.data in places else a for name, a in held.items()}
+        return {name: in_block(a) if a.ctypes.data in places else a for name, a in held.items()}
 
-    def at(a: np.ndarray) -> np.ndarray:
+    def in_block(a: np.ndarray) -> np.ndarray:
         place = places[a.ctypes.data]
         return block[place : place + a.nbytes].view(a.dtype).reshape(a.shape)
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from .definition import COSTS, LAYERS, PAIRS, Cost, Pair, Rule, tensor
 from .draws import DRAW
-from .graph import Graph, Link
+from .graph import Graph, Link, in_groups
 from .program import Call, Kernel, Stage
 
 PARALLEL_WORK = 1 << 21  # multiplications from which a stage pays for a parallel region
@@ -278,11 +278,12 @@ def plan_training(
     found = stages(calls, threads) + stages([_call(k, mean, {}) for k in objective.forward], threads)
     loss_stage = len(found) - 1
     left = list(updates or [])
-    for call in apart:
-        own = [u for u in left if _shares(u, call)]
-        left = [u for u in left if not _shares(u, call)]
+    for at, call in enumerate(apart):
+        later = apart[at + 1 :]  # may still read what an update writes
+        own = [u for u in left if _shares(u, call) and not any(_reads(c, w) for c in later for w in _written(u))]
+        left = [u for u in left if not any(u is o for o in own)]
         found += stages([call, *own], threads)
-    found += stages([u for u in left if any(_shares(u, c) for c in calls)], threads)
+    found += stages([u for u in left if any(_shares(u, c) for c in calls + apart)], threads)
     return here.planned(found, targets=targets, loss=loss, loss_stage=loss_stage)
 
 
@@ -419,12 +420,13 @@ def rule_calls(
     """
     calls = []
     for number, one in enumerate(links):
+        grouped = one is not None and in_groups(one.layer)  # one bias a filter has two axes there
         for name, parameter, gradient in _trained(one):
             names = {rule.parameter: parameter, rule.gradient: gradient}
             for state in rule.states:
                 names[state] = states.setdefault((number, name, state), np.zeros_like(parameter))
             own = dict(cells)
-            if parameter.ndim < 2 and "weight_decay" in own:
+            if parameter.ndim - grouped < 2 and "weight_decay" in own:
                 own["weight_decay"] = np.zeros(1)
             calls += [_call(k, names, own) for k in rule.update]
     return calls

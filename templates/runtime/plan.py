@@ -86,18 +86,18 @@ class _Pass:
     # Forward ----------------------------------------------------------------------------------------------------------
 
     def forward(self, one: Link, output: np.ndarray, *, states: bool = False) -> list[Call]:
-        """A link's forward kernels into this array; with ``states``, those that bring its states up to date as well."""
+        """A link's forward kernels into this array; with ``states`` they bring its states up to date as well."""
         self.values[one.output] = output
-        names = self._own(one)
+        names = self._own(one, states)
         calls = [self._drawn(one, names[tensor(slot)[0]]) for slot in one.layer.random]
         new = {f"{name}_new" for name in one.states}
         kernels = [k for k in one.layer.forward if states or not set(k.writes) <= new]
         return calls + [_call(k, names, one.settings) for k in kernels]
 
-    def _own(self, one: Link) -> dict[str, np.ndarray]:
-        """All arrays of a link by name, but sensitivities."""
+    def _own(self, one: Link, states: bool) -> dict[str, np.ndarray]:
+        """All arrays of a link by name, but sensitivities; without ``states``, their new values go nowhere."""
         names = {**one.parameters, **one.frozen, **one.states}
-        names |= {f"{name}_new": state for name, state in one.states.items()}
+        names |= {f"{name}_new": state if states else np.zeros_like(state) for name, state in one.states.items()}
         names |= {f"nabla_{name}": gradient for name, gradient in one.gradients.items()}
         for slot in one.layer.buffers:
             own = np.dtype(slot.partition("]: ")[2] or self.dtype)

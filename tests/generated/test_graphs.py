@@ -96,7 +96,7 @@ def by_pytorch(layers: list, x, parameters: list[dict], training: bool, kept: di
         elif name == "batch_norm":
             value = batch_norm(a, own, p, training)
         elif name == "dense":
-            value = a.flatten(1) @ p["w"].T + p["b"]
+            value = a.flatten(1) @ p["w"].T + p.get("b", 0)
         elif name == "max_pooling":
             value = pooled(F.max_pool2d, a, own, -np.inf)
         elif name == "average_pooling":
@@ -403,9 +403,9 @@ def test_graphs_whose_layers_are_read_by_several_others_are_those_of_pytorch(nam
 
 CNN = [
     ("convolution", 6, 3, {"padding": 1, "bias": False}), "batch_norm", "leaky", ("max_pooling", {"size": 2}),
-    ("grouped_convolution", 4, 3, {"groups": 2, "padding": 1}), "batch_norm", ("shortcut", {"from": 3}), "mish",
+    ("grouped_convolution", 4, 3, {"groups": 2, "padding": 1}), "tanh", "batch_norm", ("shortcut", {"from": 3}), "mish",
     ("depthwise_convolution", 3, {"padding": 1, "stride": 2}), "tanh", ("dropout", {"probability": 0.3}),
-    ("dense", 9), "batch_norm", "relu", ("dense", 3), "softmax",
+    ("dense", 9, {"bias": False}), "batch_norm", "relu", ("dense", 3), "softmax",
 ]  # fmt: skip
 
 
@@ -448,6 +448,9 @@ OPTIMIZERS = {
 def test_steps_and_running_statistics_are_those_of_pytorch(rule, weight_decay):
     batch, (x, y) = 8, images(44)
     network = Network(CNN, cost="softmax_cross_entropy", dtype="float64", inputs=x.shape[1:], random_state=1)
+    for own in network.parameters:
+        for array in own.values():
+            array += 0.1  # no bias is zero, so that decay would be seen
     tensors = tensors_of(network)
     learned = [(name, t) for own in tensors for name, t in own.items() if t.requires_grad]
     make, own = OPTIMIZERS[rule]

@@ -7,6 +7,7 @@ lie channels last. Where they lie otherwise than a layer takes them, a link betw
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -77,7 +78,7 @@ class Entry:
             settings_of(one, self.settings, self.where)
         bias = self.settings.get("bias", True)
         if not isinstance(bias, bool):
-            raise ValueError(f"{self.where}: bias must be True or False, not {bias!r}")
+            raise ValueError(f"{self.where}: bias of {self.name!r} must be True or False, not {bias!r}")
         if "bias" in self.settings and "b" not in dict(map(tensor, layer.parameters)):
             raise ValueError(f"{self.where}: {self.name!r} has no bias")
         return found
@@ -87,10 +88,17 @@ def entry_of(given: Any, index: int) -> Entry:
     """The entry that a name or a tuple (name, sizes..., {settings}) states. Raises ValueError for what cannot stand."""
     name, *rest = given if isinstance(given, tuple | list) and given else (given,)
     layer_named(name)
-    settings = dict(rest.pop()) if rest and isinstance(rest[-1], Mapping) else {}
+    settings = {k: _plain(v) for k, v in rest.pop().items()} if rest and isinstance(rest[-1], Mapping) else {}
     entry = Entry(index, name, tuple(rest), settings)
     entry.forms()
     return Entry(index, name, tuple(map(int, rest)), settings)
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers as Python's, so that they can be written to a file."""
+    if isinstance(value, list | tuple):
+        return type(value)(map(_plain, value))
+    return value.item() if isinstance(value, np.generic) else value
 
 
 @dataclass(frozen=True)
@@ -193,8 +201,9 @@ class Graph:
     def _linked(
         self, forms: list[Layer], read: list[Value], sizes: tuple[int, ...], settings: Mapping[str, Any], where: str
     ) -> tuple[Link, Value]:
-        """The first of the forms that fits, linked; raises the ValueError of the last if none does."""
+        """The first of the forms that fits, linked; raises the ValueError of the last that takes so many axes if none does."""
         layer, *others = [form for form in forms if len(form.inputs) == len(read)]
+        others = [form for form in others if all(map(partial(_seen_shape, form, groups=1), form.inputs, read))]
         while True:
             try:
                 found = _fitted(layer, read, sizes, settings, where)
@@ -316,6 +325,11 @@ def layer_names() -> list[str]:
     return sorted(name for name, one in LAYERS.items() if name not in hidden and not one.fuses)
 
 
+def shown(layer: Layer) -> str:
+    """The name by which a list of layers knows it: that of the one that it stands in for."""
+    return next((one.name for one in LAYERS.values() if layer.name in one.forms), layer.name)
+
+
 def forms_of(layer: Layer) -> list[Layer]:
     """The layer and those that stand in for it where other inputs are given."""
     return [layer, *map(layer_named, layer.forms)]
@@ -333,10 +347,10 @@ def sizes_of(layer: Layer, sizes: Sequence[int], where: str) -> dict[str, int]:
         given += given[-1:]
     if len(given) != len(free):
         names = ", ".join(free) or "none"
-        raise ValueError(f"{where}: {layer.name!r} takes {len(free)} sizes ({names}), {len(sizes)} were given")
+        raise ValueError(f"{where}: {shown(layer)!r} takes {len(free)} sizes ({names}), {len(sizes)} were given")
     for name, size in zip(free, given, strict=True):
         if not isinstance(size, int | np.integer) or isinstance(size, bool) or size < 1:
-            raise ValueError(f"{where}: size {name} of {layer.name!r} must be a positive integer, not {size!r}")
+            raise ValueError(f"{where}: size {name} of {shown(layer)!r} must be a positive integer, not {size!r}")
     return dict(zip(free, map(int, given), strict=True))
 
 
@@ -354,23 +368,27 @@ def settings_of(layer: Layer, given: Mapping[str, Any], where: str) -> dict[str,
     known = sorted({*values, *(name for name, parts in together.items() if parts)})
     unknown = sorted(set(map(str, given)) - set(known))
     if unknown:
-        raise ValueError(f"{where}: {layer.name!r} has no setting {unknown}; it has {known}")
+        raise ValueError(f"{where}: {shown(layer)!r} has no setting {unknown}; it has {known}")
+    said = dict[str, str]()  # by which name a setting was given
     for name, value in given.items():
         parts = together.get(name) or [name]
+        said |= dict.fromkeys(parts, name)
         each = list(value) if isinstance(value, tuple | list) else [value] * len(parts)
         if len(each) == 2 and len(parts) == 4:
             each = [each[0]] * 2 + [each[1]] * 2
         if len(each) != len(parts):
-            raise ValueError(f"{where}: setting {name} must be one number, or {len(parts)} of them, not {value!r}")
+            raise ValueError(
+                f"{where}: setting {name} of {shown(layer)!r} must be one number, or {len(parts)} of them, not {value!r}"
+            )
         values |= dict(zip(parts, each, strict=True))
     for name, value in values.items():
-        least = layer.counts.get(name)
+        least, what = layer.counts.get(name), f"setting {said.get(name, name)} of {shown(layer)!r}"
         if name in layer.settings and value is None and name not in given:
             continue
         if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not np.isfinite(value):
-            raise ValueError(f"{where}: setting {name} must be a finite number, not {value!r}")
+            raise ValueError(f"{where}: {what} must be a finite number, not {value!r}")
         if least is not None and not (value == int(value) and value >= least):
-            raise ValueError(f"{where}: setting {name} must be a whole number, {least} or more, not {value!r}")
+            raise ValueError(f"{where}: {what} must be a whole number, {least} or more, not {value!r}")
     return values
 
 
@@ -380,10 +398,12 @@ def _groups(layer: Layer, settings: Mapping[str, Any], numbers: Mapping[str, int
         return 1
     groups = settings.get("groups")
     if not isinstance(groups, int | np.integer) or isinstance(groups, bool) or groups < 1:
-        raise ValueError(f"{where}: {layer.name!r} needs the setting groups, a whole number, 1 or more, not {groups!r}")
+        raise ValueError(
+            f"{where}: {shown(layer)!r} needs the setting groups, a whole number, 1 or more, not {groups!r}"
+        )
     for what, number in numbers.items():
         if number % groups:
-            raise ValueError(f"{where}: {layer.name!r} in {groups} groups: they do not divide its {number} {what}")
+            raise ValueError(f"{where}: {shown(layer)!r} in {groups} groups: they do not divide its {number} {what}")
     return int(groups)
 
 
@@ -394,8 +414,8 @@ def _seen_shape(layer: Layer, slot: str, value: Value, groups: int) -> tuple[int
         return value.shape[:1]
     if axes == 1:
         return (prod(value.shape),)  # a layer of rows takes any sample as one row
-    if in_groups(layer) and len(value.shape) == 3:
-        return (groups, value.shape[0] // groups, *value.shape[1:])
+    if in_groups(layer):
+        return (groups, value.shape[0] // groups, *value.shape[1:]) if len(value.shape) == 3 else None
     return value.shape if len(value.shape) == axes else None
 
 
@@ -406,7 +426,7 @@ def _fitted(
     shapes = " and ".join(f"{value.source} {value.shape}" for value in read)
     values, found, own = settings_of(layer, settings, where), dict[str, int](), sizes_of(layer, sizes, where)
     if layer.elementwise and len({value.shape for value in read}) > 1:
-        raise ValueError(f"{where}: {layer.name!r} takes samples of one shape, not {shapes}")
+        raise ValueError(f"{where}: {shown(layer)!r} takes samples of one shape, not {shapes}")
     outputs = tensor(layer.outputs[0])[1]
     filters = outputs[2] if in_groups(layer) else ""
     numbers = {"channels": read[0].shape[0], **({"filters": own[filters]} if filters in own else {})}
@@ -416,10 +436,10 @@ def _fitted(
         shape = _seen_shape(layer, slot, value, groups)
         if shape is None:
             planes = "planes (channels, rows, columns)" if len(axes) > 2 else f"{len(axes)} axes"
-            raise ValueError(f"{where}: {layer.name!r} takes samples of {planes}, not {shapes}")
+            raise ValueError(f"{where}: {shown(layer)!r} takes samples of {planes}, not {shapes}")
         for index, size in zip(axes, shape, strict=True):
             if found.setdefault(index, size) != size:
-                raise ValueError(f"{where}: {layer.name!r} of {shapes}: {index} cannot be {found[index]} and {size}")
+                raise ValueError(f"{where}: {shown(layer)!r} of {shapes}: {index} cannot be {found[index]} and {size}")
     found |= own | ({filters: own[filters] // groups} if filters in own else {})
     for name, function in layer.sizes.items():
         if name not in layer.settings:
@@ -428,13 +448,13 @@ def _fitted(
             values[name] = _of(function, found, values)
     missing = [name for name, value in values.items() if value is None]
     if missing:
-        raise ValueError(f"{where}: {layer.name!r} needs the setting {missing[0]}")
+        raise ValueError(f"{where}: {shown(layer)!r} needs the setting {missing[0]}")
     if any(found[index] < 1 for index in layer.sizes if index in found):
-        raise ValueError(f"{where}: {layer.name!r} of {shapes}: {_nothing_left(layer, found, values)}")
+        raise ValueError(f"{where}: {shown(layer)!r} of {shapes}: {_nothing_left(layer, found, values)}")
     for relation in layer.given:
         if not _of(relation, found, values):
             said = _with_values(relation, found, values)
-            raise ValueError(f"{where}: {layer.name!r} of {shapes}: {said}; that must hold")
+            raise ValueError(f"{where}: {shown(layer)!r} of {shapes}: {said}; that must hold")
     return found, {name: np.array([float(value)]) for name, value in values.items() if value is not None}
 
 

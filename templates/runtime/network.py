@@ -265,14 +265,16 @@ class Network:
         self, rule: Rule, settings: dict[str, float], count: int, batch: int
     ) -> list[tuple[Plan, Program, int, int]]:
         """An epoch: the program of the full mini-batches, their size and number; and those of the rest, if any."""
-        cells = self._cells.setdefault(rule.name, {name: np.zeros(1) for name in rule.settings})
+        cells = self._cells.setdefault(rule.name, {})
+        for name in (*rule.settings, "step"):  # the step's number, which what is drawn in it depends on
+            cells.setdefault(name, np.zeros(1))
         for name, value in settings.items():
             cells[name][0] = value
         updates = rule_calls(rule, self._built().layers, cells, self._states.setdefault(rule.name, {}), self.dtype)
         parts = []
         for size, steps in ((batch, count // batch), (count % batch, 1)):
             if size:
-                plan, program = self._program("train", size, rule.name, updates, cells.get("step"))
+                plan, program = self._program("train", size, rule.name, updates, cells["step"])
                 parts.append((plan, program, size, steps))
         return parts
 

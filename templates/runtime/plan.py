@@ -15,7 +15,7 @@ import numpy as np
 
 from .definition import COSTS, LAYERS, PAIRS, Cost, Pair, Rule, tensor
 from .draws import DRAW
-from .graph import Graph, Link
+from .graph import Graph, Link, in_groups
 from .memory import placed, reserved
 from .program import Call, Kernel, Stage
 
@@ -71,9 +71,9 @@ class _Pass:
     # Forward ----------------------------------------------------------------------------------------------------------
 
     def forward(self, one: Link, *, states: bool = False) -> list[Call]:
-        """A link's forward kernels; with ``states``, those that bring its states up to date as well."""
+        """A link's forward kernels; with ``states`` they bring its states up to date as well."""
         self.give(one)
-        names = self._own(one)
+        names = self._own(one, states)
         calls = [self._drawn(one, names[tensor(slot)[0]]) for slot in one.layer.random]
         new = {f"{name}_new" for name in one.states}
         kernels = [k for k in one.layer.forward if states or not set(k.writes) <= new]
@@ -85,10 +85,10 @@ class _Pass:
         last = one.output == self.graph.output.number
         self.values[one.output] = np.zeros(shape, self.dtype) if last else self.array(shape)
 
-    def _own(self, one: Link) -> dict[str, np.ndarray]:
-        """All arrays of a link by name, but sensitivities."""
+    def _own(self, one: Link, states: bool) -> dict[str, np.ndarray]:
+        """All arrays of a link by name, but sensitivities; without ``states``, their new values go nowhere."""
         names = {**one.parameters, **one.frozen, **one.states}
-        names |= {f"{name}_new": state for name, state in one.states.items()}
+        names |= {f"{name}_new": state if states else self.array(state.shape) for name, state in one.states.items()}
         names |= {f"nabla_{name}": gradient for name, gradient in one.gradients.items()}
         for slot in one.layer.buffers:
             own = np.dtype(slot.partition("]: ")[2] or self.dtype)
@@ -255,11 +255,12 @@ def plan_training(
     found = stages(calls, threads) + stages([_call(k, mean, {}) for k in objective.forward], threads)
     loss_stage = len(found) - 1
     left = list(updates or [])
-    for call in apart:
-        own = [u for u in left if _shares(u, call)]
-        left = [u for u in left if not _shares(u, call)]
+    for at, call in enumerate(apart):
+        later = apart[at + 1 :]  # may still read what an update writes
+        own = [u for u in left if _shares(u, call) and not any(_reads(c, w) for c in later for w in _written(u))]
+        left = [u for u in left if not any(u is o for o in own)]
         found += stages([call, *own], threads)
-    found += stages([u for u in left if any(_shares(u, c) for c in calls)], threads)
+    found += stages([u for u in left if any(_shares(u, c) for c in calls + apart)], threads)
     return here.planned(found, targets=targets, loss=loss, loss_stage=loss_stage)
 
 
@@ -405,12 +406,13 @@ def rule_calls(
     """
     calls = []
     for number, one in enumerate(links):
+        grouped = one is not None and in_groups(one.layer)  # one bias a filter has two axes there
         for name, parameter, gradient in _trained(one):
             names = {rule.parameter: parameter, rule.gradient: gradient}
             for state in rule.states:
                 names[state] = states.setdefault((number, name, state), np.zeros_like(parameter))
             own = dict(cells)
-            if parameter.ndim < 2 and "weight_decay" in own:
+            if parameter.ndim - grouped < 2 and "weight_decay" in own:
                 own["weight_decay"] = np.zeros(1)
             calls += [_call(k, names, own) for k in rule.update]
     return calls

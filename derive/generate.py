@@ -44,7 +44,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TAKEN = {"i", *RESERVED} - set(FUNCTIONS)
 MARK = "Written by ``derive generate``"  # in what is written from definitions, and so may be written over
 RUNTIME = (
-    "__init__", "configuration", "data", "datasets", "definition", "draws", "engine", "graph", "lanes", "memory", "native", "network",
+    "__init__", "configuration", "data", "definition", "draws", "engine", "graph", "lanes", "memory", "native", "network",
     "plan", "program", "progress",
 )  # fmt: skip
 # Defined and derived, but without kernels as yet: they have constants, and many inputs and outputs.

@@ -1,1 +1,1 @@
-"""Makes ``oracle`` and ``userland`` importable from the folders beside this file."""
+"""Makes ``oracle`` importable from the folders beside this file."""

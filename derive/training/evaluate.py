@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from derive.training.datasets import Dataset, read_dataset
 from derive.training.folder import network_in
 from generated import Network, load
-from generated.datasets import Dataset, read_dataset
 
 MISTAKEN = 3  # classes that are named beside each one
 

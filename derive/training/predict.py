@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from derive.files import write_whole
+from derive.training.datasets import as_planes, image_files, read_idx_images, read_images, read_npz, shaped
 from derive.training.folder import network_in
 from generated import Network, load
-from generated.datasets import as_planes, image_files, read_idx_images, read_images, read_npz, shaped
 
 SHOWN = 3  # classes of a line
 

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from derive.training.augmentation import augmented
+from derive.training.datasets import Dataset, read_dataset
 from derive.training.folder import NETWORK, History, Settings, read_settings
 from generated import DivergedError, Network, load
 from generated.configuration import Configuration, read_configuration
-from generated.datasets import Dataset, read_dataset
 from generated.progress import ProgressLine
 
 EPOCHS = 10  # where neither the command nor max_batches in the file says how many

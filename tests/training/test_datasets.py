@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from generated.datasets import read_dataset, read_idx, read_images, read_npz
+from derive.training.datasets import read_dataset, read_idx, read_images, read_npz
 
 ROOT = Path(__file__).resolve().parents[2]
 IDX_TYPES = {"u1": 8, "i1": 9, "i2": 11, "i4": 12, "f4": 13, "f8": 14}
@@ -357,7 +357,7 @@ def test_digits_go_by_name_and_a_third_of_them_is_held_out():
     ],
 )
 def test_what_is_not_installed_is_named(missing, read, message):
-    script = f"import sys; sys.modules[{missing!r}] = None; from generated.datasets import *; {read}"
+    script = f"import sys; sys.modules[{missing!r}] = None; from derive.training.datasets import *; {read}"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert done.stderr.strip().splitlines()[-1].startswith("ValueError: " + message)
 

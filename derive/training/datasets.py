@@ -1,6 +1,6 @@
 """Data to learn from: IDX files, a folder of class folders of images, an ``.npz`` file, or the name ``digits``.
 
-    from generated.datasets import read_dataset
+    from derive.training.datasets import read_dataset
 
     data = read_dataset("/usr/share/datasets/fashion-mnist")
     network.fit(data.X, data.y, validation_data=(data.X_test, data.y_test))

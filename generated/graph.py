@@ -369,7 +369,7 @@ def settings_of(layer: Layer, given: Mapping[str, Any], where: str) -> dict[str,
     unknown = sorted(set(map(str, given)) - set(known))
     if unknown:
         raise ValueError(f"{where}: {shown(layer)!r} has no setting {unknown}; it has {known}")
-    said = {}  # by which name a setting was given
+    said: dict[str, str] = {}  # by which name a setting was given
     for name, value in given.items():
         parts = together.get(name) or [name]
         said |= dict.fromkeys(parts, name)

@@ -38,6 +38,10 @@ with system("gated", inputs=[a[n, k]], parameters=[w[j, k], b[j], g[j, k]], outp
     gated.gate[n, j] = Sum(g[j, k] * a[n, k], k)
     gated.z[n, j] = gated.content[n, j] / (1 + exp(-gated.gate[n, j]))
 
+# weights that are products, each factor's gradient read by the other's
+with system("factors", inputs=[a[n, k]], parameters=[w[j, k], g[j, k]], outputs=[z[n, j]]) as factors:
+    factors.z[n, j] = Sum(w[j, k] * g[j, k] * a[n, k], k)
+
 # Huber's cost: quadratic near, linear far
 with system("huber", inputs=[a[n, j]], targets=[y[n, j]], outputs=[C[n]], settings={width: 0.5}) as huber:
     huber.d[n, j] = a[n, j] - y[n, j]
@@ -137,6 +141,20 @@ def test_steps_of_an_own_rule_are_those_of_pytorch(mine):
         np.testing.assert_allclose(value, parameters[name].detach().numpy(), rtol=1e-11)
 
 
+@pytest.mark.parametrize("layers", [[("factors", 4)], [("factors", 30), "tanh", ("dense", 9), ("factors", 5)]])
+def test_a_step_follows_the_gradient_where_parameters_are_read_for_one_another(mine, layers):
+    random = np.random.default_rng(0)
+    network = mine.Network(layers, dtype="float64", random_state=0, inputs=6)
+    x = random.standard_normal((20, 6))
+    y = random.standard_normal(network.outputs(x).shape)
+    before = [{name: array.copy() for name, array in own.items()} for own in network.parameters]
+    gradients = network.gradients(x, y)
+    network.partial_fit(x, y, batch_size=20, learning_rate=0.5, shuffle=False)
+    for own, old, gradient in zip(network.parameters, before, gradients, strict=True):
+        for name, array in own.items():
+            np.testing.assert_allclose(array, old[name] - 0.5 * gradient[name], rtol=1e-12, atol=1e-14)
+
+
 def test_own_definitions_train_by_name(mine):
     random = np.random.default_rng(0)
     y = random.integers(3, size=300)
@@ -162,7 +180,7 @@ def test_own_kernels_are_written_again_to_the_byte(mine, capsys):
     arguments = ["generate", str(folder.parent / "mylayers.py"), "--output", str(folder)]
     before = {p.name: p.read_bytes() for p in folder.glob("*.py")}
     assert set(before) == {
-        f"{name}.py" for name in ("__init__", "gated", "huber", "prelu", "rmsprop", "self_gated", "softsign")
+        f"{name}.py" for name in ("__init__", "factors", "gated", "huber", "prelu", "rmsprop", "self_gated", "softsign")
     }
     assert main([*arguments, "--check"]) == 0 and main(arguments) == 0
     assert {p.name: p.read_bytes() for p in folder.glob("*.py")} == before

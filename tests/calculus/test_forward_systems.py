@@ -232,7 +232,7 @@ def test_sizes_that_follow_are_those_of_the_outputs_from_what_is_known():
     assert max_pooling.specialised({U: 3, V: 3, stride: 2, **NO_BORDER}).sizes[I] == (P - 3) // 2 + 1
     a, z, n, p, i = *tensors("a z"), *indices("n p i")
     for sizes, said in (
-        ({J: P}, "no output has an index of size J"),
+        ({J: P}, "J is neither the size of an index that outputs alone have nor a setting"),
         ({I: P + J}, "I needs J, which is no size of an input and no setting"),
         ({I: sp.sqrt(P)}, r"I = sqrt\(P\) must be of whole numbers"),
         ({I: P / 2}, "must be of whole numbers"),
@@ -252,14 +252,14 @@ def test_sizes_that_follow_are_those_of_the_outputs_from_what_is_known():
 def test_batch_norm_is_that_of_pytorch_also_of_a_single_sample(samples, features, epsilon, seed):
     random = np.random.default_rng(seed)
     values = {"z": random.standard_normal((samples, features)) * 3 + 1}
-    values |= {k: random.standard_normal(features) for k in ("gamma", "beta")}
+    values |= {k: random.standard_normal(features) for k in ("gamma", "beta", "mean", "variance")}
 
-    def peer(z, gamma, beta):
+    def peer(z, gamma, beta, mean, variance):
         if len(z) > 1:
             return {"y": F.batch_norm(z, None, None, gamma, beta, training=True, eps=epsilon)}
         return {"y": gamma * (z - z.mean(0)) / torch.sqrt(z.var(0, correction=0) + epsilon) + beta}  # PyTorch has none
 
-    compare("batch_norm", values, {"M": samples, "C": features}, peer, {"epsilon": epsilon})
+    compare("batch_norm", values, {"M": samples, "C": features}, peer, {"epsilon": epsilon, "momentum": 0.1})
 
 
 def test_the_gradient_of_batch_norm_is_the_textbooks_for_every_size_of_the_batch():
@@ -268,7 +268,7 @@ def test_the_gradient_of_batch_norm_is_the_textbooks_for_every_size_of_the_batch
     z, mu, var, z_hat, gamma = tensors("z mu var z_hat gamma")
     delta_y, delta_z_hat, delta_mu, delta_var = tensors("delta_y delta_z_hat delta_mu delta_var")
     M, spread = size_of(m), var[c] + next(iter(batch_norm.settings))
-    assert batch_norm.settings == {sp.Symbol("epsilon", real=True): 1e-5}
+    assert batch_norm.settings == {sp.Symbol("epsilon", real=True): 1e-5, sp.Symbol("momentum", real=True): 0.1}
 
     raw = {e.name: e.expression() for e in derived("batch_norm").adjoints}
     book = {

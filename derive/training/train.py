@@ -175,6 +175,9 @@ def _undisturbed() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # Python tells other threads nothing of signals
         return
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        yield  # as in the background: it does not count
+        return
     pressed: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
     try:

@@ -193,11 +193,11 @@ def test_digits_are_learned_from_the_command_line(work, capsys):
 
 
 def begun(epochs: int = 4000) -> subprocess.Popen:
-    """A training in a process of its own."""
+    """A training in a process of its own, which Ctrl-C ends also where the tests themselves run in the background."""
     arguments = ["train", "tiny.cfg", "--data", "data.npz", "--epochs", str(epochs), "--output", "cut"]
-    return subprocess.Popen(
-        [sys.executable, "-m", "derive", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    start = "import signal, sys, derive.cli; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    start += f"; sys.exit(derive.cli.main({arguments!r}))"
+    return subprocess.Popen([sys.executable, "-c", start], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def wait_for(happened, process: subprocess.Popen) -> None:

@@ -214,16 +214,17 @@ def read_npz(path: str | Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     path = Path(path)
     length = path.stat().st_size
     found = {}
-    try:
-        with zipfile.ZipFile(path) as file:
-            inside = {entry.filename.removesuffix(".npy"): entry for entry in file.infolist()}
-            for name in names:
-                if name in inside:
-                    found[name] = _read_npy(file, inside[name], length)
-    except OSError:
-        raise
-    except Exception as error:  # what a damaged file may raise has no end: zip, zlib, NumPy
-        raise ValueError(f"{path}: not an .npz file that can be read: {error}") from error
+    with path.open("rb") as opened:
+        try:
+            with zipfile.ZipFile(opened) as file:
+                inside = {entry.filename.removesuffix(".npy"): entry for entry in file.infolist()}
+                for name in names:
+                    if name in inside:
+                        found[name] = _read_npy(file, inside[name], length)
+        except (
+            Exception
+        ) as error:  # what a damaged file may raise has no end: zip, zlib, NumPy, seeking before its begin
+            raise ValueError(f"{path}: not an .npz file that can be read: {error}") from error
     return found
 
 

@@ -454,20 +454,19 @@ def load(path: str | os.PathLike) -> Network:
 
     Raises ValueError if the file is not one or is damaged, or names a layer, cost or rule that is not known.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-        about = json.loads(str(arrays.pop("about")))
-        if about["format"] != FORMAT:
-            raise ValueError(f"its format is {about['format']!r}, not {FORMAT}")
-        layers = [(name, *sizes, settings) for name, sizes, settings in about["layers"]]
-        history, inputs = about["history"], tuple(about["inputs"])
-        random, settings = about["random"], about["settings"]
-        chosen = {key: about[key] for key in ("cost", "dtype", "random_state")}
-    except OSError:
-        raise
-    except Exception as error:  # what a damaged file may raise has no end: zip, zlib, JSON, NumPy
-        raise ValueError(f"{path} is not a network that Network.save wrote: {error}") from error
+    with open(path, "rb") as opened:
+        try:
+            with np.load(opened, allow_pickle=False) as file:
+                arrays = dict(file)
+            about = json.loads(str(arrays.pop("about")))
+            if about["format"] != FORMAT:
+                raise ValueError(f"its format is {about['format']!r}, not {FORMAT}")
+            layers = [(name, *sizes, settings) for name, sizes, settings in about["layers"]]
+            history, inputs = about["history"], tuple(about["inputs"])
+            random, settings = about["random"], about["settings"]
+            chosen = {key: about[key] for key in ("cost", "dtype", "random_state")}
+        except Exception as error:  # what a damaged file may raise has no end: zip, zlib, JSON, NumPy
+            raise ValueError(f"{path} is not a network that Network.save wrote: {error}") from error
     try:
         network = Network(layers, inputs=inputs, **chosen)
     except ValueError as error:

@@ -14,6 +14,7 @@ import numpy as np
 from benchmarks import layers, memory, networks
 from benchmarks.startup import first_step
 from benchmarks.timing import Spread, interleaved, ratios, spread
+from derive.files import write_whole
 from generated.native import LANES
 
 HERE = Path(__file__).resolve().parent
@@ -213,19 +214,13 @@ def main() -> None:
     if not asked.readme:
         measured = (small_network, wide_network, convolutional_network, single_layers)
         rows = [row for measure in measured for row in measure(asked.rounds)] + [start(max(3, asked.rounds // 3))]
-        _write(RESULTS, json.dumps({"machine": processor(), "rows": rows}, indent=2) + "\n")
+        write_whole(RESULTS, json.dumps({"machine": processor(), "rows": rows}, indent=2) + "\n")
     results = json.loads(RESULTS.read_text())
     print("\n" + table(results))
     text = README.read_text(encoding="utf-8")
     if asked.readme and BEGIN in text:
         block = f"{BEGIN}\n{table(results)}\n{END}"
-        _write(README, re.sub(f"{BEGIN}.*?{END}", lambda _: block, text, flags=re.S))
-
-
-def _write(path: Path, text: str) -> None:
-    staged = path.with_name(f".{path.name}")
-    staged.write_text(text, encoding="utf-8")
-    staged.replace(path)
+        write_whole(README, re.sub(f"{BEGIN}.*?{END}", lambda _: block, text, flags=re.S))
 
 
 if __name__ == "__main__":

@@ -416,10 +416,8 @@ def _function_view(name: str, of: sp.Basic, text: str, body: str) -> dict[str, A
 
 
 def _box_view(k: Kernel, box: sp.Expr) -> dict[str, Any]:
-    """The function of the working memory that a kernel needs: its arguments are sizes, then settings, by name."""
-    needed = sorted((s.name for s in box.free_symbols), key=lambda name: (name.islower(), name))
-    return {"name": f"{k.name}_box", "arguments": needed, "text": "Elements that one row of places reads",
-            "body": IndexPrinter().doprint(box)}  # fmt: skip
+    """The function of the working memory that a kernel needs."""
+    return _function_view(f"{k.name}_box", box, "Elements that one row of places reads.", IndexPrinter().doprint(box))
 
 
 def _notes(k: Kernel, derivation: Derivation, cited: dict[str, list[tuple[str, str, str]]]) -> list[str]:

@@ -6,7 +6,7 @@ lie channels last. Where they lie otherwise than a layer takes them, a link betw
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import prod
 from typing import Any
@@ -223,11 +223,8 @@ class Graph:
         if layer.inference:
             other = layer_named(layer.inference)
             own = {key: value for key, value in settings.items() if key in other.settings}
-            its_sizes = sizes if other.free_sizes else ()
-            one.inference = Link(other, one.inputs, one.output, *_fitted(other, read, its_sizes, own, where), one.shape)
-            one.inference.places, one.inference.bias = one.places, one.bias
-            for kind in ("parameters", "gradients", "states", "frozen"):
-                setattr(one.inference, kind, getattr(one, kind))
+            its_sizes, its_settings = _fitted(other, read, sizes if other.free_sizes else (), own, where)
+            one.inference = replace(one, layer=other, sizes=its_sizes, settings=its_settings)  # of the same arrays
         self.links.append(one)
         return one, value
 
@@ -299,11 +296,8 @@ def _fused(links: list[Link], output: int) -> list[Link]:
             found.append(one)
             continue
         first = found[before]  # type: ignore[index]
-        both = Link(
-            layer, first.inputs, one.output, first.sizes, first.settings | one.settings, one.shape, first.places
-        )
-        both.parameters, both.gradients, both.states = first.parameters, first.gradients, first.states
-        found[before] = both  # type: ignore[index]
+        settings = first.settings | one.settings
+        found[before] = replace(first, layer=layer, output=one.output, settings=settings, shape=one.shape)  # type: ignore[index]
         by_output[one.output] = before  # type: ignore[assignment]
     return found
 

@@ -49,8 +49,9 @@ class _Pass:
     def __init__(
         self, graph: Graph, batch: int, dtype: np.dtype, training: bool, clock: np.ndarray | None = None
     ) -> None:
-        self.graph, self.batch, self.dtype, self.training = graph, batch, dtype, training
+        self.graph, self.batch, self.dtype = graph, batch, dtype
         self.links = graph.passed(training)
+        self.learning = _learning(self.links)
         self.inputs = np.zeros((batch, *graph.values[0].shape), dtype)
         self.values: dict[int, np.ndarray] = {0: self.inputs}
         self.names: dict[int, dict[str, np.ndarray]] = {}  # of each link's own arrays, by the number of its value
@@ -110,7 +111,6 @@ class _Pass:
 
     def backward(self, links: Sequence[Link], last: int, delta: np.ndarray) -> "Iterable[_Back]":
         """What each link sends back, last first, from the sensitivity ``delta`` of the value with this number on."""
-        learning = _learning(self.links)
         deltas = {last: delta}
         for one in reversed(links):
             if one.output not in deltas:
@@ -122,7 +122,7 @@ class _Pass:
             more = []
             for slot, number in zip(one.layer.inputs, one.inputs, strict=True):
                 name = f"delta_{tensor(slot)[0]}"
-                if number not in learning:
+                if number not in self.learning:
                     continue
                 wanted.add(name)
                 array = self.array(self.values[number].shape)
@@ -238,11 +238,13 @@ def plan_training(
     calls += [_call(k, *ends) for k in (pair or cost).forward]
     back = [_call(k, *ends) for k in (pair or cost).backward]
     apart: list[Call] = []
-    if backward and {one.output for one in here.links} & _learning(here.links):
-        calls += back if end in _learning(here.links) else []
+    if backward and here.learning:
+        calls += back if end in here.learning else []
         for sent in here.backward(links, end, delta):
             chain, gradients = sent.calls()
-            if graph.planes:  # while its arrays are there, before what is sent back if nothing of that is needed
+            if (
+                graph.planes
+            ):  # at once, so that what it reads is needed no longer; before what is sent back, if that may wait
                 first = [
                     c for c in gradients if not any(_reads(c, w) for o in chain for w in _written(o) if o is not c)
                 ]
@@ -315,13 +317,6 @@ def _shares(update: Call, gradient: Call) -> bool:
     return any(_overlap(r, w) for r in update.arrays.values() for w in _written(gradient))
 
 
-def _extent(call: Call) -> int:
-    sizes = {
-        i: s for n, (axes, _) in call.kernel.arrays.items() for i, s in zip(axes, call.arrays[n].shape, strict=True)
-    }
-    return prod(sizes[index] for index in call.kernel.split.split())
-
-
 def _along(axes: Sequence[str], split: str) -> bool:
     """Whether the part of a split is one piece of an array with these axes."""
     parts = split.split()
@@ -332,7 +327,7 @@ def _joins(stage: Sequence[Call], call: Call) -> bool:
     """Whether a call can go through the chunks of a stage: what it reads of the stage is of its own chunk."""
     if not stage:
         return True
-    extents = [_extent(c) for c in (*stage, call)]
+    extents = [c.extent for c in (*stage, call)]
     least = min(extents)  # whose chunks those of the others are multiples of
     if not call.kernel.split or not call.kernel.local or least == 1 or any(extent % least for extent in extents):
         return False
@@ -366,14 +361,11 @@ def stages(calls: Sequence[Call], threads: int) -> list[Stage]:
 
 def _work(call: Call) -> int:
     """Multiplications: every combination of its indices for a contraction, some ten for an element otherwise."""
-    sizes = {
-        i: s for n, (axes, _) in call.kernel.arrays.items() for i, s in zip(axes, call.arrays[n].shape, strict=True)
-    }
-    return prod(sizes.values()) * (1 if "scratch" in call.kernel.arguments else 10)
+    return prod(call.sizes.values()) * (1 if "scratch" in call.kernel.arguments else 10)
 
 
 def _stage(calls: list[Call], threads: int) -> Stage:
-    extent = min(map(_extent, calls))
+    extent = min(c.extent for c in calls)
     rows = max((_tile_rows(c) for c in calls), default=1)
     parallel = threads > 1 and sum(map(_work, calls)) >= PARALLEL_WORK and extent >= 2 * rows
     per_row = max(sum(w.size for w in _written(c)) for c in calls) // max(extent, 1)

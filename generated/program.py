@@ -183,14 +183,21 @@ class Call:
     arrays: Mapping[str, np.ndarray]
     scalars: Mapping[str, np.ndarray] = field(default_factory=dict)
 
+    @functools.cached_property
+    def sizes(self) -> dict[str, int]:
+        """The size of each index of its arrays."""
+        arrays = self.kernel.arrays.items()
+        return {i: size for k, (at, _) in arrays for i, size in zip(at, self.arrays[k].shape, strict=True)}
+
+    @property
+    def extent(self) -> int:
+        """Of its split."""
+        return prod(self.sizes[index] for index in self.kernel.split.split())
+
     @property
     def width(self) -> int:
         """How many components its kernel takes at a time."""
-        for name, (indices, _) in self.kernel.arrays.items():
-            if self.kernel.lane in indices:
-                size = self.arrays[name].shape[indices.index(self.kernel.lane)]
-                return width_for(size, self.kernel.registers)
-        return 1
+        return width_for(self.sizes[self.kernel.lane], self.kernel.registers) if self.kernel.lane else 1
 
     def bind(self, dtype: np.dtype) -> tuple[np.ndarray, int]:
         """The values that the compiled kernel reads, and the extent of its split.
@@ -219,16 +226,13 @@ class Call:
         addresses = [self.arrays[key].ctypes.data for key in self.kernel.arrays]
         addresses += [self.scalars[key].ctypes.data for key in self.kernel.scalars]
         values = np.array(addresses + [sizes[index][0] for index in self.kernel.sizes], np.int64)
-        return values, prod(sizes[index][0] for index in self.kernel.split.split())
+        return values, self.extent
 
     def box(self) -> int:
         """The elements of working memory that the kernel needs beside the engine's own."""
         if self.kernel.box is None:
             return 0
-        shapes = [
-            (i, s) for k, (at, _) in self.kernel.arrays.items() for i, s in zip(at, self.arrays[k].shape, strict=True)
-        ]
-        known = {i[:1].upper() + i[1:]: size for i, size in shapes}
+        known = {i[:1].upper() + i[1:]: size for i, size in self.sizes.items()}
         known |= {name: int(cell[0]) for name, cell in self.scalars.items()}
         names = inspect.signature(self.kernel.box).parameters
         return max(engine.BOX, self.kernel.box(*(known[name] for name in names)))

@@ -6,13 +6,6 @@ import sympy as sp
 
 
 @dataclass
-class Comment:
-    """A line that says why."""
-
-    text: str
-
-
-@dataclass
 class Assign:
     """``left operator right``, the operator being ``=``, ``+=``, ``-=`` or ``*=``."""
 

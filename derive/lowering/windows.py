@@ -16,6 +16,7 @@ import sympy as sp
 
 from derive.calculus.adjoint import loop_bounds
 from derive.calculus.equation import Equation, Range, Term, size_of
+from derive.lowering.expressions import first_tap, gcd
 from derive.lowering.kernel import Assign, EngineCall, Loop, While
 from derive.lowering.kinds import Declared, Order, as_stored, conditions_in
 from derive.lowering.nests import FIRST, LAST, Nest
@@ -331,8 +332,8 @@ class _Body:
         phase, at, tap, step, count = (self.name(f"{n}_{w.row}") for n in ("phase", "at", "tap", "step", "taps"))
         lines = [
             self.assign(at, start + phase + w.offset),
-            Assign(step.name, f"{self.text(w.divisor)} // gcd({self.text(w.divisor)}, {self.text(-w.tap_step)})"),
-            Assign(tap.name, f"first_tap({at}, {self.text(-w.tap_step)}, {self.text(w.divisor)}, {self.text(taps)})"),
+            self.assign(step, sp.floor(w.divisor / gcd(w.divisor, -w.tap_step))),
+            self.assign(tap, first_tap(at, -w.tap_step, w.divisor, taps)),
             Assign(count.name, f"max(0, {self.text((taps - tap + step - 1) // step)})"),
             self.assign(tap, tap + step * (count - 1)),
         ]

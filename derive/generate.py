@@ -45,7 +45,7 @@ TAKEN = {"i", *RESERVED} - set(FUNCTIONS)
 MARK = "Written by ``derive generate``"  # in what is written from definitions, and so may be written over
 RUNTIME = (
     "__init__", "configuration", "data", "definition", "draws", "engine", "grammar", "graph", "lanes", "memory", "native",
-    "network", "plan", "policies", "program", "progress", "sections",
+    "network", "plan", "policies", "program", "progress", "sections", "subdivisions",
 )  # fmt: skip
 # Defined and derived, but without kernels as yet: they have constants, and many inputs and outputs.
 WITHOUT_KERNELS = ("yolo", "yolo_cost")

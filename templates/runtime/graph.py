@@ -239,7 +239,9 @@ class Graph:
         self._units += prod(one.shape)
         for what, number in (("parameters", self._parameters), ("units in a sample", self._units)):
             if number > most:
-                raise ValueError(f"{where}: {shown(one.layer)!r} brings the network to {number:,} {what}; at most {most:,}")
+                raise ValueError(
+                    f"{where}: {shown(one.layer)!r} brings the network to {number:,} {what}; at most {most:,}"
+                )
 
     def _turned_for(self, layer: Layer, read: list[Value]) -> list[Value]:
         """The values as they must lie for a layer."""

@@ -50,7 +50,7 @@ RUNTIME = (
 # Defined and derived, but without kernels as yet: they have constants, and many inputs and outputs.
 WITHOUT_KERNELS = ("yolo", "yolo_cost")
 # Layers and elementwise ones after them that share kernels: what lies between is computed again, and never kept.
-FUSED = (("batch_norm", "relu"), ("batch_norm", "leaky"))
+FUSED = tuple((norm, after) for norm in ("batch_norm", "batch_norm_darknet") for after in ("relu", "leaky"))
 FOLDERS = {"Layer": "layers", "Pair": "layers", "Cost": "costs", "Rule": "rules"}
 
 

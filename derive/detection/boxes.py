@@ -31,8 +31,8 @@ class Detection:
 
     def pixels(self, columns: int, rows: int) -> tuple[int, int, int, int]:
         """Left, top, right and bottom in pixels, within a picture of that size."""
-        left, right = (min(max(round(columns * (self.x + side * self.w / 2)), 0), columns) for side in (-1, 1))
-        top, bottom = (min(max(round(rows * (self.y + side * self.h / 2)), 0), rows) for side in (-1, 1))
+        left, right = (round(columns * min(max(self.x + side * self.w / 2, 0), 1)) for side in (-1, 1))
+        top, bottom = (round(rows * min(max(self.y + side * self.h / 2, 0), 1)) for side in (-1, 1))
         return left, top, right, bottom
 
 
@@ -71,11 +71,12 @@ def detections(
 
     A prediction is x, y, w, h in shares of the network's input, objectness, and K class probabilities; it counts for each
     class by objectness times class probability, if that and the objectness are above the threshold (Darknet's
-    src/yolo_layer.c), and is suppressed within each class (its do_nms_sort in src/box.c). ``places``: of each picture.
+    src/yolo_layer.c), and is suppressed within each class (its do_nms_sort in src/box.c). One that is not finite does not
+    count. ``places``: of each picture.
     """
     found = []
     for rows, place in zip(predictions, places, strict=True):
-        rows = rows[rows[:, 4] > threshold]
+        rows = rows[(rows[:, 4] > threshold) & np.isfinite(rows).all(axis=1)]
         boxes = place.to_picture(rows[:, :4])
         probabilities = rows[:, 4:5] * rows[:, 5:]
         seen = []

@@ -19,11 +19,7 @@ def colour_of(class_: int) -> tuple[int, int, int]:
 
 def label(detection: Detection, names: Sequence[str]) -> str:
     """Its name and its probability: ``dog: 57%``."""
-    return f"{names[detection.class_]}: {percent(detection.probability)}"
-
-
-def percent(probability: float) -> str:
-    return f"{100 * probability:.0f}%"
+    return f"{names[detection.class_]}: {100 * detection.probability:.0f}%"
 
 
 def with_boxes(picture: np.ndarray, found: Sequence[Detection], names: Sequence[str]) -> Any:

@@ -44,6 +44,7 @@ from .stair import STAIR
 from .swish import SWISH
 from .tanh import TANH
 from .upsample import UPSAMPLE
+from .yolo import YOLO
 
 register(
     AVERAGE_POOLING,
@@ -89,4 +90,5 @@ register(
     SWISH,
     TANH,
     UPSAMPLE,
+    YOLO,
 )

@@ -45,13 +45,13 @@ TAKEN = {"i", *RESERVED} - set(FUNCTIONS)
 NOTED = 8  # equations that a kernel's note repeats at most
 MARK = "Written by ``derive generate``"  # in what is written from definitions, and so may be written over
 RUNTIME = (
-    "__init__", "assignment", "configuration", "data", "definition", "draws", "engine", "graph", "heads", "lanes", "memory",
-    "native", "network", "plan", "program", "progress",
+    "__init__", "assignment", "configuration", "data", "definition", "draws", "engine", "grammar", "graph", "heads", "lanes",
+    "memory", "native", "network", "plan", "policies", "program", "progress", "sections", "subdivisions",
 )  # fmt: skip
 # How planes hold the numbers of a detector, what it makes of them, and the cost of that: together the head of this name.
 HEADS = {"yolo": ("predictions", "yolo", "yolo_cost")}
 # Layers and elementwise ones after them that share kernels: what lies between is computed again, and never kept.
-FUSED = (("batch_norm", "relu"), ("batch_norm", "leaky"))
+FUSED = tuple((norm, after) for norm in ("batch_norm", "batch_norm_darknet") for after in ("relu", "leaky"))
 FOLDERS = {"Layer": "layers", "Pair": "layers", "Head": "layers", "Cost": "costs", "Rule": "rules"}
 
 

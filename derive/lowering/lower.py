@@ -514,7 +514,9 @@ def _hoisted(nest: Nest) -> list:
     lines: list = []
     for e, name in nest.constants.items():
         plain = ValuePrinter(nest.place, nest.index, typed=False)
-        lines.append(Assign(name, nest.printer.number(plain.doprint(e))))
+        text = plain.doprint(e)
+        bare = text[1:-1] if isinstance(e, sp.Piecewise) else text  # the call has parentheses enough
+        lines.append(Assign(name, nest.printer.number(bare)))
         nest.printer.scalars |= plain.scalars
         nest.printer.used |= plain.used
     return lines

@@ -142,7 +142,11 @@ class Nest:
     def statements(self, bodies: Mapping[str, sp.Expr], operator: str = "=") -> list:
         """``name operator body`` for each, with common subexpressions as local variables."""
         found, right = with_locals([self._with_one_number(e) for e in bodies.values()], self.names)
-        lines = [Assign(self.printer.doprint(name), self.value(e)) for name, e in found]
+        fixed = {name: held[e] for name, e in found if e in (held := self._hoisted(e))}
+        lines = [
+            Assign(self.printer.doprint(name), self.value(e.xreplace(fixed))) for name, e in found if name not in fixed
+        ]
+        right = [e.xreplace(fixed) for e in right]
         return lines + [Assign(left, self.value(e), operator) for left, e in zip(bodies, right, strict=True)]
 
     def loops(self, ranges: Sequence[tuple[sp.Symbol, sp.Expr, sp.Expr]], body: list) -> list:

@@ -232,7 +232,7 @@ def test_sizes_that_follow_are_those_of_the_outputs_from_what_is_known():
     assert max_pooling.specialised({U: 3, V: 3, stride: 2, **NO_BORDER}).sizes[I] == (P - 3) // 2 + 1
     a, z, n, p, i = *tensors("a z"), *indices("n p i")
     for sizes, said in (
-        ({J: P}, "J is neither the size of an index that outputs alone have nor a setting"),
+        ({J: P}, "J is neither the size of an index that no input has nor a setting"),
         ({I: P + J}, "I needs J, which is no size of an input and no setting"),
         ({I: sp.sqrt(P)}, r"I = sqrt\(P\) must be of whole numbers"),
         ({I: P / 2}, "must be of whole numbers"),

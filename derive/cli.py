@@ -99,9 +99,34 @@ def parser() -> argparse.ArgumentParser:
         "inputs", nargs="+", metavar="INPUT", help="images, folders of images, .npz files with an array X, IDX files"
     )
     predict.add_argument("--output", metavar="FILE", help="write all outputs to a .json or .csv file")
+
+    detect = command(
+        "detect", "Find things in pictures: prints them, draws boxes, writes JSON.", "derive detect yolov3-tiny.cfg yolov3-tiny.weights dog.jpg --names coco.names --output found"
+    )  # fmt: skip
+    detect.add_argument("configuration", metavar="CFG", help="the detector's .cfg file, in Darknet's grammar")
+    detect.add_argument("network", metavar="WEIGHTS", help="a .weights file of Darknet's, or what `derive train` left")
+    detect.add_argument("pictures", nargs="+", metavar="IMAGE", help="pictures, or folders of pictures")
+    detect.add_argument(
+        "--threshold", metavar="P", type=_share, default=0.5, help="least probability that is shown (default: 0.5)"
+    )
+    detect.add_argument(
+        "--nms",
+        metavar="X",
+        type=_share,
+        default=0.45,
+        help="two boxes of a class that overlap more are one (default: 0.45)",
+    )
+    detect.add_argument("--names", metavar="FILE", help=NAMES)
+    detect.add_argument(
+        "--output", metavar="DIR", default="derive-detect", help="where pictures with boxes and detections.json go (default: derive-detect)"
+    )  # fmt: skip
+    detect.add_argument("--normalisation", metavar="LAYER", help=NORMALISATION)
+    detect.add_argument("--format", choices=["text", "json"], default="text")
     return top
 
 
+NAMES = "the classes' names, a line each (default: the .names file beside WEIGHTS or CFG)"
+NORMALISATION = "what batch_normalize=1 means: batch_norm_darknet, as in Darknet (default), or batch_norm"
 DATA = "a folder of IDX files or of class folders of images, an .npz file with X and y, or the name digits"
 
 
@@ -124,6 +149,17 @@ def _number(said: str) -> float:
         value = math.nan
     if not 0 <= value < math.inf:
         raise argparse.ArgumentTypeError(f"{said!r} is not a number, 0 or more")
+    return value
+
+
+def _share(said: str) -> float:
+    """A number from 0 to 1."""
+    try:
+        value = float(said)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{said!r} is not a number from 0 to 1")
     return value
 
 
@@ -221,9 +257,20 @@ def _predict(asked: argparse.Namespace) -> int:
     return predict(Path(asked.network), [Path(name) for name in asked.inputs], output)
 
 
+def _detect(asked: argparse.Namespace) -> int:
+    from derive.detection.detect import Asked, detect
+
+    return detect(
+        Asked(
+            Path(asked.configuration), Path(asked.network), tuple(map(Path, asked.pictures)), asked.threshold, asked.nms,
+            Path(asked.names) if asked.names else None, Path(asked.output), asked.normalisation, asked.format,
+        )
+    )  # fmt: skip
+
+
 COMMANDS = {
     "audit": _audit, "show": _show, "generate": _generate, "demo": _demo, "train": _train, "evaluate": _evaluate,
-    "predict": _predict,
+    "predict": _predict, "detect": _detect,
 }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from derive.cli import main, parser
 
-COMMANDS = ("audit", "show", "generate", "demo", "train", "evaluate", "predict")
+COMMANDS = ("audit", "show", "generate", "demo", "train", "evaluate", "predict", "detect")
 RIGHT = "Words.\n\n$$z^l_j = \\sum_k w^l_{jk} a^{l-1}_k + b^l_j \\tag{Z}$$\n"
 WRONG = RIGHT.replace("+ b^l_j", "- b^l_j")
 

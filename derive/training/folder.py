@@ -8,6 +8,7 @@ from pathlib import Path
 
 from derive.files import write_whole
 from derive.training.augmentation import KINDS
+from generated import Network
 
 NETWORK, HISTORY, SETTINGS = "network.npz", "history.csv", "settings.json"
 SCHEDULES = ("constant", "cosine")
@@ -82,3 +83,10 @@ class History:
 def network_in(path: str | Path) -> Path:
     """The file of a network: itself, or that in the folder of a training."""
     return Path(path) / NETWORK if Path(path).is_dir() else Path(path)
+
+
+def same_network(one: Network, other: Network) -> bool:
+    """Whether two networks have the same layers, cost and inputs; a file has tuples as lists."""
+    costs = [network.cost and network.cost.name for network in (one, other)]
+    layers = [json.dumps([network.layers, network.inputs]) for network in (one, other)]
+    return costs[0] == costs[1] and layers[0] == layers[1]

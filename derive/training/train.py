@@ -1,6 +1,5 @@
 """Train the network of a `.cfg` file on data, epoch by epoch. `derive train` is this file."""
 
-import json
 import math
 import signal
 import sys
@@ -15,7 +14,7 @@ import numpy as np
 
 from derive.training.augmentation import augmented
 from derive.training.datasets import Dataset, read_dataset
-from derive.training.folder import NETWORK, History, Settings, read_settings
+from derive.training.folder import NETWORK, History, Settings, read_settings, same_network
 from generated import DivergedError, Network, load
 from generated.configuration import Configuration, read_configuration
 from generated.progress import ProgressLine
@@ -93,11 +92,7 @@ def _settings(asked: Asked, data: str, seed: int, configuration: Configuration, 
 def _left(folder: Path, asked: Asked, configuration: Configuration) -> tuple[Settings, Network]:
     """What an earlier training left; what the command line says anew counts. Raises ValueError if it was another one."""
     settings, network = read_settings(folder), load(folder / NETWORK)
-    fresh, found = (
-        json.dumps([one.layers, one.cost and one.cost.name, one.inputs])  # as in the file, where tuples are lists
-        for one in (configuration.network(random_state=settings.seed), network)
-    )
-    if fresh != found:
+    if not same_network(configuration.network(random_state=settings.seed), network):
         raise ValueError(f"{folder / NETWORK} is not the network of {configuration.path}; give another --output")
     if asked.seed not in (None, settings.seed) or network.random_state != settings.seed:
         raise ValueError(f"{folder}: this training began with --seed {network.random_state}; it cannot change")

@@ -14,7 +14,7 @@ import numpy as np
 from numba import get_num_threads
 
 from .data import Targets, as_samples, as_targets
-from .definition import COSTS, RULES, Rule, tensor
+from .definition import COSTS, HEADS, RULES, Rule, tensor
 from .graph import Graph, Link, check_heads, entry_of, layer_names
 from .heads import as_truths, with_room
 from .plan import Plan, cost_named, plan_prediction, plan_training, rule_calls, stages
@@ -34,8 +34,8 @@ class DivergedError(ArithmeticError):
 
 
 def names() -> dict[str, list[str]]:
-    """The layers, costs and update rules that are known by name."""
-    return {"layers": layer_names(), "costs": sorted(COSTS), "rules": sorted(RULES)}
+    """The layers, heads of detectors, costs and update rules that are known by name."""
+    return {"layers": layer_names(), "heads": sorted(HEADS), "costs": sorted(COSTS), "rules": sorted(RULES)}
 
 
 class Network:

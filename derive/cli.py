@@ -5,7 +5,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -74,8 +74,11 @@ def parser() -> argparse.ArgumentParser:
         "--schedule", choices=["constant", "cosine"], help="the learning rate over the epochs: constant (default), or falling along a cosine"
     )  # fmt: skip
     train.add_argument(
-        "--augment", metavar="KINDS", type=_augment, help="flip, shift or flip,shift: images mirrored and moved, anew each epoch"
+        "--augment", metavar="KINDS", type=_augment, help="samples changed anew each epoch: flip, shift or flip,shift (default: none); for detectors flip, jitter, colour (default: all, as the file says), or none"
     )  # fmt: skip
+    train.add_argument(
+        "--names", metavar="FILE", help="a detector's classes in the order of their numbers, a line each"
+    )
     train.add_argument("--seed", metavar="N", type=_whole(0), help="the seed of all randomness (default: 0)")
     train.add_argument("--output", metavar="DIR", help="where network and history go (default: derive-train/NETWORK)")
     train.add_argument(
@@ -127,7 +130,7 @@ def parser() -> argparse.ArgumentParser:
 
 NAMES = "the classes' names, a line each (default: the .names file beside WEIGHTS or CFG)"
 NORMALISATION = "what batch_normalize=1 means: batch_norm_darknet, as in Darknet (default), or batch_norm"
-DATA = "a folder of IDX files or of class folders of images, an .npz file with X and y, or the name digits"
+DATA = "a folder of IDX files or of class folders of images, an .npz file with X and y, or the name digits; for a detector, a Pascal VOC folder or a .data file as Darknet's"
 
 
 def _whole(least: int) -> Callable[[str], int]:
@@ -164,9 +167,9 @@ def _share(said: str) -> float:
 
 
 def _augment(said: str) -> tuple[str, ...]:
-    kinds = tuple(said.split(","))
-    if not set(kinds) <= {"flip", "shift"}:
-        raise argparse.ArgumentTypeError(f"{said!r}: write flip, shift or flip,shift")
+    kinds = () if said == "none" else tuple(said.split(","))
+    if not set(kinds) <= {"flip", "shift", "jitter", "colour"}:
+        raise argparse.ArgumentTypeError(f"{said!r}: write none, or flip, shift, jitter, colour with commas between")
     return kinds
 
 
@@ -240,6 +243,7 @@ def _train(asked: argparse.Namespace) -> int:
     from derive.training.train import Asked, train
 
     said = Asked(**{f.name: getattr(asked, f.name) for f in fields(Asked)})
+    said = replace(said, names=Path(asked.names) if asked.names else None)
     output = Path(asked.output) if asked.output else None
     return train(Path(asked.network), said, output, resume=asked.resume)
 

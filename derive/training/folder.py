@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from derive.files import write_whole
-from derive.training.augmentation import KINDS
 from generated import Network
 
 NETWORK, HISTORY, SETTINGS = "network.npz", "history.csv", "settings.json"
@@ -47,7 +46,7 @@ def read_settings(folder: Path) -> Settings:
             isinstance(settings.data, str)
             and all(type(n) is int and n >= 0 for n in (settings.epochs, settings.batch_size, settings.seed))
             and settings.schedule in SCHEDULES
-            and set(settings.augment) <= set(KINDS)
+            and all(isinstance(kind, str) for kind in settings.augment)
         )
         numbers = [float(settings.learning_rate), float(settings.momentum or 0), float(settings.weight_decay)]
         if not right or min(numbers) < 0:

@@ -10,6 +10,7 @@ from derive.files import write_whole
 from generated import Network
 
 NETWORK, HISTORY, SETTINGS = "network.npz", "history.csv", "settings.json"
+AUGMENTATIONS = ("flip", "shift", "jitter", "colour")  # of any data; which there are for some, these say
 SCHEDULES = ("constant", "cosine")
 
 
@@ -46,7 +47,7 @@ def read_settings(folder: Path) -> Settings:
             isinstance(settings.data, str)
             and all(type(n) is int and n >= 0 for n in (settings.epochs, settings.batch_size, settings.seed))
             and settings.schedule in SCHEDULES
-            and all(isinstance(kind, str) for kind in settings.augment)
+            and set(settings.augment) <= set(AUGMENTATIONS)
         )
         numbers = [float(settings.learning_rate), float(settings.momentum or 0), float(settings.weight_decay)]
         if not right or min(numbers) < 0:

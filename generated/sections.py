@@ -30,6 +30,7 @@ from .grammar import (
 
 Entry = str | tuple
 RENAMED = {"hardtan": "hardtanh"}  # activations that have another name here
+HEADS = ("yolo", "region", "detection")  # of detectors
 NORMALISATIONS = ("batch_norm_darknet", "batch_norm")
 KINDS: dict[str, "type[Kind]"] = {}
 """All kinds of sections by name, short names among them."""

@@ -67,14 +67,20 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--data", metavar="DIR_OR_NAME", help=DATA)
     train.add_argument("--epochs", metavar="N", type=_whole(1), help="default: max_batches of [net], else 10")
     train.add_argument("--batch-size", metavar="N", type=_whole(1), help="default: batch of [net]")
+    train.add_argument(
+        "--subdivisions", metavar="N", type=_whole(1), help="parts that a batch goes in, for less memory (default: as in [net])"
+    )  # fmt: skip
     train.add_argument("--learning-rate", metavar="X", type=_number, help="default: learning_rate of [net]")
     train.add_argument("--momentum", metavar="X", type=_number, help="default: momentum of [net]")
     train.add_argument("--weight-decay", metavar="X", type=_number, help="default: decay of [net]")
     train.add_argument(
-        "--schedule", choices=["constant", "cosine"], help="the learning rate over the epochs: constant (default), or falling along a cosine"
+        "--schedule", choices=["policy", "constant", "cosine"], help="the learning rate: policy and burn_in of [net] (default), constant, or falling along a cosine"
     )  # fmt: skip
     train.add_argument(
         "--augment", metavar="KINDS", type=_augment, help="flip, shift or flip,shift: images mirrored and moved, anew each epoch"
+    )  # fmt: skip
+    train.add_argument(
+        "--normalisation", choices=["batch_norm_darknet", "batch_norm"], help="what batch_normalize=1 gives: sqrt(var) + eps as in Darknet (default), or sqrt(var + eps)"
     )  # fmt: skip
     train.add_argument("--seed", metavar="N", type=_whole(0), help="the seed of all randomness (default: 0)")
     train.add_argument("--output", metavar="DIR", help="where network and history go (default: derive-train/NETWORK)")

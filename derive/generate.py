@@ -44,8 +44,8 @@ ROOT = Path(__file__).resolve().parent.parent
 TAKEN = {"i", *RESERVED} - set(FUNCTIONS)
 MARK = "Written by ``derive generate``"  # in what is written from definitions, and so may be written over
 RUNTIME = (
-    "__init__", "configuration", "data", "definition", "draws", "engine", "files", "graph", "lanes", "memory", "native",
-    "network", "plan", "program", "progress", "weights",
+    "__init__", "configuration", "data", "definition", "draws", "engine", "files", "grammar", "graph", "lanes", "memory",
+    "native", "network", "plan", "policies", "program", "progress", "sections", "subdivisions", "weights",
 )  # fmt: skip
 # Defined and derived, but without kernels as yet: they have constants, and many inputs and outputs.
 WITHOUT_KERNELS = ("yolo", "yolo_cost")

@@ -15,9 +15,10 @@ from .data import Targets, as_samples, as_targets
 from .definition import COSTS, RULES, Rule, tensor
 from .files import written_whole
 from .graph import Graph, Link, entry_of, layer_names
-from .plan import Plan, cost_named, plan_prediction, plan_training, rule_calls
+from .plan import Plan, cost_named, plan_prediction, plan_training, rule_calls, stages
 from .program import Call, Program
 from .progress import ProgressLine
+from .subdivisions import Divided, part_sizes
 
 CALL_SECONDS = 0.1  # of compiled steps between two looks at the clock, at Ctrl-C and at the progress line
 CHUNK = 256  # samples that go forward together, if they do not have too many units:
@@ -161,7 +162,8 @@ class Network:
         *,
         epochs: int = 10,
         batch_size: int = 32,
-        learning_rate: float | None = None,
+        subdivisions: int = 1,
+        learning_rate: float | Sequence[float] | np.ndarray | None = None,
         momentum: float | None = None,
         weight_decay: float | None = None,
         rule: str | None = None,
@@ -177,6 +179,9 @@ class Network:
         X : samples, (N, ...); y : integer or string labels (N,), or targets (N, outputs).
         rule : the update rule's name; by default ``momentum`` if a momentum is given, else ``gradient_descent``. Its
             own settings go by name (``beta1=0.9``); those not given are as its definition says.
+        learning_rate : a number, or a sequence of them: one for each step of this call, ``ceil(N / batch_size)`` an epoch.
+        subdivisions : in how many parts a mini-batch goes forward and backward, one after the other, before its update: less
+            memory, the same mean gradient. Layers that look at the whole mini-batch, as normalisation does, see a part.
         weight_decay : the factor of half the squared weights that the cost is added to; biases have none.
         validation_data : (X, y) that loss and score are measured on after each epoch.
         verbose : a progress line; by default where standard error is a terminal. One of the caller's own may be given.
@@ -185,7 +190,7 @@ class Network:
         becomes infinite or NaN; then, as after Ctrl-C, it is as it was after the last whole epoch.
         """
         given = {"learning_rate": learning_rate, "momentum": momentum, "weight_decay": weight_decay, **settings}
-        return self._train(X, y, True, epochs, batch_size, rule, validation_data, shuffle, verbose, given)
+        return self._train(X, y, True, epochs, batch_size, subdivisions, rule, validation_data, shuffle, verbose, given)
 
     def partial_fit(
         self,
@@ -194,7 +199,8 @@ class Network:
         *,
         epochs: int = 1,
         batch_size: int = 32,
-        learning_rate: float | None = None,
+        subdivisions: int = 1,
+        learning_rate: float | Sequence[float] | np.ndarray | None = None,
         momentum: float | None = None,
         weight_decay: float | None = None,
         rule: str | None = None,
@@ -205,16 +211,21 @@ class Network:
     ) -> "Network":
         """Go on training from the present parameters; the arguments and errors are those of :meth:`fit`."""
         given = {"learning_rate": learning_rate, "momentum": momentum, "weight_decay": weight_decay, **settings}
-        return self._train(X, y, False, epochs, batch_size, rule, validation_data, shuffle, verbose, given)
+        return self._train(
+            X, y, False, epochs, batch_size, subdivisions, rule, validation_data, shuffle, verbose, given
+        )
 
     def _train(
-        self, X, y, fresh, epochs, batch_size, rule, validation_data, shuffle, verbose, settings
+        self, X, y, fresh, epochs, batch_size, subdivisions, rule, validation_data, shuffle, verbose, settings
     ) -> "Network":  # fmt: skip
         samples = as_samples(X, self.dtype, self.inputs if fresh else self._shape)
         graph = self._graph if self._graph and not fresh else Graph(self._entries, samples.shape[1:])
         known = None if fresh else self.classes_
         targets = as_targets(y, len(samples), graph.output.shape, self.cost, self.dtype, known)
         epochs, batch_size = _integer("epochs", epochs, 1), _integer("batch_size", batch_size, 1)
+        subdivisions = _integer("subdivisions", subdivisions, 1)
+        steps = -(-len(samples) // batch_size)  # of an epoch
+        rates, settings = _rates(settings, epochs * steps)
         rule, settings = _rule(rule, settings)
         if validation_data is not None:
             if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
@@ -236,7 +247,7 @@ class Network:
         if fresh:
             self.classes_, self.history_ = None, {}
         self.classes_ = self.classes_ if targets.classes is None else targets.classes
-        parts = self._parts(rule, settings, len(samples), min(batch_size, len(samples)))
+        parts = self._parts(rule, settings, len(samples), min(batch_size, len(samples)), subdivisions)
         changing = [a for one in filter(None, graph.layers) for a in (*one.parameters.values(), *one.states.values())]
         changing += [*self._states[rule.name].values(), *self._cells[rule.name].values()]
         order = np.arange(len(samples))
@@ -248,7 +259,8 @@ class Network:
                 with _kept_on_error(changing, self._random):
                     if shuffle:
                         order = self._random.permutation(len(samples))
-                    values = {"loss": self._epoch(parts, [samples, targets.rows], order, epoch, line)}
+                    now = None if rates is None else rates[epoch * steps :][:steps]
+                    values = {"loss": self._epoch(parts, [samples, targets.rows], order, epoch, line, rule.name, now)}
                     if not all(np.isfinite(a).all() for a in changing):
                         raise _diverged(f"the parameters became infinite or NaN in epoch {line.done + epoch + 1}")
                     values["seconds"] = time.perf_counter() - began
@@ -261,8 +273,8 @@ class Network:
         return self
 
     def _parts(
-        self, rule: Rule, settings: dict[str, float], count: int, batch: int
-    ) -> list[tuple[Plan, Program, int, int]]:
+        self, rule: Rule, settings: dict[str, float], count: int, batch: int, subdivisions: int
+    ) -> list[tuple[Plan, Program | Divided, int, int]]:
         """An epoch: the program of the full mini-batches, their size and number; and those of the rest, if any."""
         cells = self._cells.setdefault(rule.name, {})
         for name in (*rule.settings, "step"):  # the step's number, which what is drawn in it depends on
@@ -270,21 +282,40 @@ class Network:
         for name, value in settings.items():
             cells[name][0] = value
         updates = rule_calls(rule, self._built().layers, cells, self._states.setdefault(rule.name, {}), self.dtype)
-        parts = []
+        parts: list[tuple[Plan, Program | Divided, int, int]] = []
         for size, steps in ((batch, count // batch), (count % batch, 1)):
-            if size:
-                plan, program = self._program("train", size, rule.name, updates, cells["step"])
-                parts.append((plan, program, size, steps))
+            if size and subdivisions == 1:
+                parts.append((*self._program("train", size, rule.name, updates, cells["step"]), size, steps))
+            elif size:
+                divided = self._divided(part_sizes(size, subdivisions), updates, cells["step"])
+                parts.append((divided.parts[0][0], divided, size, steps))
         return parts
 
-    def _epoch(self, parts: list, data: list[np.ndarray], order: np.ndarray, epoch: int, line: ProgressLine) -> float:
+    def _divided(self, sizes: list[int], updates: Sequence[Call], clock: np.ndarray) -> Divided:
+        """What takes the place of the program of a mini-batch that is cut into parts of these sizes."""
+        gradients = [array for one in filter(None, self._built().layers) for array in one.gradients.values()]
+        update = Program(stages(updates, get_num_threads()), self.dtype)
+        return Divided([self._program("part training", size) for size in sizes], gradients, update, clock)
+
+    def _epoch(
+        self,
+        parts: list,
+        data: list[np.ndarray],
+        order: np.ndarray,
+        epoch: int,
+        line: ProgressLine,
+        rule: str,
+        rates: np.ndarray | None,
+    ) -> float:
         """All mini-batches once; the mean loss. Raises DivergedError at a step whose loss is not finite."""
+        rate = self._cells[rule].get("learning_rate")
         total, begin = 0.0, 0
         for plan, program, size, steps in parts:
             if plan.random:
                 plan.seed[0] = self._random.integers(1 << 53)
             losses = np.zeros(steps)
-            for done in _run(program, data, order[begin : begin + size * steps], losses):
+            now, rates = (None, None) if rates is None else (rates[:steps], rates[steps:])
+            for done in _run(program, data, order[begin : begin + size * steps], losses, now, rate):
                 line.steps(epoch, (begin + done * size) / len(order), losses[:done])
             if not np.isfinite(losses).all():
                 step = int(np.argmin(np.isfinite(losses)))
@@ -302,7 +333,8 @@ class Network:
         """The compiled program of a pass over a mini-batch of one size; kept, as its arrays are.
 
         what: "predict" is forward alone, "loss" has the cost, "gradients" goes backward, all as outside of training unless
-        "training" follows; "train" updates by a rule, whose number of the step ``clock`` keeps.
+        "training" follows; "train" updates by a rule, whose number of the step ``clock`` keeps; "part training" leaves that
+        to another program.
         """
         graph, dtype, threads = self._built(), self.dtype, get_num_threads()
         key = (what, rule, size, threads)
@@ -312,7 +344,7 @@ class Network:
                 plan = plan_prediction(graph, size, dtype, threads, training=training)
             else:
                 plan = plan_training(
-                    graph, self.cost, size, dtype, threads, list(updates) if what == "train" else None,
+                    graph, self.cost, size, dtype, threads, list(updates) if what in ("train", "part") else None,
                     backward=what != "loss", training=training, clock=clock,
                 )  # fmt: skip
             gathered = [plan.inputs] if plan.targets is None else [plan.inputs, plan.targets]
@@ -509,7 +541,24 @@ def _number(name: str, value: Any) -> float:
     return float(value)
 
 
-def _rule(name: str | None, given: dict[str, float | None]) -> tuple[Rule, dict[str, float]]:
+def _rates(given: dict[str, Any], steps: int) -> tuple[np.ndarray | None, dict[str, Any]]:
+    """The learning rate of each step, if it is a sequence; and the settings, with the first of them."""
+    rates = given.get("learning_rate")
+    if not isinstance(rates, list | tuple | np.ndarray) or (isinstance(rates, np.ndarray) and not rates.ndim):
+        return None, given
+    try:
+        found = np.ascontiguousarray(rates, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError("learning_rate must be a number, or a sequence of numbers, one for each step") from None
+    if found.shape != (steps,):
+        raise ValueError(f"learning_rate has shape {found.shape}; of this call's {steps} steps each must have a number")
+    if not (np.isfinite(found).all() and (found >= 0).all()):
+        at = int(np.argmin(np.isfinite(found) & (found >= 0)))
+        raise ValueError(f"learning_rate must be finite and not negative; that of step {at + 1} is {found[at]}")
+    return found, {**given, "learning_rate": float(found[0])}
+
+
+def _rule(name: str | None, given: dict[str, Any]) -> tuple[Rule, dict[str, float]]:
     """The rule of that name, or the one that the settings ask for, and all its settings but the step's number."""
     settings = {key: _number(key, value) for key, value in given.items() if value is not None}
     for key in ("learning_rate", "momentum", "weight_decay"):
@@ -550,16 +599,23 @@ def _places(rows: np.ndarray) -> np.ndarray:
     return (rows[:, 0] > 0.5).astype(int) if rows.shape[1] == 1 else rows.argmax(axis=1)
 
 
-def _run(program: Program, data: list[np.ndarray], order: np.ndarray, losses: np.ndarray) -> Iterator[int]:
+def _run(
+    program: Program | Divided,
+    data: list[np.ndarray],
+    order: np.ndarray,
+    losses: np.ndarray,
+    rates: np.ndarray | None = None,
+    rate: np.ndarray | None = None,
+) -> Iterator[int]:
     """A step for each of the losses, in calls of about CALL_SECONDS; gives the number of steps done after each.
 
-    Ends with the first step whose loss is not finite.
+    rates: what the cell ``rate`` holds in each step. Ends with the first step whose loss is not finite.
     """
     done, count = 0, 1
     while done < len(losses):
         began = time.perf_counter()
         last = min(len(losses), done + count)
-        done = program.run_steps(data, order, done, last, losses)
+        done = program.run_steps(data, order, done, last, losses, rates, rate)
         yield done
         if done < last:
             return

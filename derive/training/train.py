@@ -15,10 +15,12 @@ import numpy as np
 
 from derive.training.augmentation import augmented
 from derive.training.datasets import Dataset, read_dataset
-from derive.training.folder import NETWORK, History, Settings, read_settings
+from derive.training.folder import NETWORK, SCHEDULES, History, Settings, read_settings
 from generated import DivergedError, Network, load
-from generated.configuration import Configuration, read_configuration
+from generated.configuration import Augmentation, Configuration, read_configuration
+from generated.policies import Policy
 from generated.progress import ProgressLine
+from generated.sections import NORMALISATIONS
 
 EPOCHS = 10  # where neither the command nor max_batches in the file says how many
 
@@ -30,11 +32,13 @@ class Asked:
     data: str | None = None
     epochs: int | None = None
     batch_size: int | None = None
+    subdivisions: int | None = None
     learning_rate: float | None = None
     momentum: float | None = None
     weight_decay: float | None = None
     schedule: str | None = None
     augment: tuple[str, ...] | None = None
+    normalisation: str | None = None
     seed: int | None = None
 
 
@@ -44,10 +48,11 @@ def train(network_file: Path, asked: Asked, output: Path | None = None, *, resum
     With ``resume``, a training that was interrupted goes on, to the bit as if it had not been. Returns the exit code: 0;
     1 if the loss became infinite or NaN; 130 after Ctrl-C. Raises ValueError or OSError for bad input.
     """
-    configuration = read_configuration(network_file)
-    for warning in configuration.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
     folder = output or Path("derive-train", network_file.stem)
+    said = read_settings(folder).normalisation if resume else NORMALISATIONS[0]
+    configuration = read_configuration(network_file, asked.normalisation or said)
+    for warning in _warnings(configuration):
+        print(f"warning: {warning}", file=sys.stderr)
     if resume:
         settings, network = _left(folder, asked, configuration)
         data = read_dataset(settings.data, configuration.inputs, settings.seed)
@@ -68,6 +73,14 @@ def train(network_file: Path, asked: Asked, output: Path | None = None, *, resum
     return _epochs(network, data, configuration, settings, folder)
 
 
+def _warnings(configuration: Configuration) -> list[str]:
+    """Those of the file; and what it says of pictures, where no detector makes use of it."""
+    usual, said = vars(Augmentation()), vars(configuration.augmentation)
+    idle = [] if configuration.is_detector else [key for key, value in said.items() if value != usual[key]]
+    told = [f"{configuration.path}: [net] {', '.join(idle)}: of use to detectors alone; see --augment"] if idle else []
+    return configuration.warnings + told
+
+
 def _settings(asked: Asked, data: str, seed: int, configuration: Configuration, samples: int) -> Settings:
     """What the command line says, else the file, else the usual."""
     said = configuration.training
@@ -76,16 +89,18 @@ def _settings(asked: Asked, data: str, seed: int, configuration: Configuration, 
         return otherwise if given is None else given
 
     batch_size = chosen(asked.batch_size, said.batch_size)
-    lasting = math.ceil(said.max_batches * said.batch_size / samples) or EPOCHS
+    lasting = math.ceil(said.max_batches / _steps(samples, batch_size)) or EPOCHS
     return Settings(
         data=data,
         epochs=chosen(asked.epochs, lasting),
         batch_size=batch_size,
+        subdivisions=chosen(asked.subdivisions, said.subdivisions),
         learning_rate=chosen(asked.learning_rate, said.learning_rate),
         momentum=chosen(asked.momentum, said.momentum),
         weight_decay=chosen(asked.weight_decay, said.weight_decay),
-        schedule=asked.schedule or "constant",
+        schedule=asked.schedule or SCHEDULES[0],
         augment=asked.augment or (),
+        normalisation=configuration.normalisation,
         seed=seed,
     )
 
@@ -129,11 +144,22 @@ def _announce(network: Network, data: Dataset, path: str) -> None:
     print(f"{data.name}: {len(data.X):,} samples to learn from, {held}", file=sys.stderr)
 
 
-def rate_of(settings: Settings, epoch: int) -> float:
-    """The learning rate of an epoch, counted from 0: the same in all, or falling to nothing along a cosine."""
-    if settings.schedule == "constant":
-        return settings.learning_rate
-    return settings.learning_rate * (1 + math.cos(math.pi * epoch / settings.epochs)) / 2
+def _steps(samples: int, batch_size: int) -> int:
+    """The updates of an epoch."""
+    return math.ceil(samples / batch_size)
+
+
+def rates_of(settings: Settings, policy: Policy, epoch: int, steps: int) -> np.ndarray:
+    """The learning rates of the steps of an epoch, counted from 0.
+
+    As the file's policy has them, whose batches count on from epoch to epoch; or constant; or falling from epoch to epoch
+    along half a cosine.
+    """
+    if settings.schedule == "policy":
+        policy = replace(policy, learning_rate=settings.learning_rate, seed=settings.seed)
+        return policy.rates(1 + epoch * steps, steps)
+    falling = (1 + math.cos(math.pi * epoch / settings.epochs)) / 2 if settings.schedule == "cosine" else 1.0
+    return np.full(steps, settings.learning_rate * falling)
 
 
 def _epochs(network: Network, data: Dataset, configuration: Configuration, settings: Settings, folder: Path) -> int:
@@ -142,15 +168,16 @@ def _epochs(network: Network, data: Dataset, configuration: Configuration, setti
     table = History(folder, network.history_, "accuracy" if _has_labels(data) else "score")
     held = None if data.X_test is None else (data.X_test, data.y_test)
     line = ProgressLine(settings.epochs, sys.stderr.isatty(), len(data.X), done)
-    more: dict[str, Any] = configuration.training.settings
+    training, steps = configuration.training, _steps(len(data.X), settings.batch_size)
+    more: dict[str, Any] = training.settings
     try:
         for epoch in range(done, settings.epochs):
             line.done = epoch
             network.partial_fit(
                 augmented(data.X, settings.augment, settings.seed, epoch), data.y,
-                batch_size=settings.batch_size, learning_rate=rate_of(settings, epoch), momentum=settings.momentum,
-                weight_decay=settings.weight_decay, rule=configuration.training.rule, validation_data=held,
-                verbose=line, **more,
+                batch_size=settings.batch_size, subdivisions=settings.subdivisions,
+                learning_rate=rates_of(settings, training.policy, epoch, steps), momentum=settings.momentum,
+                weight_decay=settings.weight_decay, rule=training.rule, validation_data=held, verbose=line, **more,
             )  # fmt: skip
             with _undisturbed():
                 network.save(folder / NETWORK)

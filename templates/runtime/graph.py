@@ -5,6 +5,7 @@ lie channels last. Where they lie otherwise than a layer takes them, a link betw
 """
 
 import inspect
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,6 +16,7 @@ import numpy as np
 
 from .definition import LAYERS, Layer, stored, tensor
 
+MOST = 1 << 30  # parameters of a network, or units of a sample, where the machine's memory is not less
 SIDES = ("top", "bottom", "left", "right")  # of a plane: what `padding` sets
 NOT_OF_KERNELS = (
     "from",
@@ -171,6 +173,7 @@ class Graph:
 
     def __init__(self, entries: Sequence[Entry], shape: tuple[int, ...]) -> None:
         self.links: list[Link] = []
+        self._parameters = self._units = 0
         self.layers: list[Link | None] = []
         self.values = [Value(0, shape)]
         self._turned: dict[int, Value] = {}
@@ -226,7 +229,19 @@ class Graph:
             its_sizes, its_settings = _fitted(other, read, sizes if other.free_sizes else (), own, where)
             one.inference = replace(one, layer=other, sizes=its_sizes, settings=its_settings)  # of the same arrays
         self.links.append(one)
+        self._refuse_too_many(one, where)
         return one, value
+
+    def _refuse_too_many(self, one: Link, where: str) -> None:
+        """Raises ValueError at the layer with which parameters or units become more than memory can hold."""
+        most = min(MOST, _memory() // 8)  # in single precision, a number and its gradient
+        self._parameters += sum(prod(one.axes(slot)) for slot in (*one.layer.storage, *one.layer.states))
+        self._units += prod(one.shape)
+        for what, number in (("parameters", self._parameters), ("units in a sample", self._units)):
+            if number > most:
+                raise ValueError(
+                    f"{where}: {shown(one.layer)!r} brings the network to {number:,} {what}; at most {most:,}"
+                )
 
     def _turned_for(self, layer: Layer, read: list[Value]) -> list[Value]:
         """The values as they must lie for a layer."""
@@ -300,6 +315,14 @@ def _fused(links: list[Link], output: int) -> list[Link]:
         found[before] = replace(first, layer=layer, output=one.output, settings=settings, shape=one.shape)  # type: ignore[index]
         by_output[one.output] = before  # type: ignore[assignment]
     return found
+
+
+def _memory() -> int:
+    """The machine's memory in bytes, where it is known."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return 8 * MOST
 
 
 # What fits ------------------------------------------------------------------------------------------------------------

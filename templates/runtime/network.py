@@ -3,11 +3,9 @@
 import json
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +13,7 @@ from numba import get_num_threads
 
 from .data import Targets, as_samples, as_targets
 from .definition import COSTS, HEADS, RULES, Rule, tensor
+from .files import written_whole
 from .graph import Graph, Link, check_heads, entry_of, layer_names
 from .heads import as_truths, with_room
 from .plan import Plan, cost_named, plan_prediction, plan_training, rule_calls, stages
@@ -515,16 +514,8 @@ class Network:
         arrays["about"] = np.array(json.dumps(about))
         if self.classes_ is not None:
             arrays["classes"] = self.classes_
-        path = Path(path)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(file, allow_pickle=False, **arrays)
-                os.fsync(handle)
-            os.chmod(name, 0o644)
-            os.replace(name, path)
-        finally:
-            Path(name).unlink(missing_ok=True)  # where it did not come to the end, whatever ended it
+        with written_whole(path) as file:
+            np.savez(file, allow_pickle=False, **arrays)
 
 
 def load(path: str | os.PathLike) -> Network:

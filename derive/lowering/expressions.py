@@ -223,7 +223,8 @@ class ValuePrinter(PythonCodePrinter):
             return f"not ({self.condition(c.args[0])})"
         if type(c) not in RELATIONS:
             raise NotImplementedError(f"the condition {c} is not a comparison")
-        left, right = c.lhs, c.rhs
+        turned = isinstance(c, sp.Eq | sp.Ne) and c.lhs.is_number  # the index first, as in `e == 3`
+        left, right = (c.rhs, c.lhs) if turned else (c.lhs, c.rhs)
         if of_places or (left.is_integer and right.is_integer and not tensors_of(c)):
             if isinstance(c, sp.Eq | sp.Ne):
                 return f"{self.index(left)} {RELATIONS[type(c)]} {self.index(right)}"

@@ -109,7 +109,7 @@ def _left(folder: Path, asked: Asked, configuration: Configuration) -> tuple[Set
     """What an earlier training left; what the command line says anew counts. Raises ValueError if it was another one."""
     settings, network = read_settings(folder), load(folder / NETWORK)
     fresh, found = (
-        json.dumps([one.layers, one.cost.name, one.inputs])  # as in the file, where tuples are lists
+        json.dumps([one.layers, one.cost and one.cost.name, one.inputs])  # as in the file, where tuples are lists
         for one in (configuration.network(random_state=settings.seed), network)
     )
     if fresh != found:

@@ -49,6 +49,7 @@ from .stair import STAIR
 from .swish import SWISH
 from .tanh import TANH
 from .upsample import UPSAMPLE
+from .yolo import YOLO
 
 register(
     AVERAGE_POOLING,
@@ -99,4 +100,5 @@ register(
     SWISH,
     TANH,
     UPSAMPLE,
+    YOLO,
 )

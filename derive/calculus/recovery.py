@@ -9,6 +9,7 @@ All of it is exact algebra; what cannot be settled is refused, never guessed.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from math import gcd
 
 import sympy as sp
 from sympy.integrals.risch import NonElementaryIntegral, risch_integrate
@@ -16,7 +17,8 @@ from sympy.integrals.risch import NonElementaryIntegral, risch_integrate
 from derive.calculus.simplify import in_exponential, in_output, signs_inside, simplified
 from derive.calculus.system import System
 
-ELEMENTARY = (sp.exp, sp.log, sp.tanh, sp.sinh, sp.cosh, sp.atanh, sp.sin, sp.cos, sp.tan, sp.atan)
+HYPERBOLIC = (sp.tanh, sp.sinh, sp.cosh)
+ELEMENTARY = (sp.exp, sp.log, *HYPERBOLIC, sp.atanh, sp.sin, sp.cos, sp.tan, sp.atan)
 
 CORNERS = (sp.Piecewise, sp.Heaviside, sp.sign, sp.floor)
 
@@ -57,7 +59,7 @@ class Recovered:
     @property
     def name(self) -> str | None:
         """The kind, with the sign of a cost that would have to be raised."""
-        return f"minus the {self.kind}" if self.kind and self.weight.is_negative else self.kind
+        return f"minus {self.kind}" if self.kind and self.weight.is_negative else self.kind
 
 
 def recovered(sensitivities: Sequence[Sensitivity], costs: Mapping[str, System]) -> list[Recovered]:
@@ -102,7 +104,7 @@ def minus_gradient(cost: sp.Expr, by: Sensitivity) -> sp.Expr:
 
 def generalised(found: Recovered, costs: Mapping[str, System], target: sp.Expr, weight: sp.Expr) -> Recovered:
     """The same with names for a target and a weight that are no numbers; what is of no kind stays as it is."""
-    if found.kind is None or found.target is None:
+    if found.kind is None or found.target is None or (found.target.is_number and found.weight.is_number):
         return found
     t, w = (e if e.is_number else name for e, name in ((found.target, target), (found.weight, weight)))
     a = sp.Dummy(real=True)
@@ -120,7 +122,7 @@ def is_zero(e: sp.Expr) -> bool:
     e = sp.cancel(sp.together(sp.expand(e)))
     if e == 0:
         return True
-    common = in_exponential([e.rewrite(sp.exp)], sp.Dummy("g", positive=True))
+    common = in_exponential([e.rewrite(HYPERBOLIC, sp.exp)], sp.Dummy("g", positive=True))
     return common is not None and common[0] == [sp.S.Zero]
 
 
@@ -130,9 +132,10 @@ class _Integration:
     def __init__(self, of: Sensitivity, plain: Mapping[sp.Expr, sp.Symbol]) -> None:
         self.of, self.a, self.t = of, plain[of.output], plain[of.raw]
         self.value = of.value.xreplace(plain)
-        self.slope = self._in_output(sp.diff(self.value, self.t))
-        if self.slope == 0 or self.slope.has(*CORNERS):
+        slope = sp.diff(self.value, self.t)
+        if slope == 0 or slope.has(*CORNERS):
             raise NoCost(f"{of.output} = {of.value} is no smooth function of {of.raw}, or none at all")
+        self.slope = self._in_output(slope)
         self.delta = self._in_output(of.delta.xreplace(plain))
 
     def by(self, other: "_Integration") -> sp.Expr:
@@ -169,12 +172,12 @@ class _Integration:
     def _inverse(self) -> sp.Expr:
         """The raw input in terms of its output."""
         g = sp.Dummy("g", positive=True)
-        common = in_exponential([self.value.rewrite(sp.exp)], g)
+        common = in_exponential([self.value.rewrite(HYPERBOLIC, sp.exp)], g)
         if common is None:
             solutions = _solutions(self.value - self.a, self.t)
         else:  # of t in the exponents' common power
             p = sp.Poly(sp.numer(sp.together(common[0][0] - self.a)), g)
-            m = sp.igcd(*(k for (k,) in p.monoms()))
+            m = gcd(*(k for (k,) in p.monoms()))
             lower = sp.Add(*(c * g ** (k // m) for (k,), c in p.terms()))
             solutions = [t for x in _solutions(lower, g) for t in _solutions(m * common[1] - sp.log(x), self.t)]
         if len(solutions) != 1 or solutions[0].has(sp.Piecewise):

@@ -108,8 +108,9 @@ def proof(cost: RecoveredCost) -> Iterator[Line]:
     if other:
         yield words("    there, "), *listed("", *other)
     if not cost.weights_agree:
-        yield (words("    there, the terms of a box have one weight"),)
-    boxes = [(term.entry, part) for term in cost.terms for part in term.parts if term.entry in v.BOX]
+        yield (words("    there, the outputs of a box have one weight, and so have all classes"),)
+    of_boxes = [(term.entry, part) for term in cost.terms for part in term.parts if term.entry in v.BOX]
+    boxes = [(entry, part) for entry, part in of_boxes if part.found.target is not None]
     for holds in (True, False):
         decoded = [
             (code(p.target), words(" is decoded to "), code(v.TRUTH[entry])) for entry, p in boxes if p.decodes == holds
@@ -134,7 +135,7 @@ def numbers(lines: list[int]) -> str:
 
 
 def verdict(holds: bool, *pieces: Piece) -> Line:
-    return words("proved: " if holds else "not so: "), *pieces
+    return words("proved: " if holds else "not proved: "), *pieces
 
 
 def words(said: str) -> Piece:

@@ -133,7 +133,7 @@ class _Integration:
         self.of, self.a, self.t = of, plain[of.output], plain[of.raw]
         self.value = of.value.xreplace(plain)
         slope = sp.diff(self.value, self.t)
-        if slope == 0 or slope.has(*CORNERS):
+        if slope == 0 or slope.has(*CORNERS) or self._at_zero()[self.a].is_finite is False:
             raise NoCost(f"{of.output} = {of.value} is no smooth function of {of.raw}, or none at all")
         self.slope = self._in_output(slope)
         self.delta = self._in_output(of.delta.xreplace(plain))
@@ -143,11 +143,12 @@ class _Integration:
         return sp.diff(self.delta, other.a) * other.slope
 
     def integrated(self, known: sp.Expr, costs: Mapping[str, System], others: Sequence[sp.Symbol]) -> Recovered:
-        """The term that a known part of the cost leaves to this sensitivity; what it is called, if it is of this output alone."""
+        """What this sensitivity adds to a known part of the cost; of a known kind if it is of this output alone."""
         integrand = signs_inside(sp.factor(sp.cancel(-self.delta / self.slope - sp.diff(known, self.a))))
         given = self.of, self.slope, integrand
         if integrand == 0:
             return Recovered(*given, sp.S.Zero)
+        self._refuse_singular(integrand)
         for name, system in costs.items() if not integrand.has(*others) else ():
             of_one, target = _of_one(system, self.a)
             if found := self._multiple(integrand, of_one, target):
@@ -206,7 +207,6 @@ class _Integration:
     def _integral(self, integrand: sp.Expr) -> sp.Expr:
         """An antiderivative, real for all outputs."""
         if integrand.is_rational_function(self.a):
-            self._refuse_poles(integrand)
             parts = sp.Add.make_args(sp.apart(integrand, self.a))
             return self._real(sp.Add(*(sp.integrate(p, self.a) for p in parts)))
         try:
@@ -221,16 +221,28 @@ class _Integration:
     def _shown(self, e: sp.Expr) -> sp.Expr:
         return e.xreplace({self.a: self.of.output, self.t: self.of.raw})
 
-    def _refuse_poles(self, integrand: sp.Expr) -> None:
-        """An integral ends at a pole: there must be none among the outputs."""
-        denominator = sp.denom(sp.together(integrand))
-        for factor, _ in sp.factor_list(denominator, self.a)[1]:
-            if not factor.has(self.a):
-                continue
-            p = sp.Poly(factor, self.a)
-            roots = sp.roots(p, multiple=True)
-            if len(roots) != p.degree() or not all(self._is_no_output(r) for r in roots):
-                raise NoCost(f"the cost would be infinite where {self._shown(factor)} = 0, which an output may be")
+    def _refuse_singular(self, e: sp.Expr) -> None:
+        """An integral ends where something is divided by zero, or a logarithm is taken of it: no output may be there."""
+        roots = [p for p in e.atoms(sp.Pow) if not p.exp.is_integer and not isinstance(p, sp.exp)]
+        inside = [x.args[0] for x in e.atoms(sp.log)] + [p.base for p in roots]
+        whole = [sp.denom(sp.together(x)) for x in (e, *inside, *(x.exp for x in e.atoms(sp.exp)))]
+        for x in (*whole, *(sp.numer(sp.together(x)) for x in inside)):
+            for factor, _ in sp.factor_list(x)[1]:
+                if factor.has(self.a) and not self._is_never_zero(factor):
+                    shown = self._shown(factor)
+                    raise NoCost(f"the cost would be infinite, or none, where {shown} = 0, which an output may be")
+        if any(p.base.xreplace(self._at_zero()).is_positive is not True for p in roots):
+            raise NoCost(f"{self._shown(e)} is not sure to be a real number")
+
+    def _is_never_zero(self, factor: sp.Expr) -> bool:
+        """Whether a factor of a denominator is zero at no output."""
+        if isinstance(factor, sp.exp) or factor.is_positive or factor.is_negative:
+            return True
+        if not factor.is_polynomial(self.a):
+            return False
+        p = sp.Poly(factor, self.a)
+        zeros = sp.roots(p, multiple=True)
+        return len(zeros) == p.degree() and all(map(self._is_no_output, zeros))
 
     def _is_no_output(self, a: sp.Expr) -> bool:
         if a.is_real is False:
@@ -240,12 +252,12 @@ class _Integration:
 
     def _real(self, e: sp.Expr) -> sp.Expr:
         """Of a logarithm's argument that is negative at one output, and so at all of them, the absolute value."""
-        at = {self.a: self.value.xreplace({self.t: sp.S.Zero})}
+        at = self._at_zero()
+        return e.replace(sp.log, lambda x: sp.log(-x if x.xreplace(at).is_negative else x))
 
-        def positive(x: sp.Expr) -> sp.Expr:
-            return sp.log(-x if x.xreplace(at).is_negative else x)
-
-        return e.replace(sp.log, positive)
+    def _at_zero(self) -> dict[sp.Basic, sp.Expr]:
+        """One of the outputs: that of the raw input 0."""
+        return {self.a: self.value.xreplace({self.t: sp.S.Zero})}
 
     def _stationary(self, integrand: sp.Expr) -> sp.Expr | None:
         """The one output at which the derivative of the cost is zero."""

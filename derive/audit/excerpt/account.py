@@ -65,9 +65,14 @@ def integration(term: Term, part: Part, *, first: bool) -> Iterator[Line]:
     yield words("its integral over "), math(by.output), words(": "), math(r.cost)
     kind = words(r.name or f"neither {' nor '.join(KINDS)}")
     target = () if r.target is None else (words(" of target "), math(r.target))
-    least = () if r.at is None or r.at.is_number or r.name != r.kind else (
-        words("; its least value is "), math(r.least), words(", where "), equal(by.output, r.at)
-    )  # fmt: skip
+    least: Line = ()
+    if r.at is not None and not r.at.is_number and r.name == r.kind:
+        least = (
+            words("; its least value is " if r.kind else "; it is "),
+            math(r.least),
+            words(" where "),
+            equal(by.output, r.at),
+        )
     yield kind, *target, *least
 
 

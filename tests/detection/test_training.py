@@ -158,6 +158,8 @@ def test_training_learns_leaves_its_files_and_is_measured(work, capsys):
             one["class"] == row[0] and abs(np.array([one[k] for k in "xywh"]) - row[1:]).max() < 0.1
             for row in truths[0].boxes
         )
+    code, _, err = run(capsys, "predict", "run", picture)
+    assert code == 2 and "run: a detector; derive detect says what is in pictures" in err
     Path("other.cfg").write_text(CFG.replace("filters=8", "filters=9"))
     code, _, err = run(capsys, "detect", "other.cfg", "run", picture)
     assert code == 2 and "run/network.npz is not the network of other.cfg" in err

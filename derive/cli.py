@@ -5,7 +5,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -67,14 +67,23 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--data", metavar="DIR_OR_NAME", help=DATA)
     train.add_argument("--epochs", metavar="N", type=_whole(1), help="default: max_batches of [net], else 10")
     train.add_argument("--batch-size", metavar="N", type=_whole(1), help="default: batch of [net]")
+    train.add_argument(
+        "--subdivisions", metavar="N", type=_whole(1), help="parts that a batch goes in, for less memory (default: as in [net])"
+    )  # fmt: skip
     train.add_argument("--learning-rate", metavar="X", type=_number, help="default: learning_rate of [net]")
     train.add_argument("--momentum", metavar="X", type=_number, help="default: momentum of [net]")
     train.add_argument("--weight-decay", metavar="X", type=_number, help="default: decay of [net]")
     train.add_argument(
-        "--schedule", choices=["constant", "cosine"], help="the learning rate over the epochs: constant (default), or falling along a cosine"
+        "--schedule", choices=["policy", "constant", "cosine"], help="the learning rate: policy and burn_in of [net] (default), constant, or falling along a cosine"
     )  # fmt: skip
     train.add_argument(
-        "--augment", metavar="KINDS", type=_augment, help="flip, shift or flip,shift: images mirrored and moved, anew each epoch"
+        "--augment", metavar="KINDS", type=_augment, help="samples changed anew each epoch: flip, shift or flip,shift (default: none); for detectors flip, jitter, colour (default: all, as the file says), or none"
+    )  # fmt: skip
+    train.add_argument(
+        "--names", metavar="FILE", help="a detector's classes in the order of their numbers, a line each"
+    )
+    train.add_argument(
+        "--normalisation", choices=["batch_norm_darknet", "batch_norm"], help=NORMALISATION
     )  # fmt: skip
     train.add_argument("--seed", metavar="N", type=_whole(0), help="the seed of all randomness (default: 0)")
     train.add_argument("--output", metavar="DIR", help="where network and history go (default: derive-train/NETWORK)")
@@ -120,14 +129,14 @@ def parser() -> argparse.ArgumentParser:
     detect.add_argument(
         "--output", metavar="DIR", default="derive-detect", help="where pictures with boxes and detections.json go (default: derive-detect)"
     )  # fmt: skip
-    detect.add_argument("--normalisation", metavar="LAYER", help=NORMALISATION)
+    detect.add_argument("--normalisation", choices=["batch_norm_darknet", "batch_norm"], help=NORMALISATION)
     detect.add_argument("--format", choices=["text", "json"], default="text")
     return top
 
 
 NAMES = "the classes' names, a line each (default: the .names file beside WEIGHTS or CFG)"
-NORMALISATION = "what batch_normalize=1 means: batch_norm_darknet, as in Darknet (default), or batch_norm"
-DATA = "a folder of IDX files or of class folders of images, an .npz file with X and y, or the name digits"
+NORMALISATION = "what batch_normalize=1 gives: sqrt(var) + eps as in Darknet (default), or sqrt(var + eps)"
+DATA = "a folder of IDX files or of class folders of images, an .npz file with X and y, or the name digits; for a detector, a Pascal VOC folder or a .data file as Darknet's"
 
 
 def _whole(least: int) -> Callable[[str], int]:
@@ -164,9 +173,9 @@ def _share(said: str) -> float:
 
 
 def _augment(said: str) -> tuple[str, ...]:
-    kinds = tuple(said.split(","))
-    if not set(kinds) <= {"flip", "shift"}:
-        raise argparse.ArgumentTypeError(f"{said!r}: write flip, shift or flip,shift")
+    kinds = () if said == "none" else tuple(said.split(","))
+    if not set(kinds) <= {"flip", "shift", "jitter", "colour"}:
+        raise argparse.ArgumentTypeError(f"{said!r}: write none, or flip, shift, jitter, colour with commas between")
     return kinds
 
 
@@ -240,6 +249,7 @@ def _train(asked: argparse.Namespace) -> int:
     from derive.training.train import Asked, train
 
     said = Asked(**{f.name: getattr(asked, f.name) for f in fields(Asked)})
+    said = replace(said, names=Path(asked.names) if asked.names else None)
     output = Path(asked.output) if asked.output else None
     return train(Path(asked.network), said, output, resume=asked.resume)
 

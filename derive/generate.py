@@ -45,8 +45,8 @@ TAKEN = {"i", *RESERVED} - set(FUNCTIONS)
 NOTED = 8  # equations that a kernel's note repeats at most
 MARK = "Written by ``derive generate``"  # in what is written from definitions, and so may be written over
 RUNTIME = (
-    "__init__", "assignment", "configuration", "data", "definition", "draws", "engine", "grammar", "graph", "heads", "lanes",
-    "memory", "native", "network", "plan", "policies", "program", "progress", "sections", "subdivisions",
+    "__init__", "assignment", "configuration", "data", "definition", "draws", "engine", "files", "grammar", "graph", "heads",
+    "lanes", "memory", "native", "network", "plan", "policies", "program", "progress", "sections", "subdivisions", "weights",
 )  # fmt: skip
 # How planes hold the numbers of a detector, what it makes of them, and the cost of that: together the head of this name.
 HEADS = {

@@ -104,7 +104,7 @@ def _told(stage: str, line: "Line") -> Step:
             latex += piece.latex
             page += convert(piece.latex)
         else:
-            latex += rf"\text{{{_escaped(piece.text)}}}"
+            latex += rf"\{'texttt' if piece.kind == 'code' else 'text'}{{{_escaped(piece.text)}}}"
             said = html.escape(piece.text)
             page += f"<code>{said}</code>" if piece.kind == "code" else said
     return Step(stage, text, latex, page)
@@ -112,7 +112,8 @@ def _told(stage: str, line: "Line") -> Step:
 
 def _escaped(words: str) -> str:
     """Words as LaTeX sets them."""
-    spelled = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
+    named = {"\\": "backslash", "^": "asciicircum", "~": "asciitilde", "<": "less", ">": "greater", "|": "bar"}
+    spelled = {c: rf"\text{name}{{}}" for c, name in named.items()}
     return "".join(spelled.get(c, rf"\{c}" if c in "{}_%&#$" else c) for c in words)
 
 

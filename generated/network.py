@@ -3,18 +3,17 @@
 import json
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numba import get_num_threads
 
 from .data import Targets, as_samples, as_targets
-from .definition import COSTS, RULES, Rule, tensor
+from .definition import COSTS, HEADS, RULES, Rule, tensor
+from .files import written_whole
 from .graph import Graph, Link, check_heads, entry_of, layer_names
 from .heads import as_truths, with_room
 from .plan import Plan, cost_named, plan_prediction, plan_training, rule_calls, stages
@@ -34,8 +33,8 @@ class DivergedError(ArithmeticError):
 
 
 def names() -> dict[str, list[str]]:
-    """The layers, costs and update rules that are known by name."""
-    return {"layers": layer_names(), "costs": sorted(COSTS), "rules": sorted(RULES)}
+    """The layers, heads of detectors, costs and update rules that are known by name."""
+    return {"layers": layer_names(), "heads": sorted(HEADS), "costs": sorted(COSTS), "rules": sorted(RULES)}
 
 
 class Network:
@@ -186,7 +185,7 @@ class Network:
         epochs: int = 10,
         batch_size: int = 32,
         subdivisions: int = 1,
-        learning_rate: float | Sequence[float] | None = None,
+        learning_rate: float | Sequence[float] | np.ndarray | None = None,
         momentum: float | None = None,
         weight_decay: float | None = None,
         rule: str | None = None,
@@ -225,7 +224,7 @@ class Network:
         epochs: int = 1,
         batch_size: int = 32,
         subdivisions: int = 1,
-        learning_rate: float | Sequence[float] | None = None,
+        learning_rate: float | Sequence[float] | np.ndarray | None = None,
         momentum: float | None = None,
         weight_decay: float | None = None,
         rule: str | None = None,
@@ -515,16 +514,8 @@ class Network:
         arrays["about"] = np.array(json.dumps(about))
         if self.classes_ is not None:
             arrays["classes"] = self.classes_
-        path = Path(path)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(file, allow_pickle=False, **arrays)
-                os.fsync(handle)
-            os.chmod(name, 0o644)
-            os.replace(name, path)
-        finally:
-            Path(name).unlink(missing_ok=True)  # where it did not come to the end, whatever ended it
+        with written_whole(path) as file:
+            np.savez(file, allow_pickle=False, **arrays)
 
 
 def load(path: str | os.PathLike) -> Network:
@@ -599,7 +590,7 @@ def _number(name: str, value: Any) -> float:
 def _rates(given: dict[str, Any], steps: int) -> tuple[np.ndarray | None, dict[str, Any]]:
     """The learning rate of each step, if it is a sequence; and the settings, with the first of them."""
     rates = given.get("learning_rate")
-    if not isinstance(rates, list | tuple | np.ndarray) or (isinstance(rates, np.ndarray) and not rates.ndim):
+    if not isinstance(rates, list | tuple | np.ndarray):
         return None, given
     try:
         found = np.ascontiguousarray(rates, np.float64)

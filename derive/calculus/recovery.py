@@ -9,6 +9,7 @@ All of it is exact algebra; what cannot be settled is refused, never guessed.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from math import gcd
 
 import sympy as sp
 from sympy.integrals.risch import NonElementaryIntegral, risch_integrate
@@ -16,7 +17,8 @@ from sympy.integrals.risch import NonElementaryIntegral, risch_integrate
 from derive.calculus.simplify import in_exponential, in_output, signs_inside, simplified
 from derive.calculus.system import System
 
-ELEMENTARY = (sp.exp, sp.log, sp.tanh, sp.sinh, sp.cosh, sp.atanh, sp.sin, sp.cos, sp.tan, sp.atan)
+HYPERBOLIC = (sp.tanh, sp.sinh, sp.cosh)
+ELEMENTARY = (sp.exp, sp.log, *HYPERBOLIC, sp.atanh, sp.sin, sp.cos, sp.tan, sp.atan)
 
 CORNERS = (sp.Piecewise, sp.Heaviside, sp.sign, sp.floor)
 
@@ -57,7 +59,7 @@ class Recovered:
     @property
     def name(self) -> str | None:
         """The kind, with the sign of a cost that would have to be raised."""
-        return f"minus the {self.kind}" if self.kind and self.weight.is_negative else self.kind
+        return f"minus {self.kind}" if self.kind and self.weight.is_negative else self.kind
 
 
 def recovered(sensitivities: Sequence[Sensitivity], costs: Mapping[str, System]) -> list[Recovered]:
@@ -102,7 +104,7 @@ def minus_gradient(cost: sp.Expr, by: Sensitivity) -> sp.Expr:
 
 def generalised(found: Recovered, costs: Mapping[str, System], target: sp.Expr, weight: sp.Expr) -> Recovered:
     """The same with names for a target and a weight that are no numbers; what is of no kind stays as it is."""
-    if found.kind is None or found.target is None:
+    if found.kind is None or found.target is None or (found.target.is_number and found.weight.is_number):
         return found
     t, w = (e if e.is_number else name for e, name in ((found.target, target), (found.weight, weight)))
     a = sp.Dummy(real=True)
@@ -120,7 +122,7 @@ def is_zero(e: sp.Expr) -> bool:
     e = sp.cancel(sp.together(sp.expand(e)))
     if e == 0:
         return True
-    common = in_exponential([e.rewrite(sp.exp)], sp.Dummy("g", positive=True))
+    common = in_exponential([e.rewrite(HYPERBOLIC, sp.exp)], sp.Dummy("g", positive=True))
     return common is not None and common[0] == [sp.S.Zero]
 
 
@@ -130,9 +132,10 @@ class _Integration:
     def __init__(self, of: Sensitivity, plain: Mapping[sp.Expr, sp.Symbol]) -> None:
         self.of, self.a, self.t = of, plain[of.output], plain[of.raw]
         self.value = of.value.xreplace(plain)
-        self.slope = self._in_output(sp.diff(self.value, self.t))
-        if self.slope == 0 or self.slope.has(*CORNERS):
+        slope = sp.diff(self.value, self.t)
+        if slope == 0 or slope.has(*CORNERS) or self._at_zero()[self.a].is_finite is False:
             raise NoCost(f"{of.output} = {of.value} is no smooth function of {of.raw}, or none at all")
+        self.slope = self._in_output(slope)
         self.delta = self._in_output(of.delta.xreplace(plain))
 
     def by(self, other: "_Integration") -> sp.Expr:
@@ -140,11 +143,12 @@ class _Integration:
         return sp.diff(self.delta, other.a) * other.slope
 
     def integrated(self, known: sp.Expr, costs: Mapping[str, System], others: Sequence[sp.Symbol]) -> Recovered:
-        """The term that a known part of the cost leaves to this sensitivity; what it is called, if it is of this output alone."""
+        """What this sensitivity adds to a known part of the cost; of a known kind if it is of this output alone."""
         integrand = signs_inside(sp.factor(sp.cancel(-self.delta / self.slope - sp.diff(known, self.a))))
         given = self.of, self.slope, integrand
         if integrand == 0:
             return Recovered(*given, sp.S.Zero)
+        self._refuse_singular(integrand)
         for name, system in costs.items() if not integrand.has(*others) else ():
             of_one, target = _of_one(system, self.a)
             if found := self._multiple(integrand, of_one, target):
@@ -169,12 +173,12 @@ class _Integration:
     def _inverse(self) -> sp.Expr:
         """The raw input in terms of its output."""
         g = sp.Dummy("g", positive=True)
-        common = in_exponential([self.value.rewrite(sp.exp)], g)
+        common = in_exponential([self.value.rewrite(HYPERBOLIC, sp.exp)], g)
         if common is None:
             solutions = _solutions(self.value - self.a, self.t)
         else:  # of t in the exponents' common power
             p = sp.Poly(sp.numer(sp.together(common[0][0] - self.a)), g)
-            m = sp.igcd(*(k for (k,) in p.monoms()))
+            m = gcd(*(k for (k,) in p.monoms()))
             lower = sp.Add(*(c * g ** (k // m) for (k,), c in p.terms()))
             solutions = [t for x in _solutions(lower, g) for t in _solutions(m * common[1] - sp.log(x), self.t)]
         if len(solutions) != 1 or solutions[0].has(sp.Piecewise):
@@ -203,7 +207,6 @@ class _Integration:
     def _integral(self, integrand: sp.Expr) -> sp.Expr:
         """An antiderivative, real for all outputs."""
         if integrand.is_rational_function(self.a):
-            self._refuse_poles(integrand)
             parts = sp.Add.make_args(sp.apart(integrand, self.a))
             return self._real(sp.Add(*(sp.integrate(p, self.a) for p in parts)))
         try:
@@ -218,16 +221,28 @@ class _Integration:
     def _shown(self, e: sp.Expr) -> sp.Expr:
         return e.xreplace({self.a: self.of.output, self.t: self.of.raw})
 
-    def _refuse_poles(self, integrand: sp.Expr) -> None:
-        """An integral ends at a pole: there must be none among the outputs."""
-        denominator = sp.denom(sp.together(integrand))
-        for factor, _ in sp.factor_list(denominator, self.a)[1]:
-            if not factor.has(self.a):
-                continue
-            p = sp.Poly(factor, self.a)
-            roots = sp.roots(p, multiple=True)
-            if len(roots) != p.degree() or not all(self._is_no_output(r) for r in roots):
-                raise NoCost(f"the cost would be infinite where {self._shown(factor)} = 0, which an output may be")
+    def _refuse_singular(self, e: sp.Expr) -> None:
+        """An integral ends where something is divided by zero, or a logarithm is taken of it: no output may be there."""
+        roots = [p for p in e.atoms(sp.Pow) if not p.exp.is_integer and not isinstance(p, sp.exp)]
+        inside = [x.args[0] for x in e.atoms(sp.log)] + [p.base for p in roots]
+        whole = [sp.denom(sp.together(x)) for x in (e, *inside, *(x.exp for x in e.atoms(sp.exp)))]
+        for x in (*whole, *(sp.numer(sp.together(x)) for x in inside)):
+            for factor, _ in sp.factor_list(x)[1]:
+                if factor.has(self.a) and not self._is_never_zero(factor):
+                    shown = self._shown(factor)
+                    raise NoCost(f"the cost would be infinite, or none, where {shown} = 0, which an output may be")
+        if any(p.base.xreplace(self._at_zero()).is_positive is not True for p in roots):
+            raise NoCost(f"{self._shown(e)} is not sure to be a real number")
+
+    def _is_never_zero(self, factor: sp.Expr) -> bool:
+        """Whether a factor of a denominator is zero at no output."""
+        if isinstance(factor, sp.exp) or factor.is_positive or factor.is_negative:
+            return True
+        if not factor.is_polynomial(self.a):
+            return False
+        p = sp.Poly(factor, self.a)
+        zeros = sp.roots(p, multiple=True)
+        return len(zeros) == p.degree() and all(map(self._is_no_output, zeros))
 
     def _is_no_output(self, a: sp.Expr) -> bool:
         if a.is_real is False:
@@ -237,12 +252,12 @@ class _Integration:
 
     def _real(self, e: sp.Expr) -> sp.Expr:
         """Of a logarithm's argument that is negative at one output, and so at all of them, the absolute value."""
-        at = {self.a: self.value.xreplace({self.t: sp.S.Zero})}
+        at = self._at_zero()
+        return e.replace(sp.log, lambda x: sp.log(-x if x.xreplace(at).is_negative else x))
 
-        def positive(x: sp.Expr) -> sp.Expr:
-            return sp.log(-x if x.xreplace(at).is_negative else x)
-
-        return e.replace(sp.log, positive)
+    def _at_zero(self) -> dict[sp.Basic, sp.Expr]:
+        """One of the outputs: that of the raw input 0."""
+        return {self.a: self.value.xreplace({self.t: sp.S.Zero})}
 
     def _stationary(self, integrand: sp.Expr) -> sp.Expr | None:
         """The one output at which the derivative of the cost is zero."""

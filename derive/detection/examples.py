@@ -16,11 +16,13 @@ import numpy as np
 from derive.detection.augmentation import Augmentation, boxes_in, changed, drawn
 from derive.detection.average_precision import Precision, average_precisions, mean
 from derive.detection.boxes import NMS, Detection, detections
-from derive.detection.names import classes_of
-from derive.detection.pictures import letterbox, letterbox_place, read_picture, resized
-from derive.detection.truths import Labelled, Truths, read_truths
+from derive.detection.names import NAMES, classes_of
+from derive.detection.pictures import Place, letterbox, letterbox_place, read_picture, resized
+from derive.detection.truths import Labelled, Truths, read_names, read_truths
+from derive.files import write_whole
 from derive.training.folder import Settings
 from generated import Network
+from generated.configuration import Configuration
 from generated.progress import ProgressLine
 
 PART_BYTES = 64 << 20  # of pictures that are made together
@@ -77,13 +79,19 @@ class Examples:
     def __len__(self) -> int:
         return len(self.train)
 
-    def check(self, network: Network) -> None:
-        """Raises ValueError if the network tells another number of classes apart, or there is nothing to learn from."""
+    def check(self, network: Network, pictures: Sequence[Example] | None = None) -> None:
+        """Raises ValueError if the network tells another number of classes apart, or there are no pictures.
+
+        pictures: those that it is about, else those to learn from.
+        """
+        pictures = self.train if pictures is None else pictures
         if len(self.classes) != (count := classes_of(network)):
-            raise ValueError(f"it has {len(self.classes)} classes, {', '.join(self.classes)}; the network tells {count} apart")
-        if not self.train:
-            raise ValueError("there is no picture to learn from")
-        fullest = max(self.train, key=lambda one: len(one.boxes))
+            raise ValueError(
+                f"it has {len(self.classes)} classes, {', '.join(self.classes)}; the network tells {count} apart"
+            )
+        if not pictures:
+            raise ValueError("there is no picture")
+        fullest = max(pictures, key=lambda one: len(one.boxes))
         network.loss(*self._part([fullest]))
 
     def epoch(self, network: Network, number: int, settings: Settings, line: ProgressLine, **fit: Any) -> None:
@@ -104,8 +112,8 @@ class Examples:
                 total += history["loss"][-1] * len(rows)
                 done, steps = done + len(rows), steps + count
         finally:  # one entry an epoch, not one a part
-            for name, values in history.items():
-                del values[before.get(name, 0) :]
+            for name, entries in history.items():
+                del entries[before.get(name, 0) :]
         values = {"loss": total / len(order), "seconds": time.perf_counter() - began}
         if self.test:
             loss, precisions = self.measured(network, self.test)
@@ -117,6 +125,10 @@ class Examples:
     def score(self, value: float) -> str:
         return f"mAP@0.5 {value:.2%}"
 
+    def leave(self, folder: Path) -> None:
+        """The names of the classes."""
+        write_whole(folder / NAMES, "".join(f"{name}\n" for name in self.classes))
+
     def measured(self, network: Network, examples: Sequence[Example]) -> tuple[float, list[Precision]]:
         """The mean cost of these pictures, and the average precision of each class."""
         total, found, size = 0.0, list[list[Detection]](), self._room()
@@ -124,10 +136,15 @@ class Examples:
             some = examples[begin : begin + size]
             X, y = self._part(some)
             total += network.loss(X, y) * len(some)
-            places = [letterbox_place(*one.pixels.shape[:0:-1], self.width, self.height) for one in some]
+            places = [self._place(one) for one in some]
             found += detections(network.predictions(X), places, THRESHOLD, NMS)
         boxes, difficult = [one.boxes for one in examples], [one.difficult for one in examples]
         return total / len(examples), average_precisions(found, boxes, len(self.classes), difficult)
+
+    def _place(self, example: Example) -> Place:
+        """Where a picture lies as it is."""
+        _, rows, columns = example.pixels.shape
+        return letterbox_place(columns, rows, self.width, self.height)
 
     def _room(self) -> int:
         """Pictures of a part, before it is made of whole batches."""
@@ -136,7 +153,7 @@ class Examples:
     def _part(self, examples: Sequence[Example]) -> tuple[np.ndarray, list[np.ndarray]]:
         """Pictures as they are, (N, 3, height, width), and their truths."""
         X = np.stack([letterbox(one.pixels, self.width, self.height) for one in examples])
-        places = [letterbox_place(*one.pixels.shape[:0:-1], self.width, self.height) for one in examples]
+        places = [self._place(one) for one in examples]
         return X, [boxes_in(one.learned, place) for one, place in zip(examples, places, strict=True)]
 
     def changed(self, rows: np.ndarray, settings: Settings, epoch: int) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -186,8 +203,34 @@ class PartLine(ProgressLine):
 
 
 def read_examples(
-    source: str | Path, inputs: tuple[int, ...], augmentation: Augmentation, classes: Sequence[str] | None = None
+    source: str | Path, configuration: Configuration, names: Path | None = None, left: Path | None = None
 ) -> tuple[Examples, list[str]]:
-    """The pictures of a VOC folder or a .data file, and warnings; arguments and errors as of ``read_truths``."""
+    """The pictures of a VOC folder or a .data file for the detector of a configuration; and warnings.
+
+    names: a file with the classes' names in the order of their numbers. left: the folder of a training that goes on, whose
+    names they are. Raises ValueError for what does not fit; else errors are those of ``read_truths``.
+    """
+    classes = None if names is None else read_names(names)
+    if left is not None:
+        kept = read_names(left / NAMES)
+        if classes not in (None, kept):
+            raise ValueError(f"{names}: the classes of this training are those of {left / NAMES}")
+        classes = kept
     truths = read_truths(source, classes)
-    return Examples(truths, inputs, augmentation), truths.warnings
+    warnings = list(truths.warnings)
+    if configuration.augmentation.random:
+        warnings.append(f"{configuration.path}: random: the input keeps its size of {configuration.inputs}")
+    return Examples(truths, configuration.inputs, augmentation_of(configuration)), warnings
+
+
+def augmentation_of(configuration: Configuration) -> Augmentation:
+    """What a file asks for. A factor below 1 means the same as one over it."""
+    said = configuration.augmentation
+    factors = {
+        name: max(value, 1 / value) if (value := getattr(said, name)) > 0 else value
+        for name in ("saturation", "exposure")
+    }
+    try:
+        return Augmentation(jitter=said.jitter, hue=said.hue, flip=bool(said.flip), **factors)
+    except ValueError as error:
+        raise ValueError(f"{configuration.path}: {error}") from error

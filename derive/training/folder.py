@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from derive.files import write_whole
-from derive.training.augmentation import KINDS
 from generated import Network
+from generated.sections import NORMALISATIONS
 
 NETWORK, HISTORY, SETTINGS = "network.npz", "history.csv", "settings.json"
-SCHEDULES = ("constant", "cosine")
+AUGMENTATIONS = ("flip", "shift", "jitter", "colour")  # of any data; which there are for some, these say
+SCHEDULES = ("policy", "constant", "cosine")
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,13 @@ class Settings:
     data: str
     epochs: int
     batch_size: int
+    subdivisions: int
     learning_rate: float
     momentum: float | None
     weight_decay: float
     schedule: str
     augment: tuple[str, ...]
+    normalisation: str
     seed: int
 
     def write(self, folder: Path) -> None:
@@ -45,9 +48,12 @@ def read_settings(folder: Path) -> Settings:
         settings = Settings(**{**found, "augment": tuple(found["augment"])})
         right = (
             isinstance(settings.data, str)
-            and all(type(n) is int and n >= 0 for n in (settings.epochs, settings.batch_size, settings.seed))
+            and all(type(n) is int and n > 0 for n in (settings.epochs, settings.batch_size, settings.subdivisions))
+            and type(settings.seed) is int
+            and settings.seed >= 0
             and settings.schedule in SCHEDULES
-            and set(settings.augment) <= set(KINDS)
+            and settings.normalisation in NORMALISATIONS
+            and set(settings.augment) <= set(AUGMENTATIONS)
         )
         numbers = [float(settings.learning_rate), float(settings.momentum or 0), float(settings.weight_decay)]
         if not right or min(numbers) < 0:

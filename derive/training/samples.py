@@ -1,7 +1,8 @@
 """What a training needs of its data, whatever a network learns from them: epochs, and a measure on what is held out."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -20,11 +21,20 @@ class Samples(Protocol):
     history's column.
     """
 
-    name: str
-    held_out: int
-    kinds: tuple[str, ...]
-    usual: tuple[str, ...]
-    measure: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def held_out(self) -> int: ...
+
+    @property
+    def kinds(self) -> tuple[str, ...]: ...
+
+    @property
+    def usual(self) -> tuple[str, ...]: ...
+
+    @property
+    def measure(self) -> str: ...
 
     def __len__(self) -> int: ...
 
@@ -40,14 +50,17 @@ class Samples(Protocol):
     def score(self, value: float) -> str:
         """The measure and its value, as a line says it."""
 
+    def leave(self, folder: Path) -> None:
+        """Write beside the network what else it takes to use it."""
+
 
 @dataclass(frozen=True)
 class WholeDataset:
     """Samples that are arrays with their labels, or with numbers as targets."""
 
     data: Dataset
-    kinds = KINDS
-    usual = ()
+    kinds: ClassVar[tuple[str, ...]] = KINDS
+    usual: ClassVar[tuple[str, ...]] = ()
 
     @property
     def name(self) -> str:
@@ -81,3 +94,6 @@ class WholeDataset:
 
     def score(self, value: float) -> str:
         return f"accuracy {value:.2%}" if self._has_labels else f"R^2 {value:.4f}"
+
+    def leave(self, folder: Path) -> None:
+        """Nothing: a network keeps its labels itself."""

@@ -6,6 +6,8 @@ are; the head that has this anchor (its mask) answers for the truth, with the pr
 Of several truths in one place the last has its box there, and the classes of all count.
 """
 
+from math import inf
+
 from numba import njit
 
 from .functions import log
@@ -28,10 +30,10 @@ def shared(centre, size, other_centre, other_size):
 
 @_inline
 def intersection_over_union(x, y, w, h, other_x, other_y, other_w, other_h):
-    """The area that two boxes (centre x, y and size w, h) share, over that which they cover; 0 where they cover none."""
+    """The area that two boxes (centre x, y and size w, h) share, over that which they cover; 0 where that is none or has no end."""
     both = shared(x, w, other_x, other_w) * shared(y, h, other_y, other_h)
     either = w * h + other_w * other_h - both
-    return both / either if both > 0 else 0.0
+    return both / either if both > 0 and either < inf else 0.0
 
 
 @_inline

@@ -36,7 +36,7 @@ from .grammar import (
 )
 from .network import Network
 from .policies import NEEDED, Policy, PolicyError
-from .sections import KINDS, NORMALISATIONS, Chain, Entry, Place, Written
+from .sections import HEADS, KINDS, NORMALISATIONS, Chain, Entry, Place, Written, parts_of
 
 __all__ = [
     "Augmentation", "Configuration", "ConfigurationError", "Training", "parse_configuration", "read_configuration",
@@ -117,6 +117,11 @@ class Configuration:
     def places(self) -> list[tuple[int, str]]:
         """The line and the section that each of the layers comes from."""
         return [(one.line, one.name) for one in self.sections for _ in range(one.first, one.last)]
+
+    @property
+    def is_detector(self) -> bool:
+        """Whether it finds objects in pictures."""
+        return any(parts_of(entry)[0] in HEADS for entry in self.layers)
 
     def network(self, *, dtype: str = "float32", random_state: int | None = None) -> Network:
         """The network, with new parameters. Raises ConfigurationError, naming the section's line, if it cannot be built."""

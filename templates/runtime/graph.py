@@ -375,15 +375,15 @@ def _memory() -> int:
 def layer_named(name: object) -> Layer:
     """The layer of that name; raises ValueError naming those there are."""
     if not isinstance(name, str) or name not in LAYERS:
-        raise ValueError(f"there is no layer named {name!r}; there are {', '.join(layer_names())}")
+        raise ValueError(f"there is no layer named {name!r}; there are {', '.join(sorted([*layer_names(), *HEADS]))}")
     return LAYERS[name]
 
 
 def layer_names() -> list[str]:
-    """The layers that a list of layers may name, heads too: all but those that stand in for another."""
+    """The layers that a list of layers may name besides heads: all but those that stand in for another."""
     hidden = {"objective", *(f for one in LAYERS.values() for f in one.forms)}
     hidden |= {one.inference for one in LAYERS.values() if one.inference.startswith(one.name)}
-    return sorted([*HEADS, *(name for name, one in LAYERS.items() if name not in hidden and not one.fuses)])
+    return sorted(name for name, one in LAYERS.items() if name not in hidden and not one.fuses)
 
 
 def shown(layer: Layer) -> str:

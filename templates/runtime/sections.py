@@ -30,6 +30,7 @@ from .grammar import (
 
 Entry = str | tuple
 RENAMED = {"hardtan": "hardtanh"}  # activations that have another name here
+HEADS = ("yolo", "region", "detection")  # of detectors
 NORMALISATIONS = ("batch_norm_darknet", "batch_norm")
 KINDS: dict[str, "type[Kind]"] = {}
 """All kinds of sections by name, short names among them."""
@@ -337,8 +338,10 @@ class Dropout(Kind, names="dropout"):
 
     @staticmethod
     def read(given: Given, chain: Chain) -> list[Entry]:
-        if chain.ends:  # Darknet's works in place: who refers to the layer before it gets what it has left
-            chain.ends[-1] = len(chain.entries)
+        at, before = len(chain.ends) - 1, chain.ends[-1:]
+        while at >= 0 and chain.ends[at] == before[0]:  # Darknet's works in place: who refers to the layer before it,
+            chain.ends[at] = len(chain.entries)  # itself a dropout or not, gets what it has left
+            at -= 1
         return [("dropout", {"probability": given["probability"]})]
 
     @staticmethod

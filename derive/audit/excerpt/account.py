@@ -65,9 +65,14 @@ def integration(term: Term, part: Part, *, first: bool) -> Iterator[Line]:
     yield words("its integral over "), math(by.output), words(": "), math(r.cost)
     kind = words(r.name or f"neither {' nor '.join(KINDS)}")
     target = () if r.target is None else (words(" of target "), math(r.target))
-    least = () if r.at is None or r.at.is_number or r.name != r.kind else (
-        words("; its least value is "), math(r.least), words(", where "), equal(by.output, r.at)
-    )  # fmt: skip
+    least: Line = ()
+    if r.at is not None and not r.at.is_number and r.name == r.kind:
+        least = (
+            words("; its least value is " if r.kind else "; it is "),
+            math(r.least),
+            words(" where "),
+            equal(by.output, r.at),
+        )
     yield kind, *target, *least
 
 
@@ -108,8 +113,9 @@ def proof(cost: RecoveredCost) -> Iterator[Line]:
     if other:
         yield words("    there, "), *listed("", *other)
     if not cost.weights_agree:
-        yield (words("    there, the terms of a box have one weight"),)
-    boxes = [(term.entry, part) for term in cost.terms for part in term.parts if term.entry in v.BOX]
+        yield (words("    there, the outputs of a box have one weight, and so have all classes"),)
+    of_boxes = [(term.entry, part) for term in cost.terms for part in term.parts if term.entry in v.BOX]
+    boxes = [(entry, part) for entry, part in of_boxes if part.found.target is not None]
     for holds in (True, False):
         decoded = [
             (code(p.target), words(" is decoded to "), code(v.TRUTH[entry])) for entry, p in boxes if p.decodes == holds
@@ -134,7 +140,7 @@ def numbers(lines: list[int]) -> str:
 
 
 def verdict(holds: bool, *pieces: Piece) -> Line:
-    return words("proved: " if holds else "not so: "), *pieces
+    return words("proved: " if holds else "not proved: "), *pieces
 
 
 def words(said: str) -> Piece:

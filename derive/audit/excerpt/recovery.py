@@ -7,7 +7,7 @@ costs that are defined by themselves; only then is the sum set beside `yolo_cost
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import sympy as sp
@@ -16,7 +16,7 @@ from derive.audit.excerpt import vocabulary as v
 from derive.audit.excerpt.cases import Case, Execution
 from derive.audit.excerpt.choices import cases
 from derive.audit.excerpt.comparison import canonical
-from derive.audit.excerpt.facts import BEFORE, ZERO, fact
+from derive.audit.excerpt.facts import BEFORE, ZERO, fact, unknowns
 from derive.audit.excerpt.printing import CPrinter
 from derive.audit.excerpt.reading import Unread, assigns_to_delta, parsed
 from derive.audit.excerpt.sensitivities import decoded, output, sensitivity
@@ -121,12 +121,12 @@ class RecoveredCost:
 
     @cached_property
     def weights_agree(self) -> bool:
-        """Whether the terms that share a weight in `yolo_cost` have one weight in the excerpts."""
-        shared: dict[sp.Indexed, set[str]] = {}
+        """Whether outputs that share a weight in `yolo_cost` have one weight in the excerpts."""
+        shared: dict[sp.Indexed, list[Term]] = {}
         for term in self.terms:
-            shared.setdefault(data(term.entry)[1], set()).update(part.weight for part in term.parts)
-        own = [weight for weight in shared if sum(data(e)[1] == weight for e in ENTRIES) > 1]
-        return all(len(shared[weight]) == 1 for weight in own)
+            shared.setdefault(data(term.entry)[1], []).append(term)
+        several = [terms for weight, terms in shared.items() if len(terms) > 1 or terms[0].output.rank > weight.rank]
+        return all(len({part.weight for term in terms for part in term.parts}) <= 1 for terms in several)
 
     @cached_property
     def is_defined(self) -> bool:
@@ -163,9 +163,7 @@ def recovered_cost(formulas: Sequence[Formula], document: str = "document") -> R
     unread: list[str] = []
     for formula in formulas:
         try:
-            bodies = [body for body in parsed(formula.source) if any(map(assigns_to_delta, body.walk()))]
-            runs = [Execution(body, -1, False) for body in bodies]
-            left = [(run, case) for run in runs for case in run.cases]
+            left = left_by(formula.source)
         except Unread as error:
             unread.append(f"{formula.id} ({formula.place(error.at)}): {error.reason}")
             continue
@@ -182,6 +180,21 @@ def recovered_cost(formulas: Sequence[Formula], document: str = "document") -> R
     return RecoveredCost(document, terms, tuple(unread))
 
 
+@lru_cache(64)
+def left_by(text: str) -> list[tuple[Execution, Case]]:
+    """What an excerpt leaves in each case, `delta` being minus the derivative of the cost; raises Unread."""
+    bodies = [body for body in parsed(text) if any(map(assigns_to_delta, body.walk()))]
+    runs = [Execution(body, -1, False) for body in bodies]
+    return [(run, case) for run in runs for case in run.cases]
+
+
+@lru_cache(256)
+def integrated(own: Sensitivity, entry: str) -> tuple[Recovered, Recovered]:
+    """The cost of one output with the target and the weight that stand in its sensitivity, and with those of `yolo_cost`."""
+    (found,) = recovered([own], KINDS)
+    return found, generalised(found, KINDS, *data(entry))
+
+
 def settled(parts: Sequence[Part], reason: str) -> tuple[Part, ...]:
     """The parts of a first truth, and of later ones if the first leaves what they take to stand there."""
     first = [part for part in parts if not part.later]
@@ -191,8 +204,8 @@ def settled(parts: Sequence[Part], reason: str) -> tuple[Part, ...]:
 
 def part(run: Execution, case: Case, formula: Formula) -> Part:
     """The cost of an entry in one case; raises NoCost if there is none, Unread for what is not understood."""
-    if case.reason:
-        raise Unread(case.reason)
+    if missing := unknowns(case.left.xreplace(case.facts.equalities)):
+        raise Unread(missing[0])
     if not within_classes(case):
         raise NoCost("it writes beyond the classes")
     own, *others = read_by(run, case)
@@ -200,19 +213,16 @@ def part(run: Execution, case: Case, formula: Formula) -> Part:
         recovered([own, each], KINDS)
     if others:
         raise NoCost("it is a gradient, but of a cost that is no sum of terms of one output each")
-    (found,) = recovered([own], KINDS)
+    found, general = integrated(own, case.entry)
     target = ZERO if found.target is None else found.target
     derived = -sensitivity(case.entry).at(own.output, target, found.weight)
-    decodes = (
-        case.entry not in v.BOX
-        or canonical(decoded(case.entry)[0].xreplace({output: target}) - v.NAMES[v.TRUTH[case.entry]]) == 0
-    )
+    decodes = case.entry not in v.BOX or found.target is None or decodes_to_truth(case.entry, target)
     source, line = statement(run, case, formula)
     c = CPrinter({**run.spelled, **dict.fromkeys(case.address.atoms(sp.Dummy), "k")})
     return Part(
-        formula.id, line, source, tuple(where(run, case, c)), case.later, found, generalised(found, KINDS, *data(case.entry)),
+        formula.id, line, source, tuple(where(run, case, c)), case.later, found, general,
         c.doprint(sp.logcombine(target)), c.doprint(found.weight), decodes,
-        case.shown is None and is_zero(derived - own.delta),
+        not case.shown and not case.reason and is_zero(derived - own.delta),
     )  # fmt: skip
 
 
@@ -263,6 +273,11 @@ def data(entry: str) -> tuple[sp.Indexed, sp.Indexed]:
     (target,) = (t for t in read if t.base.name == f"{entry}_true")
     (weight,) = (t for t in read if t != target)
     return target, weight
+
+
+def decodes_to_truth(entry: str, target: sp.Expr) -> bool:
+    """Whether the output of a box that is its target is decoded to the truth."""
+    return canonical(decoded(entry)[0].xreplace({output: target}) - v.NAMES[v.TRUTH[entry]]) == 0
 
 
 def within_classes(case: Case) -> bool:

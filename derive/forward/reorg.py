@@ -21,7 +21,10 @@ with system(
     given=[Eq(C, C // stride**2 * stride**2), Eq(P, P // stride * stride), Eq(Q, Q // stride * stride)],
 ) as reorg:
     plane, unit = c % (C // stride**2), c // (C // stride**2)
-    high, wide = p * stride + unit // stride, q * stride + unit % stride  # in a large plane: its rows are several of a's
+    high, wide = (
+        p * stride + unit // stride,
+        q * stride + unit % stride,
+    )  # in a large plane: its rows are several of a's
     line = high * stride + wide // Q
     reorg.v[n, c, p, q] = a[n, plane * stride**2 + line // P, line % P, wide % Q]
     line = d % stride**2 * I + i  # of the stride^2 planes of z that are one of v, whose rows are several of z's

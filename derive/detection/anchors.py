@@ -1,9 +1,9 @@
 """Anchors for a network from the boxes that it is to learn: k-means, where near means overlapping (Redmon & Farhadi 2017).
 
-    from derive.detection.anchors import anchors
-    from derive.detection.truths import read_truths
+from derive.detection.anchors import anchors
+from derive.detection.truths import read_truths
 
-    anchors(read_truths("VOC2007").train, 6, width=416, height=416)
+anchors(read_truths("VOC2007").train, 6, width=416, height=416)
 """
 
 from collections.abc import Sequence

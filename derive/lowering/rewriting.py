@@ -25,7 +25,7 @@ def recomputed(
     """Both passes with elementwise tensors put in where the backward pass reads them, instead of kept for it.
 
     Only those that need no function, of tensors as large as themselves just those of ``kept``, and are not ``wanted``. What
-    stands at one place for all rows, as a first sample, is kept: rows then need none but themselves.
+    stands in one row for all, as a first sample, is kept: rows then need none but themselves.
     """
     read = {name for e in backward for name in e.reads()} - {*kept, *wanted}
     known: dict[str, Equation] = {}
@@ -45,7 +45,7 @@ def _is_cheap(equation: Equation, kept: Collection[str]) -> bool:
         return False
     body, target = equation.terms[0].body, equation.target
     large = {x.base.name for x in tensors_of(body) if len(x.indices) >= len(target.indices)}
-    fixed = any(i.is_number for x in tensors_of(body) for i in x.indices)
+    fixed = any(x.indices[0].is_number for x in tensors_of(body))
     return (
         large <= set(kept)
         and not fixed

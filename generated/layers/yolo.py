@@ -69,39 +69,18 @@ def yolo_b_h_of_anchor_h(anchor_w, anchor_h, b_w_of_anchor_w, b_h_of_anchor_h, n
 
 
 def yolo_forward(
-    z,
-    column,
-    row,
-    b_w_of_anchor_w,
-    b_h_of_anchor_h,
-    t_x,
-    t_y,
-    t_o,
-    x,
-    y,
-    w,
-    h,
-    o,
-    c,
-    b_x,
-    b_y,
-    b_w,
-    b_h,
-    lh,
-    lw,
-    first,
-    last,
+    z, column, row, b_w_of_anchor_w, b_h_of_anchor_h, x, y, w, h, o, c, b_x, b_y, b_w, b_h, lh, lw, first, last
 ):
-    r"""t_x[n, p] = z[n, p, 0]
-    t_y[n, p] = z[n, p, 1]
-    t_w[n, p] = z[n, p, 2]
+    r"""t_w[n, p] = z[n, p, 2]
     t_h[n, p] = z[n, p, 3]
-    t_o[n, p] = z[n, p, 4]
-    x[n, p] = {1/(1 + exp(-|t_x[n, p]|)) if t_x[n, p] >= 0; exp(-|t_x[n, p]|)/(1 + exp(-|t_x[n, p]|)) otherwise}
-    y[n, p] = {1/(1 + exp(-|t_y[n, p]|)) if t_y[n, p] >= 0; exp(-|t_y[n, p]|)/(1 + exp(-|t_y[n, p]|)) otherwise}
+    x[n, p] = {1/(1 + exp(-|z[n, p, 0]|)) if z[n, p, 0] >= 0; exp(-|z[n, p, 0]|)/(1 + exp(-|z[n, p, 0]|))
+        otherwise}
+    y[n, p] = {1/(1 + exp(-|z[n, p, 1]|)) if z[n, p, 1] >= 0; exp(-|z[n, p, 1]|)/(1 + exp(-|z[n, p, 1]|))
+        otherwise}
     w[n, p] = t_w[n, p]
     h[n, p] = t_h[n, p]
-    o[n, p] = {1/(1 + exp(-|t_o[n, p]|)) if t_o[n, p] >= 0; exp(-|t_o[n, p]|)/(1 + exp(-|t_o[n, p]|)) otherwise}
+    o[n, p] = {1/(1 + exp(-|z[n, p, 4]|)) if z[n, p, 4] >= 0; exp(-|z[n, p, 4]|)/(1 + exp(-|z[n, p, 4]|))
+        otherwise}
     c[n, p, k] = {1/(1 + exp(-|z[n, p, 5 + k]|)) if z[n, p, 5 + k] >= 0; exp(-|z[n, p, 5 + k]|)/(1 + exp(-|z[n, p,
         5 + k]|)) otherwise}
     b_x[n, p] = (column[p] + x[n, p])/lw
@@ -112,9 +91,9 @@ def yolo_forward(
     Stable form of x[n, p] = 1/(1 + exp(-t_x[n, p])); y[n, p] = 1/(1 + exp(-t_y[n, p])); o[n, p] = 1/(1 +
         exp(-t_o[n, p])); c[n, p, k] = 1/(1 + exp(-t_c[n, p, k])); b_w[n, p] = exp(t_w[n, p])*anchor_w[p]/net_w;
         b_h[n, p] = exp(t_h[n, p])*anchor_h[p]/net_h.
-    Shapes: z (N, P, E), column (P,), row (P,), b_w_of_anchor_w (P,), b_h_of_anchor_h (P,), t_x (N, P), t_y (N,
-    P), t_o (N, P), x (N, P), y (N, P), w (N, P), h (N, P), o (N, P), c (N, P, K), b_x (N, P), b_y (N, P), b_w (N,
-    P), b_h (N, P); float32 or float64, C-contiguous.
+    Shapes: z (N, P, E), column (P,), row (P,), b_w_of_anchor_w (P,), b_h_of_anchor_h (P,), x (N, P), y (N, P), w
+    (N, P), h (N, P), o (N, P), c (N, P, K), b_x (N, P), b_y (N, P), b_w (N, P), b_h (N, P); float32 or float64,
+    C-contiguous.
     """
     T = b_h.dtype.type
     K = c.shape[2]
@@ -123,22 +102,19 @@ def yolo_forward(
     c2 = T(1 / lh)
     for n in range(first, last):
         for p in range(P):
-            t_x[n, p] = z[n, p, 0]
-            t_y[n, p] = z[n, p, 1]
             t_w = z[n, p, 2]
             t_h = z[n, p, 3]
-            t_o[n, p] = z[n, p, 4]
-            q = exp(-abs(t_x[n, p]))
+            q = exp(-abs(z[n, p, 0]))
             r = T(1) / (q + T(1))
-            x[n, p] = r if t_x[n, p] >= T(0) else q * r
-            q = exp(-abs(t_y[n, p]))
+            x[n, p] = r if z[n, p, 0] >= T(0) else q * r
+            q = exp(-abs(z[n, p, 1]))
             r = T(1) / (q + T(1))
-            y[n, p] = r if t_y[n, p] >= T(0) else q * r
+            y[n, p] = r if z[n, p, 1] >= T(0) else q * r
             w[n, p] = t_w
             h[n, p] = t_h
-            q = exp(-abs(t_o[n, p]))
+            q = exp(-abs(z[n, p, 4]))
             r = T(1) / (q + T(1))
-            o[n, p] = r if t_o[n, p] >= T(0) else q * r
+            o[n, p] = r if z[n, p, 4] >= T(0) else q * r
             for k in range(K):
                 q = exp(-abs(z[n, p, k + 5]))
                 r = T(1) / (q + T(1))
@@ -149,53 +125,51 @@ def yolo_forward(
             b_h[n, p] = exp(t_h) * b_h_of_anchor_h[p]
 
 
-def yolo_cost(
-    scale, t_x, x_true, t_y, y_true, w, w_true, h, h_true, o_true, t_o, weight_o, c_true, weight_c, z, C, first, last
-):
-    r"""C_x[n] = sum_p scale[n, p]*((1 - x_true[n, p])*(Max(0, t_x[n, p]) + log1p(exp(-|t_x[n, p]|))) + x_true[n,
-        p]*(Max(0, -t_x[n, p]) + log1p(exp(-|t_x[n, p]|))))
-    C_y[n] = sum_p scale[n, p]*((1 - y_true[n, p])*(Max(0, t_y[n, p]) + log1p(exp(-|t_y[n, p]|))) + y_true[n,
-        p]*(Max(0, -t_y[n, p]) + log1p(exp(-|t_y[n, p]|))))
+def yolo_cost(scale, x_true, z, y_true, w, w_true, h, h_true, o_true, weight_o, c_true, weight_c, C, first, last):
+    r"""C_x[n] = sum_p scale[n, p]*((1 - x_true[n, p])*(Max(0, z[n, p, 0]) + log1p(exp(-|z[n, p, 0]|))) + x_true[n,
+        p]*(Max(0, -z[n, p, 0]) + log1p(exp(-|z[n, p, 0]|))))
+    C_y[n] = sum_p scale[n, p]*((1 - y_true[n, p])*(Max(0, z[n, p, 1]) + log1p(exp(-|z[n, p, 1]|))) + y_true[n,
+        p]*(Max(0, -z[n, p, 1]) + log1p(exp(-|z[n, p, 1]|))))
     C_w[n] = sum_p (w_true[n, p] - w[n, p])**2*scale[n, p]/2
     C_h[n] = sum_p (h_true[n, p] - h[n, p])**2*scale[n, p]/2
-    C_o[n] = sum_p weight_o[n, p]*((1 - o_true[n, p])*(Max(0, t_o[n, p]) + log1p(exp(-|t_o[n, p]|))) + o_true[n,
-        p]*(Max(0, -t_o[n, p]) + log1p(exp(-|t_o[n, p]|))))
+    C_o[n] = sum_p weight_o[n, p]*((1 - o_true[n, p])*(Max(0, z[n, p, 4]) + log1p(exp(-|z[n, p, 4]|))) + o_true[n,
+        p]*(Max(0, -z[n, p, 4]) + log1p(exp(-|z[n, p, 4]|))))
     C_c[n] = sum_p sum_k weight_c[n, p]*((1 - c_true[n, p, k])*(Max(0, z[n, p, 5 + k]) + log1p(exp(-|z[n, p, 5 +
         k]|))) + c_true[n, p, k]*(Max(0, -z[n, p, 5 + k]) + log1p(exp(-|z[n, p, 5 + k]|))))
     C[n] = C_c[n] + C_h[n] + C_o[n] + C_w[n] + C_x[n] + C_y[n]
 
     Stable form of C[n] = C_c[n] + C_h[n] + C_o[n] + C_w[n] + C_x[n] + C_y[n].
-    Shapes: scale (N, P), t_x (N, P), x_true (N, P), t_y (N, P), y_true (N, P), w (N, P), w_true (N, P), h (N, P),
-    h_true (N, P), o_true (N, P), t_o (N, P), weight_o (N, P), c_true (N, P, K), weight_c (N, P), z (N, P, E), C
-    (N,); float32 or float64, C-contiguous.
+    Shapes: scale (N, P), x_true (N, P), z (N, P, E), y_true (N, P), w (N, P), w_true (N, P), h (N, P), h_true (N,
+    P), o_true (N, P), weight_o (N, P), c_true (N, P, K), weight_c (N, P), C (N,); float32 or float64,
+    C-contiguous.
     """
     T = C.dtype.type
     K = c_true.shape[2]
-    P = z.shape[1]
+    P = weight_c.shape[1]
     for n in range(first, last):
         C_x = T(0)
         for p in range(P):
-            q = exp(-abs(t_x[n, p]))
+            q = exp(-abs(z[n, p, 0]))
             r = log1p(q)
             C_x += (
                 T(0)
                 if scale[n, p] == T(0)
                 else (
-                    (T(0) if x_true[n, p] == T(1) else (T(1) - x_true[n, p]) * (r + max(t_x[n, p], T(0))))
-                    + (T(0) if x_true[n, p] == T(0) else (r + max(-t_x[n, p], T(0))) * x_true[n, p])
+                    (T(0) if x_true[n, p] == T(1) else (T(1) - x_true[n, p]) * (r + max(z[n, p, 0], T(0))))
+                    + (T(0) if x_true[n, p] == T(0) else (r + max(-z[n, p, 0], T(0))) * x_true[n, p])
                 )
                 * scale[n, p]
             )
         C_y = T(0)
         for p in range(P):
-            q = exp(-abs(t_y[n, p]))
+            q = exp(-abs(z[n, p, 1]))
             r = log1p(q)
             C_y += (
                 T(0)
                 if scale[n, p] == T(0)
                 else (
-                    (T(0) if y_true[n, p] == T(1) else (T(1) - y_true[n, p]) * (r + max(t_y[n, p], T(0))))
-                    + (T(0) if y_true[n, p] == T(0) else (r + max(-t_y[n, p], T(0))) * y_true[n, p])
+                    (T(0) if y_true[n, p] == T(1) else (T(1) - y_true[n, p]) * (r + max(z[n, p, 1], T(0))))
+                    + (T(0) if y_true[n, p] == T(0) else (r + max(-z[n, p, 1], T(0))) * y_true[n, p])
                 )
                 * scale[n, p]
             )
@@ -209,14 +183,14 @@ def yolo_cost(
             C_h += T(0.5) * q * q * scale[n, p]
         C_o = T(0)
         for p in range(P):
-            q = exp(-abs(t_o[n, p]))
+            q = exp(-abs(z[n, p, 4]))
             r = log1p(q)
             C_o += (
                 T(0)
                 if weight_o[n, p] == T(0)
                 else (
-                    (T(0) if o_true[n, p] == T(1) else (T(1) - o_true[n, p]) * (r + max(t_o[n, p], T(0))))
-                    + (T(0) if o_true[n, p] == T(0) else (r + max(-t_o[n, p], T(0))) * o_true[n, p])
+                    (T(0) if o_true[n, p] == T(1) else (T(1) - o_true[n, p]) * (r + max(z[n, p, 4], T(0))))
+                    + (T(0) if o_true[n, p] == T(0) else (r + max(-z[n, p, 4], T(0))) * o_true[n, p])
                 )
                 * weight_o[n, p]
             )
@@ -299,7 +273,7 @@ YOLO = Head(
         "c[n, p, k]",
         "C[n]",
     ),
-    buffers=("b_h_of_anchor_h[p]", "b_w_of_anchor_w[p]", "t_o[n, p]", "t_x[n, p]", "t_y[n, p]"),
+    buffers=("b_h_of_anchor_h[p]", "b_w_of_anchor_w[p]"),
     settings={"lw": None, "lh": None, "net_w": None, "net_h": None},
     sizes={"k": size_k},
     forward=(
@@ -318,9 +292,6 @@ YOLO = Head(
                 "row[p]",
                 "b_w_of_anchor_w[p]",
                 "b_h_of_anchor_h[p]",
-                "t_x[n, p]",
-                "t_y[n, p]",
-                "t_o[n, p]",
                 "x[n, p]",
                 "y[n, p]",
                 "w[n, p]",
@@ -333,7 +304,7 @@ YOLO = Head(
                 "b_h[n, p]",
             ),
             split="n",
-            writes=("b_h", "b_w", "b_x", "b_y", "c", "h", "o", "t_o", "t_x", "t_y", "w", "x", "y"),
+            writes=("b_h", "b_w", "b_x", "b_y", "c", "h", "o", "w", "x", "y"),
             scalars=("lh", "lw"),
         ),
     ),
@@ -342,20 +313,17 @@ YOLO = Head(
             yolo_cost,
             arguments=(
                 "scale[n, p]",
-                "t_x[n, p]",
                 "x_true[n, p]",
-                "t_y[n, p]",
+                "z[n, p, e]",
                 "y_true[n, p]",
                 "w[n, p]",
                 "w_true[n, p]",
                 "h[n, p]",
                 "h_true[n, p]",
                 "o_true[n, p]",
-                "t_o[n, p]",
                 "weight_o[n, p]",
                 "c_true[n, p, k]",
                 "weight_c[n, p]",
-                "z[n, p, e]",
                 "C[n]",
             ),
             split="n",

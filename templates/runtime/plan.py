@@ -16,7 +16,7 @@ import numpy as np
 
 from .definition import COSTS, LAYERS, PAIRS, Cost, Pair, Rule, tensor
 from .draws import DRAW
-from .graph import Graph, Link, in_groups
+from .graph import Graph, Link
 from .heads import ROW, HeadPass, head_pass
 from .memory import placed, reserved
 from .program import Call, Kernel, Stage
@@ -437,22 +437,27 @@ def _trained(one: Link | None) -> list[tuple[str, np.ndarray, np.ndarray]]:
     return [(name, array, one.gradients[name]) for name, array in one.parameters.items()] if one else []
 
 
+def _is_weight(one: Link, name: str) -> bool:
+    """Whether a parameter has an index that its layer's output lacks, as what is summed over; biases and scales have none."""
+    outputs = {index for slot in one.layer.outputs for index in tensor(slot)[1]}
+    return not set(dict(map(tensor, one.layer.parameters))[name]) <= outputs
+
+
 def rule_calls(
     rule: Rule, links: Sequence[Link | None], cells: Mapping[str, np.ndarray], states: dict, dtype: np.dtype
 ) -> list[Call]:
-    """The update of every parameter; weight decay acts on weights, which have two axes or more, not on biases.
+    """The update of every parameter; weight decay acts on weights, not on biases and scales.
 
     ``states`` keeps the rule's own arrays, by layer, parameter and state; those that are missing are begun at zero.
     """
     calls = []
     for number, one in enumerate(links):
-        grouped = one is not None and in_groups(one.layer)  # one bias a filter has two axes there
         for name, parameter, gradient in _trained(one):
             names = {rule.parameter: parameter, rule.gradient: gradient}
             for state in rule.states:
                 names[state] = states.setdefault((number, name, state), np.zeros_like(parameter))
             own = dict(cells)
-            if parameter.ndim - grouped < 2 and "weight_decay" in own:
+            if "weight_decay" in own and one is not None and not _is_weight(one, name):
                 own["weight_decay"] = np.zeros(1)
             calls += [_call(k, names, own) for k in rule.update]
     return calls

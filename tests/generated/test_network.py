@@ -85,7 +85,7 @@ BAD_FITS = {
     "true as a batch": ({"batch_size": True}, r"batch_size must be an integer"),
     "epochs below zero": ({"epochs": -1}, r"epochs must be an integer, 1 or more, not -1"),
     "epochs as a word": ({"epochs": "many"}, r"epochs must be an integer, 1 or more, not 'many'"),
-    "an unknown rule": ({"rule": "sgd"}, r"no update rule named 'sgd'.*adam, gradient_descent, momentum, nesterov"),
+    "an unknown rule": ({"rule": "sgd"}, r"no update rule named 'sgd'.*adam, gradient_descent, momentum, momentum_darknet, nesterov"),
     "a rule that is no name": ({"rule": ["adam"]}, r"no update rule named \['adam'\]"),
     "an unknown setting": ({"nesterov": True}, r"gradient_descent has no setting nesterov; it has learning_rate"),
     "a setting of another rule": ({"rule": "adam", "momentum": 0.9}, r"adam has no setting momentum; it has beta1"),
@@ -190,7 +190,7 @@ def test_probabilities_are_refused_where_there_are_none():
 
 NEEDS = {
     "dense": (2,), "convolution": (4, 3), "depthwise_convolution": (3,), "grouped_convolution": (4, 3, {"groups": 2}),
-    "shortcut": ({"from": -1},),
+    "local": (4, 3), "shortcut": ({"from": -1},),
 }  # fmt: skip
 
 
@@ -264,6 +264,25 @@ def test_measuring_does_not_change_what_a_network_predicts():
 def test_weights_draw_towards_zero_with_weight_decay():
     free, held = fitted(epochs=20), fitted(epochs=20, weight_decay=0.1)
     assert np.square(held.parameters[0]["w"]).sum() < 0.7 * np.square(free.parameters[0]["w"]).sum()
+
+
+def test_biases_and_scales_of_any_number_of_axes_have_no_weight_decay():
+    layers = [
+        ("grouped_convolution", 4, 3, {"groups": 2}), "batch_norm", ("local", 2, 2), ("depthwise_convolution", 2), ("dense", 3),
+        "softmax",
+    ]  # fmt: skip
+    planes, labels = np.random.default_rng(0).standard_normal((6, 2, 6, 6)), [0, 1, 2, 0, 1, 2]
+    options = {"cost": "softmax_cross_entropy", "dtype": "float64", "random_state": 0}
+    plain, decayed = (
+        Network(layers, **options).fit(planes, labels, epochs=1, learning_rate=0.1, weight_decay=decay)
+        for decay in (0, 0.5)
+    )
+    first = Network(layers, inputs=(2, 6, 6), **options)
+    for number, layer in enumerate(first.parameters):
+        for name, before in layer.items():
+            expected = -0.1 * 0.5 * before if name == "w" else np.zeros_like(before)
+            moved = decayed.parameters[number][name] - plain.parameters[number][name]
+            np.testing.assert_allclose(moved, expected, atol=1e-14)
 
 
 def test_no_momentum_is_gradient_descent():

@@ -22,7 +22,8 @@ ROWS = 5  # of a tile: with 2 vectors, 10 chains of fused multiply-adds; a tile 
 DEPTH = 256  # contracted steps of a block: a panel of b (DEPTH x 2 vectors) stays in the first-level cache
 BLOCK = 40 * ROWS  # rows of a block: their part of a stays in the second-level cache
 PACK_FROM = 4 * ROWS  # rows from which copying a panel of b together pays
-BOX = 1 << 17  # elements that the box for a strip of planes is to have: it stays in the second-level cache
+BOX = 1 << 18  # elements that the box for a strip of planes is to have: it stays in the second-level cache
+LINE = 16  # elements of a cache line, of those that are asked for ahead
 TABLES = 2 * (BLOCK + 4 * ROWS) + DEPTH + 8 * ROWS  # int64: the offsets of a block's rows and runs
 SCRATCH = 2 * LANES * (DEPTH + ROWS + 1) + 2 * TABLES
 """Elements of the `scratch` array that `contract` works in; one for each thread."""
@@ -97,6 +98,17 @@ def _integers(typingctx, pointer):
     """The same place, as int64 values."""
     kind = types.CPointer(types.int64)
     return kind(pointer), lambda context, builder, sig, args: builder.bitcast(args[0], I64.as_pointer())
+
+
+@intrinsic
+def _prefetch_element(typingctx, pointer):
+    """Asks for the cache line of an element; changes nothing else."""
+
+    def codegen(context, builder, sig, args):
+        _prefetch(builder, args[0])
+        return context.get_dummy_value()
+
+    return types.void(pointer), codegen
 
 
 @intrinsic
@@ -248,13 +260,27 @@ def _pack(target, lanes, width, second, length, b, b_step, b_lane):
 
 
 @_inline
+def _ask(ahead, step, piece, first, last):
+    """Asks for the lines of ahead[t step + k], first <= t < last, k < piece: they come while a tile is at work."""
+    for t in range(first, last):
+        for k in range(0, piece, LINE):
+            _prefetch_element(_moved(ahead, t * step + k))
+
+
+@_inline
 def _tiles(
     lanes, width, second, rows, segments, length, a, a_rows, a_segments, a_step, b, b_segment, b_step, b_second,
-    start, start_rows, start_moves, c, c_rows, staged, staged_rows
+    start, start_rows, start_moves, c, c_rows, staged, staged_rows, ahead, ahead_step, ahead_piece, ahead_count
 ):  # fmt: skip
-    """The tiles of one panel of `width` lanes, row by row; a panel narrower than a vector passes through `staged`."""
+    """The tiles of one panel of `width` lanes, row by row; a panel narrower than a vector passes through `staged`.
+
+    Each asks for a part of what is needed after them: see `_ask`."""
+    share, asked = (ahead_count * ROWS + rows - 1) // rows, 0
     if width > lanes:
         for i in range(0, rows, ROWS):
+            if asked < ahead_count:
+                _ask(ahead, ahead_step, ahead_piece, asked, min(asked + share, ahead_count))
+                asked += share
             _wide_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segment, b_step, b_second,
                        start, _moved(start_rows, i * start_moves), c, _moved(c_rows, i), second)  # fmt: skip
         return
@@ -323,6 +349,7 @@ def _contract(
     regular = b_sum_1 == length * b_step if joined else (sums_0 == 1 or sums_1 == 1 or b_sum_0 == sums_1 * b_sum_1)
     wide = last - first >= PACK_FROM and b_step != 2 * lanes  # panels in their own order need no copy
     pack = b_lane != 1 or columns < lanes or wide or not regular
+    far = runs * run * columns > BOX and regular and (runs == 1 or b_run == run * b_step) and (b_lane == 1 or b_step == 1)
     s = t = 0
     while s < runs:
         # A block of the contracted indices: whole runs, or a part of one. The next block goes on from c.
@@ -360,9 +387,17 @@ def _contract(
                     here, here_segment, here_step, here_second = (
                         _moved(b, s * b_run + t * b_step + v), b_run, b_step, second
                     )  # fmt: skip
+                at = (s * run + t) * b_step + (v + width) * b_lane
+                if width == left:  # the last panel of a block: the first one of the next block follows
+                    at = (s * run + t + count * steps) * b_step if i + height == last else 0
+                deep = count * steps
+                ahead_count, ahead_step, ahead_piece = (deep, b_step, 2 * lanes) if b_lane == 1 else (2 * lanes, b_lane, deep)
+                if not far or (width == left and i + height < last):
+                    ahead_count = 0
                 _tiles(lanes, width, second, height, count, steps, a, a_rows, a_segments, a_step,
                        here, here_segment, here_step, here_second, _moved(start, v * start_lane), start_rows,
-                       start_moves, _moved(c, v), c_rows, staged, staged_rows)  # fmt: skip
+                       start_moves, _moved(c, v), c_rows, staged, staged_rows,
+                       _moved(b, at), ahead_step, ahead_piece, ahead_count)  # fmt: skip
                 v += width
         start, start_lane, start_moves = c, 1, 1
         t += steps
@@ -437,9 +472,10 @@ def _call_nest(context, builder, sig, args, bias: bool, add: bool):
         cgutils.unpack_tuple(builder, t) for t in (rows, sums, a_rows, a_sums, b_sums, c_rows)
     )
     a, b, c, scratch = pointer(5, a0), pointer(9, b0), pointer(13, c0), pointer(16)
-    start = (
-        (c, I64(1), I64(1)) if add else (pointer(17, args[18]), I64(1), I64(0)) if bias else (scratch, I64(0), I64(0))
-    )
+    start = (pointer(17, args[18]), I64(1), I64(0)) if bias else (scratch, I64(0), I64(0))
+    if add:
+        again = builder.icmp_signed("!=", args[17], I64(0))
+        start = (builder.select(again, c, scratch), *[builder.zext(again, I64)] * 2)
     _link(builder, sig.args[5].dtype, [
         first, last, *rows[1:], columns, *sums, a, *a_rows, *a_sums, b, *b_sums, b_lane, *start, c, *c_rows, scratch,
     ])  # fmt: skip
@@ -510,10 +546,11 @@ def contract_nest(
 
 @intrinsic
 def contract_nest_add(
-    typingctx, first, last, rows, columns, sums, a, a0, a_rows, a_sums, b, b0, b_sums, b_lane, c, c0, c_rows, scratch
+    typingctx, first, last, rows, columns, sums, a, a0, a_rows, a_sums, b, b0, b_sums, b_lane, c, c0, c_rows, scratch,
+    again
 ):  # fmt: skip
-    """As `contract_nest`, but c[...] += the sum: the sum starts from what c holds."""
-    return _signature_nest(a, b, c, scratch), functools.partial(_call_nest, bias=False, add=True)
+    """As `contract_nest`, but where this is done again, c[...] += the sum: the sum starts from what c holds."""
+    return _signature_nest(a, b, c, scratch, types.intp), functools.partial(_call_nest, bias=False, add=True)
 
 
 @intrinsic
@@ -540,31 +577,24 @@ def _pointer(typingctx, array):
 
 
 @_inline
-def border(box, a, place, rows, columns, channels, low, high, left, wide):
-    """box[(r wide + q) channels + k] = a[place + ((low + r) columns + left + q) channels + k], zero beyond rows and columns,
-    for r < high, q < wide: a part of a plane with a border of zeros around it, channels last."""
+def border(box, a, planes, place, rows, columns, channels, low, high, left, wide):
+    """box[((m high + r) wide + q) channels + k] = a[place + ((m rows + low + r) columns + left + q) channels + k], zero
+    beyond rows and columns, for m < planes, r < high, q < wide: parts of planes with a border of zeros around them,
+    channels last."""
     target, source = _pointer(box), _moved(_pointer(a), place)
     begin = min(max(0, -left), wide)
     end = max(begin, min(wide, columns - left))
-    for r in range(high):
-        line = _moved(target, r * wide * channels)
-        inside = 0 <= low + r < rows
-        first, last = (begin * channels, end * channels) if inside else (0, 0)
-        origin = _moved(source, ((low + r) * columns + left) * channels)
+    for line in range(planes * high):
+        m, r = line // high, low + line % high
+        to = _moved(target, line * wide * channels)
+        first, last = (begin * channels, end * channels) if 0 <= r < rows else (0, 0)
+        origin = _moved(source, ((m * rows + r) * columns + left) * channels)
         for k in range(first):
-            line[k] = 0
+            to[k] = 0
         for k in range(first, last):
-            line[k] = origin[k]
+            to[k] = origin[k]
         for k in range(last, wide * channels):
-            line[k] = 0
-
-
-@_inline
-def clear(c, first, last):
-    """Elements first to last (exclusive) of an array become zero."""
-    target = _pointer(c)
-    for k in range(first, last):
-        target[k] = 0
+            to[k] = 0
 
 
 @_inline

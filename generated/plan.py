@@ -243,9 +243,7 @@ def plan_training(
         calls += back if end in here.learning else []
         for sent in here.backward(links, end, delta):
             chain, gradients = sent.calls()
-            if (
-                graph.planes
-            ):  # at once, so that what it reads is needed no longer; before what is sent back, if that may wait
+            if graph.planes:  # at once, so that what it reads is needed no longer; before what is sent back, if that may wait
                 first = [
                     c for c in gradients if not any(_reads(c, w) for o in chain for w in _written(o) if o is not c)
                 ]
@@ -367,7 +365,7 @@ def _work(call: Call) -> int:
 
 def _stage(calls: list[Call], threads: int) -> Stage:
     extent = min(c.extent for c in calls)
-    rows = max((_tile_rows(c) for c in calls), default=1)
+    rows = max(_tile_rows(c) for c in calls if c.extent == extent)
     parallel = threads > 1 and sum(map(_work, calls)) >= PARALLEL_WORK and extent >= 2 * rows
     per_row = max(sum(w.size for w in _written(c)) for c in calls) // max(extent, 1)
     cached = max(CACHED, max(map(_read_anew, calls)) // ANEW)

@@ -22,8 +22,7 @@ ROWS = 5  # of a tile: with 2 vectors, 10 chains of fused multiply-adds; a tile 
 DEPTH = 256  # contracted steps of a block: a panel of b (DEPTH x 2 vectors) stays in the first-level cache
 BLOCK = 40 * ROWS  # rows of a block: their part of a stays in the second-level cache
 PACK_FROM = 4 * ROWS  # rows from which copying a panel of b together pays
-BOX = 1 << 18  # elements that the box for a strip of planes is to have: it stays in the second-level cache
-LINE = 16  # elements of a cache line, of those that are asked for ahead
+BOX = 1 << 18  # elements that the box for a strip of planes is to have: what a block reads of it stays in the second-level cache
 TABLES = 2 * (BLOCK + 4 * ROWS) + DEPTH + 8 * ROWS  # int64: the offsets of a block's rows and runs
 SCRATCH = 2 * LANES * (DEPTH + ROWS + 1) + 2 * TABLES
 """Elements of the `scratch` array that `contract` works in; one for each thread."""
@@ -98,17 +97,6 @@ def _integers(typingctx, pointer):
     """The same place, as int64 values."""
     kind = types.CPointer(types.int64)
     return kind(pointer), lambda context, builder, sig, args: builder.bitcast(args[0], I64.as_pointer())
-
-
-@intrinsic
-def _prefetch_element(typingctx, pointer):
-    """Asks for the cache line of an element; changes nothing else."""
-
-    def codegen(context, builder, sig, args):
-        _prefetch(builder, args[0])
-        return context.get_dummy_value()
-
-    return types.void(pointer), codegen
 
 
 @intrinsic
@@ -260,27 +248,13 @@ def _pack(target, lanes, width, second, length, b, b_step, b_lane):
 
 
 @_inline
-def _ask(ahead, step, piece, first, last):
-    """Asks for the lines of ahead[t step + k], first <= t < last, k < piece: they come while a tile is at work."""
-    for t in range(first, last):
-        for k in range(0, piece, LINE):
-            _prefetch_element(_moved(ahead, t * step + k))
-
-
-@_inline
 def _tiles(
     lanes, width, second, rows, segments, length, a, a_rows, a_segments, a_step, b, b_segment, b_step, b_second,
-    start, start_rows, start_moves, c, c_rows, staged, staged_rows, ahead, ahead_step, ahead_piece, ahead_count
+    start, start_rows, start_moves, c, c_rows, staged, staged_rows
 ):  # fmt: skip
-    """The tiles of one panel of `width` lanes, row by row; a panel narrower than a vector passes through `staged`.
-
-    Each asks for a part of what is needed after them: see `_ask`."""
-    share, asked = (ahead_count * ROWS + rows - 1) // rows, 0
+    """The tiles of one panel of `width` lanes, row by row; a panel narrower than a vector passes through `staged`."""
     if width > lanes:
         for i in range(0, rows, ROWS):
-            if asked < ahead_count:
-                _ask(ahead, ahead_step, ahead_piece, asked, min(asked + share, ahead_count))
-                asked += share
             _wide_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segment, b_step, b_second,
                        start, _moved(start_rows, i * start_moves), c, _moved(c_rows, i), second)  # fmt: skip
         return
@@ -349,7 +323,6 @@ def _contract(
     regular = b_sum_1 == length * b_step if joined else (sums_0 == 1 or sums_1 == 1 or b_sum_0 == sums_1 * b_sum_1)
     wide = last - first >= PACK_FROM and b_step != 2 * lanes  # panels in their own order need no copy
     pack = b_lane != 1 or columns < lanes or wide or not regular
-    far = runs * run * columns > BOX and regular and (runs == 1 or b_run == run * b_step) and (b_lane == 1 or b_step == 1)
     s = t = 0
     while s < runs:
         # A block of the contracted indices: whole runs, or a part of one. The next block goes on from c.
@@ -387,17 +360,9 @@ def _contract(
                     here, here_segment, here_step, here_second = (
                         _moved(b, s * b_run + t * b_step + v), b_run, b_step, second
                     )  # fmt: skip
-                at = (s * run + t) * b_step + (v + width) * b_lane
-                if width == left:  # the last panel of a block: the first one of the next block follows
-                    at = (s * run + t + count * steps) * b_step if i + height == last else 0
-                deep = count * steps
-                ahead_count, ahead_step, ahead_piece = (deep, b_step, 2 * lanes) if b_lane == 1 else (2 * lanes, b_lane, deep)
-                if not far or (width == left and i + height < last):
-                    ahead_count = 0
                 _tiles(lanes, width, second, height, count, steps, a, a_rows, a_segments, a_step,
                        here, here_segment, here_step, here_second, _moved(start, v * start_lane), start_rows,
-                       start_moves, _moved(c, v), c_rows, staged, staged_rows,
-                       _moved(b, at), ahead_step, ahead_piece, ahead_count)  # fmt: skip
+                       start_moves, _moved(c, v), c_rows, staged, staged_rows)  # fmt: skip
                 v += width
         start, start_lane, start_moves = c, 1, 1
         t += steps

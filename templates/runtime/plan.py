@@ -365,7 +365,7 @@ def _work(call: Call) -> int:
 
 def _stage(calls: list[Call], threads: int) -> Stage:
     extent = min(c.extent for c in calls)
-    rows = max((_tile_rows(c) for c in calls), default=1)
+    rows = max(_tile_rows(c) for c in calls if c.extent == extent)
     parallel = threads > 1 and sum(map(_work, calls)) >= PARALLEL_WORK and extent >= 2 * rows
     per_row = max(sum(w.size for w in _written(c)) for c in calls) // max(extent, 1)
     cached = max(CACHED, max(map(_read_anew, calls)) // ANEW)

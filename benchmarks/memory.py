@@ -28,7 +28,7 @@ def of_step(network: Network, X: np.ndarray, y: np.ndarray, **settings: Any) -> 
     NumPy tells tracemalloc what it allocates. The kernels are compiled before.
     """
     given = [(name, *sizes, settings) for name, sizes, settings in network.layers]
-    fresh = Network(given, cost=network.cost.name, dtype=network.dtype.name, random_state=0)
+    fresh = Network(given, cost=network.cost.name if network.cost else None, dtype=network.dtype.name, random_state=0)
     network.fit(X, y, batch_size=len(X), epochs=1, **settings)
     seen: list[Sequence[Stage]] = []
     places = plan.placed

@@ -132,7 +132,7 @@ def jax_scan(which: Setting, X: np.ndarray, Y: np.ndarray, epochs: int) -> Calla
 
 def convolutional() -> Network:
     """The network of networks/fashion.cfg."""
-    return read_configuration(CONVOLUTIONAL).network(random_state=0)
+    return read_configuration(CONVOLUTIONAL, normalisation="batch_norm").network(random_state=0)
 
 
 def images(count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ from derive.audit.reports.finding import our_findings
 from derive.audit.reports.page import page
 from derive.audit.verdict import KINDS
 from derive.files import write_whole
-from derive.generate import generate, systems_with_kernels
+from derive.generate import generate, own_systems
 from derive.show import derivation_named
 
 LAYERS: list[str | tuple] = [("dense", 256), "relu", ("dense", 10), "softmax"]
@@ -54,7 +54,7 @@ def demo(output: Path, seed: int = 0) -> int:
 
     print("2. Generate: every kernel anew from the forward definitions")
     began = time.perf_counter()
-    systems = systems_with_kernels()
+    systems = own_systems()
     stale, _ = generate(check=True)
     if stale:
         generate()

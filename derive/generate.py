@@ -16,8 +16,8 @@ import textwrap
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass, field, replace
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -42,16 +42,17 @@ from derive.notation import systems_in
 
 ROOT = Path(__file__).resolve().parent.parent
 TAKEN = {"i", *RESERVED} - set(FUNCTIONS)
+NOTED = 8  # equations that a kernel's note repeats at most
 MARK = "Written by ``derive generate``"  # in what is written from definitions, and so may be written over
 RUNTIME = (
-    "__init__", "configuration", "data", "definition", "draws", "engine", "graph", "lanes", "memory", "native", "network",
-    "plan", "program", "progress",
+    "__init__", "assignment", "configuration", "data", "definition", "draws", "engine", "files", "grammar", "graph", "heads",
+    "lanes", "memory", "native", "network", "plan", "policies", "program", "progress", "sections", "subdivisions", "weights",
 )  # fmt: skip
-# Defined and derived, but without kernels as yet: they have constants, and many inputs and outputs.
-WITHOUT_KERNELS = ("yolo", "yolo_cost")
+# How planes hold the numbers of a detector, what it makes of them, and the cost of that: together the head of this name.
+HEADS = {"yolo": ("predictions", "yolo", "yolo_cost")}
 # Layers and elementwise ones after them that share kernels: what lies between is computed again, and never kept.
-FUSED = (("batch_norm", "relu"), ("batch_norm", "leaky"))
-FOLDERS = {"Layer": "layers", "Pair": "layers", "Cost": "costs", "Rule": "rules"}
+FUSED = tuple((norm, after) for norm in ("batch_norm", "batch_norm_darknet") for after in ("relu", "leaky"))
+FOLDERS = {"Layer": "layers", "Pair": "layers", "Head": "layers", "Cost": "costs", "Rule": "rules"}
 
 
 def template_folder() -> Path:
@@ -73,11 +74,6 @@ def own_systems() -> dict[str, System]:
         namespace = vars(importlib.import_module(f"derive.forward.{module.name}"))
         found |= {s.name: s for s in systems_in(namespace)}
     return found
-
-
-def systems_with_kernels() -> dict[str, System]:
-    """Those of our definitions that have kernels, by name."""
-    return {name: s for name, s in own_systems().items() if name not in WITHOUT_KERNELS}
 
 
 def systems_of_file(path: Path) -> dict[str, System]:
@@ -126,7 +122,7 @@ def check_definition(s: System) -> None:
         if value is not None and not isinstance(value, int | float | sp.Number):
             refuse(f"the default of {setting} must be a number, not {value!r}")
     if s.constants:
-        refuse(f"{s.constants[0]} is a constant, which no kernel takes as yet; make it an input")
+        refuse(f"{s.constants[0]} is a constant, which no list of layers has values for; make it an input")
     sizes = {size_of(i) for x in declared.values() for i in x.indices if i.is_Symbol}
     for equation in s.equations:
         for x in {equation.target, *(x for t in equation.terms for x in t.body.atoms(sp.Indexed))}:
@@ -298,6 +294,8 @@ def _names(system: System, kind: str) -> dict[str, str]:
     names |= {x.base.name: f"{system.name}_{'cost' if kind != 'Layer' else 'forward'}" for x in system.outputs}
     if len(system.outputs) > 1 and kind == "Layer":
         names |= {x.base.name: f"{system.name}_{x.base.name}" for x in system.outputs}
+    if kind == "Head":
+        names |= {x.base.name: f"{system.name}_forward" for x in system.outputs[:-1]}
     what = "output" if kind == "Cost" else "input"
     for x in inputs:
         names[f"delta_{x}"] = f"{system.name}_{what if len(inputs) == 1 else x}_sensitivity"
@@ -321,15 +319,18 @@ class _Names(dict):
 
 
 def module_for(derivation: Derivation, kind: str, runtime: str) -> Module:
-    """The module of a layer, a cost, or a pair of both."""
+    """The module of a layer, a cost, a pair of both, or a head."""
     system = derivation.system
     own = system.name in own_systems()  # our documents speak of ours alone
     cited = citations("activation" if system.is_activation else system.name) if own else {}
-    lowered = lower(derivation, _Names(system, kind))
+    late = {x.base.name for x in system.targets} if kind == "Head" else set()
+    lowered = lower(derivation, _Names(system, kind), late)
     fields: dict[str, Any] = {}
     if kind == "Pair":
         fields |= {"layer": None, "cost": None}
     fields["inputs"] = tuple(map(_shown, system.inputs))
+    if system.constants:
+        fields["constants"] = tuple(map(_shown, system.constants))
     if system.targets:
         fields["targets"] = tuple(map(_shown, system.targets))
     fields["outputs"] = tuple(map(_shown, system.outputs))
@@ -345,7 +346,7 @@ def module_for(derivation: Derivation, kind: str, runtime: str) -> Module:
         fields["initial"] = {b.name: float(v) for b, v in system.initial.items()}
     if kind == "Cost" and system.given:
         fields["totals"] = {str(g.lhs.limits[0][0]): float(g.rhs) for g in system.facts if isinstance(g.lhs, sp.Sum)}
-    buffers = {**lowered.forward.buffers, **lowered.backward.buffers}
+    buffers = {**lowered.forward.buffers, **lowered.late.buffers, **lowered.backward.buffers}
     if buffers:
         fields["buffers"] = tuple(_slots(buffers, lowered.dtypes))
     if lowered.groups:
@@ -373,8 +374,9 @@ def module_for(derivation: Derivation, kind: str, runtime: str) -> Module:
         backward=_lines(derivation.closed),
         fields=fields,
         phases={
-            phase: [_kernel_view(k, _notes(k, derivation, cited)) for k in kernels]
-            for phase, kernels in (("forward", lowered.forward.kernels), ("backward", lowered.backward.kernels))
+            phase: [_kernel_view(k, _notes(k, derivation, cited)) for k in of.kernels]
+            for phase, of in (("forward", lowered.forward), ("cost", lowered.late), ("backward", lowered.backward))
+            if phase != "cost" or of.kernels
         },
         runtime=runtime,
         numbers=[*of_sizes, *relations],
@@ -426,9 +428,11 @@ def _notes(k: Kernel, derivation: Derivation, cited: dict[str, list[tuple[str, s
     defined = [equation_text(e) for e in derivation.defined]
     if {e.name for e in derivation.closed} & set(k.writes):
         kept = {f"{x.base.name}_new" for x in derivation.system.states}
-        notes.append(f"From {'; '.join(equation_text(e) for e in derivation.defined if e.name not in kept)}.")
+        sources = [equation_text(e) for e in derivation.defined if e.name not in kept]
+        notes.append(f"From {'; '.join(sources) if len(sources) <= NOTED else 'the forward equations above'}.")
     elif not set(k.equations) <= set(defined):
         own = [equation_text(e) for e in derivation.defined if e.name in k.writes]
+        own = own if len(own) <= NOTED else [text for text in own if text not in k.equations]
         notes += [f"Stable form of {'; '.join(own)}."] if own else []
     said = [f"{tag} ({verdict}, {scope})" for name in k.writes for tag, verdict, scope in cited.get(name, [])]
     if said:
@@ -512,7 +516,8 @@ def modules(systems: dict[str, System], others: dict[str, System], runtime: str)
     def alone(name: str) -> Derivation:
         return derive(known[name], objective if known[name].kind == "cost" else None)
 
-    for s in systems.values():
+    in_heads = {name for parts in HEADS.values() for name in parts}
+    for s in (s for s in systems.values() if s.name not in in_heads):
         with _told_where(s):
             if s.kind == "rule":
                 found.append(rule_module(s, penalty, runtime))
@@ -524,7 +529,12 @@ def modules(systems: dict[str, System], others: dict[str, System], runtime: str)
                 module = module_for(chain(alone(first), alone(second)), "Layer", runtime)
                 module.fields["fuses"] = (first, second)
                 found.append(module)
-    for cost in (s for s in known.values() if s.kind == "cost"):
+    for name, parts in HEADS.items():
+        if set(parts) <= set(systems):
+            with _told_where(systems[parts[-1]]):
+                head = head_of(name, [systems[part] for part in parts])
+                found.append(module_for(derive(head, objective), "Head", runtime))
+    for cost in (s for s in known.values() if s.kind == "cost" and s.name not in in_heads):
         for layer in (s for s in known.values() if _elementwise_or_rows(s) and s is not objective):
             if layer.name not in systems and cost.name not in systems:
                 continue
@@ -539,6 +549,14 @@ def modules(systems: dict[str, System], others: dict[str, System], runtime: str)
                     module.fields |= {"layer": layer.name, "cost": cost.name}
                     found.append(module)
     return found
+
+
+def head_of(name: str, parts: Sequence[System]) -> System:
+    """The system of a head: its parts composed, of which the last outputs and the cost are kept."""
+    *_, last, cost = parts
+    outputs = {x.base.name for x in (*last.outputs, *cost.outputs)}
+    whole = reduce(compose, parts)
+    return replace(whole, name=name, outputs=tuple(x for x in whole.outputs if x.base.name in outputs))
 
 
 def _elementwise_or_rows(s: System) -> bool:
@@ -587,7 +605,7 @@ def generate(files: Sequence[Path] = (), output: Path | None = None, *, check: b
     Returns what was written (with ``check``: what is stale, and the diff; then nothing is written). Raises
     DefinitionError for definitions that cannot stand, and for a user's files without an output folder.
     """
-    ours = systems_with_kernels()
+    ours = own_systems()
     if files:
         if output is None:
             raise DefinitionError("definitions of your own need a folder to go to: add --output DIR")

@@ -5,6 +5,7 @@ lie channels last. Where they lie otherwise than a layer takes them, a link betw
 """
 
 import inspect
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,8 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from .definition import LAYERS, Layer, stored, tensor
+from .definition import HEADS, LAYERS, Layer, stored, tensor
+from .heads import HeadLink, linked_head, settings_of_head
 
+MOST = 1 << 30  # parameters of a network, or units of a sample, where the machine's memory is not less
 SIDES = ("top", "bottom", "left", "right")  # of a plane: what `padding` sets
 NOT_OF_KERNELS = (
     "from",
@@ -35,6 +38,10 @@ class Entry:
     @property
     def where(self) -> str:
         return f"layer {self.index + 1}"
+
+    @property
+    def is_head(self) -> bool:
+        return self.name in HEADS
 
     def references(self) -> list[int]:
         """The numbers of the layers that it reads; -1 stands for the samples. The one before, if nothing else is said.
@@ -87,11 +94,40 @@ class Entry:
 def entry_of(given: Any, index: int) -> Entry:
     """The entry that a name or a tuple (name, sizes..., {settings}) states. Raises ValueError for what cannot stand."""
     name, *rest = given if isinstance(given, tuple | list) and given else (given,)
-    layer_named(name)
+    if name not in HEADS:
+        layer_named(name)
     settings = {k: _plain(v) for k, v in rest.pop().items()} if rest and isinstance(rest[-1], Mapping) else {}
     entry = Entry(index, name, tuple(rest), settings)
-    entry.forms()
-    return Entry(index, name, tuple(map(int, rest)), settings)
+    if entry.is_head:
+        entry = replace(entry, settings=settings_of_head(entry.where, name, rest, settings))
+        if len(entry.references()) != 1:
+            raise ValueError(f"{entry.where}: {name!r} takes 1 input, it has {len(entry.references())}")
+    else:
+        entry.forms()
+    return replace(entry, sizes=tuple(map(int, rest)))
+
+
+def check_heads(entries: Sequence[Entry]) -> None:
+    """Raises ValueError, naming the layer, where the heads of a detector cannot stand as they do: see `heads`."""
+    heads = [entry for entry in entries if entry.is_head]
+    if heads and not entries[-1].is_head:
+        raise ValueError(
+            f"{entries[-1].where}: {entries[-1].name!r} ends a detector, whose costs are of its heads; it must end in a head, "
+            f"as {heads[-1].where} is one"
+        )
+    for entry in heads:
+        if entry.sizes != heads[0].sizes:
+            raise ValueError(
+                f"{entry.where}: {entry.name!r} has {entry.sizes[0]} classes, that of {heads[0].where} has "
+                f"{heads[0].sizes[0]}; all heads of a detector have the same"
+            )
+    for entry in entries:
+        for number in entry.references():
+            if number >= 0 and entries[number].is_head:
+                raise ValueError(
+                    f"{entry.where}: {entry.name!r} reads {entries[number].where}, the head {entries[number].name!r}, which "
+                    "gives no values; say by the setting 'layers' which layers it reads"
+                )
 
 
 def _plain(value: Any) -> Any:
@@ -163,28 +199,39 @@ class Link:
 class Graph:
     """The links of a list of layers, for samples of one shape.
 
-    links: in the order of computation. layers: the link of each entry, None where it only looks at a value otherwise.
-    values: all of them by number; ``output``: what the last layer gives, in the order of its units outside.
+    links: in the order of computation. layers: the link of each entry, None where it only looks at a value otherwise, or
+    is a head. values: all of them by number; ``output``: what the last layer gives, in the order of its units outside; of
+    a detector what its last head reads. heads: of a detector, in their order.
 
     Raises ValueError, naming the layer and the sizes, for what does not fit.
     """
 
     def __init__(self, entries: Sequence[Entry], shape: tuple[int, ...]) -> None:
         self.links: list[Link] = []
+        self._parameters = self._units = 0
         self.layers: list[Link | None] = []
+        self.heads: list[HeadLink] = []
         self.values = [Value(0, shape)]
         self._turned: dict[int, Value] = {}
         given = [self.values[0]]  # by the samples, then by each entry
         for entry in entries:
             read = [given[number + 1] for number in entry.references()]
-            if entry is entries[-1] and layer_named(entry.name).elementwise:
+            if entry is entries[-1] and not entry.is_head and layer_named(entry.name).elementwise:
                 read = list(map(self._channels_first, read))  # a cost that is taken together with it sees rows
             given.append(self._added(entry, read))
-        self.output = self._channels_first(given[-1])
+        self.output = given[-1] if self.heads else self._channels_first(given[-1])
+        self.ends = {head.input for head in self.heads} or {self.output.number}
 
     def _added(self, entry: Entry, read: list[Value]) -> Value:
         """The link of an entry, and what turns its inputs the way it takes them."""
         where = entry.where
+        if entry.is_head:
+            planes = self._channels_last(read[0])
+            known = planes.number, planes.shape, planes.source
+            inputs = self.values[0].shape
+            self.heads.append(linked_head(where, entry.name, entry.sizes[0], entry.settings, known, inputs))
+            self.layers.append(None)
+            return planes
         if entry.name == "flatten":
             rows = self._channels_first(read[0])
             self.layers.append(None)
@@ -226,7 +273,19 @@ class Graph:
             its_sizes, its_settings = _fitted(other, read, sizes if other.free_sizes else (), own, where)
             one.inference = replace(one, layer=other, sizes=its_sizes, settings=its_settings)  # of the same arrays
         self.links.append(one)
+        self._refuse_too_many(one, where)
         return one, value
+
+    def _refuse_too_many(self, one: Link, where: str) -> None:
+        """Raises ValueError at the layer with which parameters or units become more than memory can hold."""
+        most = min(MOST, _memory() // 8)  # in single precision, a number and its gradient
+        self._parameters += sum(prod(one.axes(slot)) for slot in (*one.layer.storage, *one.layer.states))
+        self._units += prod(one.shape)
+        for what, number in (("parameters", self._parameters), ("units in a sample", self._units)):
+            if number > most:
+                raise ValueError(
+                    f"{where}: {shown(one.layer)!r} brings the network to {number:,} {what}; at most {most:,}"
+                )
 
     def _turned_for(self, layer: Layer, read: list[Value]) -> list[Value]:
         """The values as they must lie for a layer."""
@@ -265,13 +324,13 @@ class Graph:
 
     def passed(self, training: bool) -> list[Link]:
         """The links of a pass that its output depends on: in training two that share kernels as one, else those in use."""
-        needed, links = {self.output.number}, []
+        needed, links = set(self.ends), []
         for one in reversed(self.links):
             if one.output in needed:
                 links.append(one)
                 needed |= set(one.inputs)
         links.reverse()
-        return _fused(links, self.output.number) if training else [one.inference or one for one in links]
+        return _fused(links, self.ends) if training else [one.inference or one for one in links]
 
     @property
     def planes(self) -> bool:
@@ -279,10 +338,10 @@ class Graph:
         return any(len(value.shape) == 3 for value in self.values[1:])
 
 
-def _fused(links: list[Link], output: int) -> list[Link]:
+def _fused(links: list[Link], ends: set[int]) -> list[Link]:
     """The links, neighbours that share kernels taken together; what lies between them nobody else may read."""
     known = {layer.fuses: layer for layer in LAYERS.values() if layer.fuses}
-    readers: dict[int, int] = {output: 1}
+    readers = dict.fromkeys(ends, 1)
     for one in links:
         for number in one.inputs:
             readers[number] = readers.get(number, 0) + 1
@@ -302,18 +361,26 @@ def _fused(links: list[Link], output: int) -> list[Link]:
     return found
 
 
+def _memory() -> int:
+    """The machine's memory in bytes, where it is known."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return 8 * MOST
+
+
 # What fits ------------------------------------------------------------------------------------------------------------
 
 
 def layer_named(name: object) -> Layer:
     """The layer of that name; raises ValueError naming those there are."""
     if not isinstance(name, str) or name not in LAYERS:
-        raise ValueError(f"there is no layer named {name!r}; there are {', '.join(layer_names())}")
+        raise ValueError(f"there is no layer named {name!r}; there are {', '.join(sorted([*layer_names(), *HEADS]))}")
     return LAYERS[name]
 
 
 def layer_names() -> list[str]:
-    """The layers that a list of layers may name: all but those that stand in for another."""
+    """The layers that a list of layers may name besides heads: all but those that stand in for another."""
     hidden = {"objective", *(f for one in LAYERS.values() for f in one.forms)}
     hidden |= {one.inference for one in LAYERS.values() if one.inference.startswith(one.name)}
     return sorted(name for name, one in LAYERS.items() if name not in hidden and not one.fuses)

@@ -9,13 +9,15 @@ The sensitivity of a value that several links read is the sum of what they send 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 
 import numpy as np
 
 from .definition import COSTS, LAYERS, PAIRS, Cost, Pair, Rule, tensor
 from .draws import DRAW
-from .graph import Graph, Link, in_groups
+from .graph import Graph, Link
+from .heads import ROW, HeadPass, head_pass
 from .memory import placed, reserved
 from .program import Call, Kernel, Stage
 
@@ -30,7 +32,8 @@ class Plan:
     """The stages of a pass over a mini-batch of fixed size, and the arrays that they work on.
 
     loss: of one element, right after stage loss_stage. random: what layers draw, by the number of their value; seed and
-    clock (the step's number) are what it is drawn from.
+    clock (the step's number) are what it is drawn from. heads: those of a detector, whose predictions are there after a
+    pass that is forward alone.
     """
 
     stages: list[Stage]
@@ -42,6 +45,7 @@ class Plan:
     targets: np.ndarray | None = None
     loss: np.ndarray | None = None
     loss_stage: int | None = None
+    heads: Sequence[HeadPass] = ()
 
 
 class _Pass:
@@ -67,7 +71,8 @@ class _Pass:
 
     def planned(self, stages: list[Stage], **more) -> Plan:
         """The plan of these stages."""
-        outputs = self.values[self.graph.output.number].reshape(self.batch, *self.graph.output.shape)
+        output = self.graph.output
+        outputs = self.values[output.number].reshape(self.batch, *(output.lies if self.graph.heads else output.shape))
         return Plan(placed(stages, self.reserved), self.inputs, outputs, self.random, self.seed, self.clock, **more)
 
     # Forward ----------------------------------------------------------------------------------------------------------
@@ -84,7 +89,7 @@ class _Pass:
     def give(self, one: Link) -> None:
         """A link's output has its array; what the last layer gives is there after the pass as well."""
         shape = (self.batch, *one.shape)
-        last = one.output == self.graph.output.number
+        last = one.output == self.graph.output.number and not self.graph.heads
         self.values[one.output] = np.zeros(shape, self.dtype) if last else self.array(shape)
 
     def _own(self, one: Link, states: bool) -> dict[str, np.ndarray]:
@@ -110,9 +115,9 @@ class _Pass:
 
     # Backward ---------------------------------------------------------------------------------------------------------
 
-    def backward(self, links: Sequence[Link], last: int, delta: np.ndarray) -> "Iterable[_Back]":
-        """What each link sends back, last first, from the sensitivity ``delta`` of the value with this number on."""
-        deltas = {last: delta}
+    def backward(self, links: Sequence[Link], deltas: Mapping[int, np.ndarray]) -> "Iterable[_Back]":
+        """What each link sends back, last first, from the sensitivities of the values with these numbers on."""
+        deltas = dict(deltas)
         for one in reversed(links):
             if one.output not in deltas:
                 continue
@@ -202,12 +207,67 @@ def _sum(total: np.ndarray, more: np.ndarray) -> Call:
 def plan_prediction(graph: Graph, batch: int, dtype: np.dtype, threads: int, *, training: bool = False) -> Plan:
     """Forward through all layers."""
     here = _Pass(graph, batch, dtype, training)
-    return here.planned(stages([call for one in here.links for call in here.forward(one)], threads))
+    calls = [call for one in here.links for call in here.forward(one)]
+    heads = [head_pass(one, here.values[one.input], partial(np.zeros, dtype=dtype)) for one in graph.heads]
+    return here.planned(stages(calls + [call for head in heads for call in head.forward], threads), heads=heads)
+
+
+@dataclass
+class _End:
+    """What follows the layers of a pass: the calls up to the costs of the samples, and those back to what it reads.
+
+    deltas: the sensitivities of that, by the numbers of the values. links: those that go backward by themselves.
+    """
+
+    calls: list[Call]
+    back: list[Call]
+    deltas: dict[int, np.ndarray]
+    targets: np.ndarray
+    costs: np.ndarray
+    links: list[Link]
+
+
+def _cost_end(here: _Pass, cost: Cost, states: bool) -> _End:
+    """The layers, and a cost of what the last one gives, or what takes the place of both."""
+    graph, links = here.graph, here.links
+    pair = PAIRS.get((links[-1].layer.name, cost.name)) if links and links[-1].output == graph.output.number else None
+    calls: list[Call] = []
+    for one in links[:-1] if pair else links:
+        calls += here.forward(one, states=states)
+    if pair:
+        here.give(links[-1])
+    end = links[-1].inputs[0] if pair else graph.output.number
+    outputs = here.values[graph.output.number].reshape(here.batch, -1)
+    delta, targets, costs = here.array(here.values[end].shape), np.zeros_like(outputs), np.zeros(here.batch, here.dtype)
+    ahead = here.values[end].reshape(here.batch, -1)
+    ends = _ends(pair or cost, ahead, delta.reshape(here.batch, -1), outputs, targets, costs)
+    calls += [_call(k, *ends) for k in (pair or cost).forward]
+    back = [_call(k, *ends) for k in (pair or cost).backward]
+    return _End(calls, back, {end: delta}, targets, costs, links[:-1] if pair else links)
+
+
+def _heads_end(here: _Pass, truths: int, states: bool) -> _End:
+    """The layers, and the costs of all heads, for so many truths a sample at most."""
+    calls = [call for one in here.links for call in here.forward(one, states=states)]
+    targets = np.zeros((here.batch, truths, ROW), here.dtype)
+    back, costs, deltas = list[Call](), list[np.ndarray](), dict[int, np.ndarray]()
+    for one in here.graph.heads:
+        planes = here.values[one.input]
+        delta = here.array(planes.shape)
+        found = head_pass(one, planes, here.array, targets, delta)
+        calls += found.forward + found.cost
+        costs.append(found.arrays[tensor(one.head.outputs[-1])[0]])
+        back += found.backward
+        if one.input in deltas:
+            back.append(_sum(deltas[one.input], delta))
+        deltas.setdefault(one.input, delta)
+    calls += [_sum(costs[0], more) for more in costs[1:]]
+    return _End(calls, back, deltas, targets, costs[0], here.links)
 
 
 def plan_training(
     graph: Graph,
-    cost: Cost,
+    cost: Cost | None,
     batch: int,
     dtype: np.dtype,
     threads: int,
@@ -216,34 +276,24 @@ def plan_training(
     backward: bool = True,
     training: bool = True,
     clock: np.ndarray | None = None,
+    truths: int = 0,
 ) -> Plan:
     """Forward, cost, backward if asked for, and the ``updates`` of the parameters, each beside its gradient.
 
-    With updates, a list of them even if empty, the states of layers are brought up to date as well.
+    With updates, a list of them even if empty, the states of layers are brought up to date as well. A detector has no cost
+    but that of its heads, and so many ``truths`` a sample at most.
     """
     here = _Pass(graph, batch, dtype, training, clock)
-    links = here.links
-    pair = PAIRS.get((links[-1].layer.name, cost.name)) if links and links[-1].output == graph.output.number else None
-    calls: list[Call] = []
-    for one in links[:-1] if pair else links:
-        calls += here.forward(one, states=updates is not None)
-    if pair:
-        here.give(links[-1])
-        links = links[:-1]
-    end = here.links[-1].inputs[0] if pair else graph.output.number
-    ahead = here.values[end].reshape(batch, -1)
-    outputs = here.values[graph.output.number].reshape(batch, -1)
-    delta = here.array(here.values[end].shape)
-    targets, costs, loss = np.zeros_like(outputs), np.zeros(batch, dtype), np.zeros(1, dtype)
-    ends = _ends(pair or cost, ahead, delta.reshape(batch, -1), outputs, targets, costs)
-    calls += [_call(k, *ends) for k in (pair or cost).forward]
-    back = [_call(k, *ends) for k in (pair or cost).backward]
+    states = updates is not None
+    end = _heads_end(here, truths, states) if cost is None else _cost_end(here, cost, states)
+    calls, loss = end.calls, np.zeros(1, dtype)
     apart: list[Call] = []
     if backward and here.learning:
-        calls += back if end in here.learning else []
-        for sent in here.backward(links, end, delta):
+        calls += end.back if here.learning & set(end.deltas) else []
+        for sent in here.backward(end.links, end.deltas):
             chain, gradients = sent.calls()
-            if graph.planes:  # at once, so that what it reads is needed no longer; before what is sent back, if that may wait
+            # At once, so that what it reads is needed no longer; before what is sent back, if that may wait.
+            if graph.planes:
                 first = [
                     c for c in gradients if not any(_reads(c, w) for o in chain for w in _written(o) if o is not c)
                 ]
@@ -252,7 +302,7 @@ def plan_training(
                 apart += gradients
                 calls += [c for c in chain if c not in gradients]
     objective = LAYERS["objective"]
-    mean = {tensor(objective.inputs[0])[0]: costs, tensor(objective.outputs[0])[0]: loss}
+    mean = {tensor(objective.inputs[0])[0]: end.costs, tensor(objective.outputs[0])[0]: loss}
     found = stages(calls, threads) + stages([_call(k, mean, {}) for k in objective.forward], threads)
     loss_stage = len(found) - 1
     left = list(updates or [])
@@ -262,7 +312,7 @@ def plan_training(
         left = [u for u in left if not any(u is o for o in own)]
         found += stages([call, *own], threads)
     found += stages([u for u in left if any(_shares(u, c) for c in calls + apart)], threads)
-    return here.planned(found, targets=targets, loss=loss, loss_stage=loss_stage)
+    return here.planned(found, targets=end.targets, loss=loss, loss_stage=loss_stage)
 
 
 def _ends(
@@ -397,22 +447,27 @@ def _trained(one: Link | None) -> list[tuple[str, np.ndarray, np.ndarray]]:
     return [(name, array, one.gradients[name]) for name, array in one.parameters.items()] if one else []
 
 
+def _is_weight(one: Link, name: str) -> bool:
+    """Whether a parameter has an index that its layer's output lacks, as what is summed over; biases and scales have none."""
+    outputs = {index for slot in one.layer.outputs for index in tensor(slot)[1]}
+    return not set(dict(map(tensor, one.layer.parameters))[name]) <= outputs
+
+
 def rule_calls(
     rule: Rule, links: Sequence[Link | None], cells: Mapping[str, np.ndarray], states: dict, dtype: np.dtype
 ) -> list[Call]:
-    """The update of every parameter; weight decay acts on weights, which have two axes or more, not on biases.
+    """The update of every parameter; weight decay acts on weights, not on biases and scales.
 
     ``states`` keeps the rule's own arrays, by layer, parameter and state; those that are missing are begun at zero.
     """
     calls = []
     for number, one in enumerate(links):
-        grouped = one is not None and in_groups(one.layer)  # one bias a filter has two axes there
         for name, parameter, gradient in _trained(one):
             names = {rule.parameter: parameter, rule.gradient: gradient}
             for state in rule.states:
                 names[state] = states.setdefault((number, name, state), np.zeros_like(parameter))
             own = dict(cells)
-            if parameter.ndim - grouped < 2 and "weight_decay" in own:
+            if "weight_decay" in own and one is not None and not _is_weight(one, name):
                 own["weight_decay"] = np.zeros(1)
             calls += [_call(k, names, own) for k in rule.update]
     return calls

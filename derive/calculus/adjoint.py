@@ -80,7 +80,7 @@ def contributions(
 def derivative(body: sp.Expr, x: sp.Indexed) -> sp.Expr:
     """The partial derivative of a body by one of its operands, all other operands held."""
     stand_in = sp.Dummy(real=True)
-    moved = _choices(body).xreplace({x: stand_in})  # its floors have the slope 0
+    moved = _choices(body.xreplace({x: stand_in}), stand_in)  # its floors have the slope 0
     flat = {f: sp.Dummy(real=True) for f in sorted(moved.atoms(sp.floor), key=str) if f.has(stand_in)}
     slope = sp.diff(moved.xreplace(flat), stand_in).doit()
     slope = slope.replace(sp.Derivative, _prime).replace(
@@ -89,17 +89,17 @@ def derivative(body: sp.Expr, x: sp.Indexed) -> sp.Expr:
     return slope.xreplace({d: f for f, d in flat.items()}).xreplace({stand_in: x})
 
 
-def _choices(e: sp.Expr) -> sp.Expr:
-    """Maxima and minima of several numbers as choices among them; of equal ones a constant is taken, if there is one."""
-    if not e.has(sp.Max, sp.Min):
+def _choices(e: sp.Expr, x: sp.Symbol) -> sp.Expr:
+    """Maxima and minima of x and others as choices among them; of equal ones a constant is taken, if there is one."""
+    if not (e.has(sp.Max, sp.Min) and e.has(x)):
         return e
     if not isinstance(e, sp.Max | sp.Min):
-        return e.func(*map(_choices, e.args))
+        return e.func(*(_choices(a, x) for a in e.args))
     beyond = sp.Gt if isinstance(e, sp.Max) else sp.Lt
     extreme, *rest = sorted(e.args, key=lambda a: (not a.is_number, str(a)))
-    chosen = _choices(extreme)
+    chosen = _choices(extreme, x)
     for a in rest:
-        chosen = sp.Piecewise((_choices(a), beyond(a, extreme)), (chosen, True), evaluate=False)
+        chosen = sp.Piecewise((_choices(a, x), beyond(a, extreme)), (chosen, True), evaluate=False)
         extreme = e.func(extreme, a)
     return chosen
 

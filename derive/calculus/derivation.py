@@ -8,7 +8,7 @@ from derive.calculus.adjoint import adjoint, bar_name
 from derive.calculus.check import check
 from derive.calculus.equation import Equation, Term, tensor, tensors_of
 from derive.calculus.simplify import closed_form, in_output, needed
-from derive.calculus.stable import stable
+from derive.calculus.stable import slopes_of_lengths, stable
 from derive.calculus.statistics import in_one_pass
 from derive.calculus.system import System
 
@@ -56,7 +56,8 @@ def derive(system: System, objective: System | None = None) -> Derivation:
         raw = [e.map(one) for e in raw]
     closed = closed_form(own.equations, raw, {bar_name(name, parameters) for name in wanted}, system.facts)
     weights = {x.base.name for x in system.targets}
-    both = stable(in_one_pass([*(_logarithms_of_definitions(e, own) for e in own.equations), *closed]), weights)
+    careful = slopes_of_lengths(own.equations, closed)
+    both = stable(in_one_pass([*(_logarithms_of_definitions(e, own) for e in own.equations), *careful]), weights)
     derived = {e.name for e in closed}
     backward = [e for e in both if e.name in derived]
     read = {name for e in backward for name in e.reads()} | {x.base.name for x in system.outputs}

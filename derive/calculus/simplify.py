@@ -23,12 +23,15 @@ def simplified(e: sp.Expr, given: Sequence[sp.Eq] = ()) -> sp.Expr:
             lambda p: sp.Piecewise(*((simplified(v, given), c) for v, c in p.args), evaluate=False),
         )
         e = _distributed(e)
-    held = {s: sp.Dummy(real=True) for s in e.atoms(sp.Sum, sp.Piecewise)}
+    held = {s: sp.Dummy(real=True) for s in e.atoms(sp.Sum, sp.Piecewise, sp.Max, sp.Min)}
     plain, back = e.xreplace(held), {d: s for s, d in held.items()}
     g = sp.Dummy("g", positive=True)
     if (common := in_exponential([plain], g)) is not None:
         (plain,), unit = common
         back[g] = sp.exp(unit)
+    roots = _roots(plain)
+    back |= {r: sp.sqrt(x) for x, r in roots.items()}
+    plain = plain.xreplace({x: r**2 for x, r in roots.items()})
     candidates = [plain, sp.expand(plain, power_exp=False)]
     if plain.is_rational_function(*plain.free_symbols, *plain.atoms(sp.Indexed)):
         candidates += [sp.cancel(plain), sp.factor(plain)]
@@ -36,8 +39,15 @@ def simplified(e: sp.Expr, given: Sequence[sp.Eq] = ()) -> sp.Expr:
         candidates += [sp.powsimp(sp.cancel(sp.expand(plain)))]
     candidates += [sp.factor_terms(c) for c in candidates]
     candidates = [c.subs(g, back[g]) if g in back else c for c in candidates]
+    candidates = [c.xreplace({r: back[r] for r in roots.values()}) for c in candidates]
     best = min(candidates, key=lambda c: (_cost(c), len(str(c)), str(c)))
     return signs_inside(best.xreplace(back))
+
+
+def _roots(e: sp.Expr) -> dict[sp.Indexed, sp.Dummy]:
+    """Symbols for the square roots of tensors: with them the expression may be rational, and what they share cancels."""
+    powers = (p for p in e.atoms(sp.Pow) if isinstance(p.base, sp.Indexed) and p.exp.is_Rational and p.exp.q == 2)
+    return {x: sp.Dummy(positive=True) for x in sorted({p.base for p in powers}, key=str)}
 
 
 def signs_inside(e: sp.Expr) -> sp.Expr:

@@ -1,6 +1,6 @@
 """Numerically stable forms: equal for real numbers, and without overflow, NaN or cancellation in floating point.
 
-Six rewritings, each of an expression, none of a layer:
+Seven rewritings, each of an expression, none of a layer:
 
 1. What is rational in exp(x), or the logarithm of such, is written in ``e = exp(-|x|)``, which is in (0, 1]: one form for
    x >= 0 and one for x < 0. So is ``tanh(log(x))``, which is ``(x^2 - 1) / (x^2 + 1)``.
@@ -10,6 +10,7 @@ Six rewritings, each of an expression, none of a layer:
 5. What else stands beside exp(x) is multiplied from outside: of ``(1 + x exp(-|x|)) / (1 + exp(-|x|))`` each power of x by
    itself, which no sum of large numbers precedes.
 6. A piece of a straight line, ``x/100 + 1/25``, begins at its zero: ``(x + 4)/100``.
+7. The slope of a length, the root of a sum of squares, is divided by that length: where the length is 0, it is 0.
 """
 
 from collections.abc import Sequence
@@ -60,6 +61,26 @@ def stable(equations: Sequence[Equation], weights: set[str] = frozenset()) -> li
             e, terms=tuple(replace(t, body=_no_negated_minimum(stable_expression(t.body, weights))) for t in e.terms)
         )
         for e in relative_to_largest(list(equations))
+    ]
+
+
+def slopes_of_lengths(forward: Sequence[Equation], backward: Sequence[Equation]) -> list[Equation]:
+    """Backward equations in which 1 over the root of a sum of squares, a tensor of ``forward``, is 0 where that sum is 0.
+
+    There all addends are 0, and so is what a slope has beside it: 0 is the slope's limit, or of its values the least.
+    """
+    sums = {e.name for e in forward if e.kind == "sum" and all(t.over and t.body.is_nonnegative for t in e.terms)}
+
+    def guarded(base: sp.Expr, power: sp.Expr) -> sp.Expr:
+        return sp.Piecewise((base**power, base > 0), (0, True), evaluate=False)
+
+    def is_pole(p: sp.Expr) -> bool:
+        named = isinstance(p, sp.Pow) and isinstance(p.base, sp.Indexed) and p.base.base.name in sums
+        return named and p.exp.is_negative and (2 * p.exp).is_odd
+
+    return [
+        replace(e, terms=tuple(replace(t, body=t.body.replace(is_pole, lambda p: guarded(*p.args))) for t in e.terms))
+        for e in backward
     ]
 
 

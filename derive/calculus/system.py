@@ -133,12 +133,14 @@ class System:
         self._check_sizes()
 
     def _check_sizes(self) -> None:
-        given = {size_of(i) for x in (*self.inputs, *self.parameters) for i in x.indices if isinstance(i, sp.Symbol)}
-        made = {size_of(i) for x in self.outputs for i in x.indices if isinstance(i, sp.Symbol)}
-        known = (given | set(self.settings)) - set(self.sizes)
+        given, learned, made = (
+            {size_of(i) for x in tensors for i in x.indices if isinstance(i, sp.Symbol)}
+            for tensors in (self.inputs, self.parameters, self.outputs)
+        )
+        known = (given | learned | set(self.settings)) - set(self.sizes)
         for size, of in self.sizes.items():
-            if size not in made - given and not (size in self.settings and size.is_integer):
-                self._refuse(f"sizes: {size} is neither the size of an index that outputs alone have nor a setting")
+            if size not in (learned | made) - given and not (size in self.settings and size.is_integer):
+                self._refuse(f"sizes: {size} is neither the size of an index that no input has nor a setting")
             self._check_known(f"sizes: {size} needs", of, known)
             parts = {type(part) for part in sp.preorder_traversal(_without_floors(of))}
             if not all(issubclass(part, sp.Add | sp.Mul | sp.Symbol | sp.Integer) for part in parts):

@@ -14,6 +14,12 @@ def _is_whole(k: sp.Symbol, low: sp.Expr, high: sp.Expr) -> bool:
     return low == 0 and sp.expand(high + 1) == size_of(k)
 
 
+def _sides(e: sp.KroneckerDelta) -> tuple[sp.Expr, sp.Expr]:
+    """The two that must be equal, an index before a number."""
+    left, right = e.args
+    return (right, left) if left.is_number else (left, right)
+
+
 class TextPrinter(StrPrinter):
     """Sums as ``sum_k``, what is added before what is subtracted."""
 
@@ -57,7 +63,8 @@ class TextPrinter(StrPrinter):
         return repr(float(e))
 
     def _print_KroneckerDelta(self, e: sp.KroneckerDelta) -> str:
-        return f"[{self._print(e.args[0])} = {self._print(e.args[1])}]"
+        left, right = _sides(e)
+        return f"[{self._print(left)} = {self._print(right)}]"
 
     def _print_Mod(self, e: sp.Mod) -> str:
         return f"{self.parenthesize(e.args[0], 50)} mod {self.parenthesize(e.args[1], 50)}"
@@ -86,7 +93,8 @@ class LatexEquations(LatexPrinter):
         return rf"\,\mathrm{{{e.name}}}\,".replace("_", r"\_") if word else super()._print_Symbol(e, style)
 
     def _print_KroneckerDelta(self, e: sp.KroneckerDelta, exp: object = None) -> str:
-        return rf"\left[{self._print(e.args[0])} = {self._print(e.args[1])}\right]"
+        left, right = _sides(e)
+        return rf"\left[{self._print(left)} = {self._print(right)}\right]"
 
     def _print_Indexed(self, e: sp.Indexed) -> str:
         indices = ", ".join(self._print(i) for i in e.indices)

@@ -223,16 +223,18 @@ class ValuePrinter(PythonCodePrinter):
             return f"not ({self.condition(c.args[0])})"
         if type(c) not in RELATIONS:
             raise NotImplementedError(f"the condition {c} is not a comparison")
-        left, right = c.lhs, c.rhs
+        turned = isinstance(c, sp.Eq | sp.Ne) and c.lhs.is_number  # the index first, as in `e == 3`
+        left, right = (c.rhs, c.lhs) if turned else (c.lhs, c.rhs)
         if of_places or (left.is_integer and right.is_integer and not tensors_of(c)):
             if isinstance(c, sp.Eq | sp.Ne):
                 return f"{self.index(left)} {RELATIONS[type(c)]} {self.index(right)}"
             above, below = _balanced(c.gts - c.lts)
-            if isinstance(c, sp.Gt | sp.Lt):
-                return f"{self.index(below)} < {self.index(above)}"
-            if below.as_coeff_Add()[0] >= 1:
-                return f"{self.index(below - 1)} < {self.index(above)}"
-            return f"{self.index(below)} <= {self.index(above)}"
+            strict = isinstance(c, sp.Gt | sp.Lt)
+            if not strict and below.as_coeff_Add()[0] >= 1:
+                below, strict = below - 1, True
+            if below.is_number:  # what varies comes first
+                return f"{self.index(above)} {'>' if strict else '>='} {self.index(below)}"
+            return f"{self.index(below)} {'<' if strict else '<='} {self.index(above)}"
         sides = (
             self.index(s) if s.is_integer and not tensors_of(s) and s.free_symbols else self._print(s)
             for s in (left, right)

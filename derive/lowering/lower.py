@@ -45,20 +45,23 @@ from derive.lowering.windows import WindowContraction, box_of, split_of, window_
 
 @dataclass(frozen=True)
 class Lowered:
-    """The kernels of a system: its forward and its backward phase, and how its parameters are stored.
+    """The kernels of a system: its forward phase, what of that is `late`, its backward phase; how parameters are stored.
 
     ``groups`` are indices that count groups of GROUP of another.
     """
 
     forward: Phase
+    late: Phase
     backward: Phase
     storage: dict[str, tuple[str, ...]]
     groups: dict[str, str]
     dtypes: dict[str, str]
 
 
-def lower(derivation: Derivation, names: Mapping[str, str]) -> Lowered:
+def lower(derivation: Derivation, names: Mapping[str, str], late: Set[str] = frozenset()) -> Lowered:
     """Kernels for the forward and backward equations; ``names`` gives a kernel's name for each tensor it computes.
+
+    What is forward and depends on the tensors ``late``, which are there only after the rest of it, has kernels of its own.
 
     Raises DefinitionError, naming the equation, for one that no kernel can be made of.
     """
@@ -73,10 +76,25 @@ def lower(derivation: Derivation, names: Mapping[str, str]) -> Lowered:
     given = {x.base.name for x in (*system.inputs, *system.parameters)}
     outputs = _results(system)
     wanted = {n for e in derivation.backward if (n := e.name).removeprefix("nabla_").removeprefix("delta_") in given}
-    passes, dtypes, groups = _rewritten(derivation, declared, order, wanted)
+    passes, dtypes, groups = _rewritten(derivation, declared, order, wanted, late)
     room = _Room(system, declared, order, names, dtypes)
-    forward = room.phase(passes[0], outputs, {n for e in passes[1] for n in e.reads()})
-    return Lowered(forward, room.phase(passes[1], wanted, set()), storage, groups, dtypes)
+    phases = []
+    for number, (equations, results) in enumerate(zip(passes, (outputs, outputs, wanted), strict=True)):
+        read = {n for later in passes[number + 1 :] for e in later for n in e.reads()}
+        phases.append(room.phase(equations, results, read))
+    forward, after, backward = phases
+    return Lowered(forward, after, backward, storage, groups, dtypes)
+
+
+def _apart(equations: Sequence[Equation], late: Set[str]) -> tuple[list[Equation], list[Equation]]:
+    """The equations that depend on none of the tensors ``late``, and those that do."""
+    known: set[str] = set(late)
+    early, waiting = list[Equation](), list[Equation]()
+    for e in equations:
+        depends = bool(e.reads() & known)
+        known |= {e.name} if depends else set()
+        (waiting if depends else early).append(e)
+    return early, waiting
 
 
 def _results(system: System) -> set[str]:
@@ -89,15 +107,23 @@ def _rewritten(
     declared: dict[str, tuple[sp.Expr, ...]],
     order: dict[str, tuple[str, ...]],
     wanted: Set[str],
+    late: Set[str],
 ) -> tuple[list[list[Equation]], dict[str, str], dict[str, str]]:
-    """(the equations of both passes, other dtypes than the network's, groups); new tensors join ``declared`` and ``order``."""
+    """(the equations: forward, late, backward; other dtypes than the network's; groups).
+
+    New tensors join ``declared`` and ``order``.
+    """
     system = derivation.system
     outputs = _results(system)
     given = (*system.inputs, *system.parameters, *system.constants, *system.targets, *system.states, *system.random)
     kept = {x.base.name for x in given}
     kept |= outputs | {f"delta_{name}" for name in outputs}
     gradients = {f"nabla_{x.base.name}" for x in system.parameters}
-    passes = recomputed(derivation.forward, derivation.backward, kept, wanted)
+    constants = {x.base.name for x in system.constants}
+    early, waiting = _apart(derivation.forward, late)
+    early, rest = recomputed(early, [*waiting, *derivation.backward], kept, wanted)
+    after = {e.name for e in waiting}
+    passes = (early, [e for e in rest if e.name in after], [e for e in rest if e.name not in after])
     dtypes: dict[str, str] = {}
     groups: dict[str, str] = {}
     shared: dict[sp.Expr, sp.Indexed] = {}
@@ -109,6 +135,7 @@ def _rewritten(
         _declare(grouped.equations, declared, order)
         groups = grouped.groups
         equations = with_small_parts(grouped.equations, declared, order, shared)
+        equations.sort(key=lambda e: not e.reads() or not e.reads() <= constants)  # the rest can share kernels then
         dtypes |= dict.fromkeys(in_double_precision(equations, grouped.double, wanted | outputs), "float64")
         equations = with_plain_operands(equations, declared, order)
         _declare(equations, declared, order)
@@ -347,7 +374,8 @@ class _Room:
             return replace(kernel, contracts=True, box=box_of(windows))
         if found is None and is_boxed(equation):
             limited = {n for n, i in enumerate(rows) for t in equation.terms for c in t.conditions if c.has(i)}
-            rows, inner = rows[: max(1, min(limited))], rows[max(1, min(limited)) :]
+            outer = max(1, min(limited, default=len(rows)))  # of sizes alone, no index is limited
+            rows, inner = rows[:outer], rows[outer:]
             nest = self._nest([equation], made, split, rows)
             body = nest.in_rows(boxed(nest, equation, inner))
         else:
@@ -487,7 +515,9 @@ def _hoisted(nest: Nest) -> list:
     lines: list = []
     for e, name in nest.constants.items():
         plain = ValuePrinter(nest.place, nest.index, typed=False)
-        lines.append(Assign(name, nest.printer.number(plain.doprint(e))))
+        text = plain.doprint(e)
+        bare = text[1:-1] if isinstance(e, sp.Piecewise) else text  # the call has parentheses enough
+        lines.append(Assign(name, nest.printer.number(bare)))
         nest.printer.scalars |= plain.scalars
         nest.printer.used |= plain.used
     return lines

@@ -142,7 +142,11 @@ class Nest:
     def statements(self, bodies: Mapping[str, sp.Expr], operator: str = "=") -> list:
         """``name operator body`` for each, with common subexpressions as local variables."""
         found, right = with_locals([self._with_one_number(e) for e in bodies.values()], self.names)
-        lines = [Assign(self.printer.doprint(name), self.value(e)) for name, e in found]
+        fixed = {name: held[e] for name, e in found if e in (held := self._hoisted(e))}
+        lines = [
+            Assign(self.printer.doprint(name), self.value(e.xreplace(fixed))) for name, e in found if name not in fixed
+        ]
+        right = [e.xreplace(fixed) for e in right]
         return lines + [Assign(left, self.value(e), operator) for left, e in zip(bodies, right, strict=True)]
 
     def loops(self, ranges: Sequence[tuple[sp.Symbol, sp.Expr, sp.Expr]], body: list) -> list:
@@ -319,6 +323,7 @@ def in_range(
         body, conditions = conditions_in(term.body)
         conditions = [*term.conditions, *conditions]
         summed = [k for k, *_ in term.over]
+        known = replace(known, natural=[*natural, *(r[0] for r in term.over if r == whole(r[0]))])
         for x in tensors_of(body):
             inside = known.open(_bounds(x, declared.get(x.base.name, x.indices)), summed, conditions)
             if not inside:
@@ -338,7 +343,7 @@ def in_range(
 
 @dataclass(frozen=True)
 class _Inside:
-    """What is known of indices: that they lie in their range; of sizes, what they follow from."""
+    """What is known of indices: that they lie in their range, the ``natural`` ones all of it; of sizes, what they follow from."""
 
     natural: Sequence[sp.Symbol]
     sizes: Mapping[sp.Symbol, sp.Expr]
@@ -352,10 +357,16 @@ class _Inside:
         given = [g for g in given if isinstance(g, sp.Expr)]
 
         def holds_always(c: sp.Expr) -> bool:
-            forms = (sp.expand(c.xreplace(fact).xreplace(dict(self.sizes))) for fact in facts)
+            found = (c.xreplace(fact) for fact in facts)
+            forms = (sp.expand(f.xreplace(sizes)) for f in found for sizes in (dict(self.sizes), self._sources()))
             return any(form.is_nonnegative for form in forms) or any(sp.expand(c - g).is_nonnegative for g in given)
 
         return [c for c in conditions if not holds_always(c)]
+
+    def _sources(self) -> dict[sp.Symbol, sp.Expr]:
+        """Of a size that is another and a number, ``K = E - 5``, that other one: ``E = K + 5``."""
+        split = {size: sp.sympify(of).as_coeff_Add() for size, of in self.sizes.items()}
+        return {other: size - number for size, (number, other) in split.items() if other.is_Symbol}
 
 
 def _apart(term: Term, declared: Mapping[str, Sequence[sp.Symbol]], known: _Inside) -> list[Term]:
@@ -446,14 +457,25 @@ def _maximum(nest: Nest, equation: Equation, stored: set[str], wanted: set[str])
 
 
 def is_boxed(equation: Equation) -> bool:
-    """Whether some addend stands in a part of the target alone, a box that bounds of its indices describe."""
+    """Whether some addend stands in a part of the target alone, a box that bounds of its indices or their values describe."""
     limited = [t for t in equation.terms if t.conditions]
     plain = equation.kind == "sum" and not any(t.over for t in equation.terms)
+    indices = [i for i in equation.target.indices if isinstance(i, sp.Symbol)]
     return (
         plain
         and bool(limited)
-        and all(isinstance(c, sp.Expr) and not c.has(sp.Indexed) for t in limited for c in t.conditions)
+        and all(
+            (isinstance(c, sp.Expr) or _pinned([c], indices)) and not c.has(sp.Indexed)
+            for t in limited
+            for c in t.conditions
+        )
     )
+
+
+def _pinned(conditions: Iterable[sp.Basic], indices: Sequence[sp.Symbol]) -> dict[sp.Basic, sp.Expr]:
+    """The indices that a condition gives a number, and that number."""
+    sides = [s for c in conditions if isinstance(c, sp.Eq) for s in (c.args, c.args[::-1])]
+    return {i: value for i, value in sides if i in indices and value.is_Integer}
 
 
 def boxed(nest: Nest, equation: Equation, inner: Sequence[sp.Symbol]) -> list:
@@ -462,8 +484,12 @@ def boxed(nest: Nest, equation: Equation, inner: Sequence[sp.Symbol]) -> list:
     plain = sp.Add(*(t.body for t in equation.terms if not t.conditions))
     lines = nest.loops(list(map(whole, inner)), nest.statements({place: plain}))
     for t in (t for t in equation.terms if t.conditions):
-        over, left = loop_bounds({i: whole(i)[1:] for i in inner}, t.conditions, nest.rows)  # type: ignore[arg-type]
-        lines += nest.summed(Term(t.body, tuple(over), tuple(left)), {place: t.body})
+        at = _pinned(t.conditions, inner)
+        body, target = t.body.xreplace(at), equation.target.xreplace(at)
+        bounds = [c for c in t.conditions if isinstance(c, sp.Expr)]
+        free = {i: whole(i)[1:] for i in inner if i not in at}
+        over, left = loop_bounds(free, [c.xreplace(at) for c in bounds], nest.rows)  # type: ignore[arg-type]
+        lines += nest.summed(Term(body, tuple(over), tuple(left)), {nest.place(target): body})
     return lines
 
 

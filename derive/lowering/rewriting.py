@@ -24,7 +24,8 @@ def recomputed(
 ) -> tuple[list[Equation], list[Equation]]:
     """Both passes with elementwise tensors put in where the backward pass reads them, instead of kept for it.
 
-    Only those that need no function, of tensors as large as themselves just those of ``kept``, and are not ``wanted``.
+    Only those that need no function, of tensors as large as themselves just those of ``kept``, and are not ``wanted``. What
+    stands in one row for all, as a first sample, is kept: rows then need none but themselves.
     """
     read = {name for e in backward for name in e.reads()} - {*kept, *wanted}
     known: dict[str, Equation] = {}
@@ -44,7 +45,12 @@ def _is_cheap(equation: Equation, kept: Collection[str]) -> bool:
         return False
     body, target = equation.terms[0].body, equation.target
     large = {x.base.name for x in tensors_of(body) if len(x.indices) >= len(target.indices)}
-    return large <= set(kept) and not any(f.func.__name__ in FUNCTIONS for f in body.atoms(sp.Function, sp.exp))
+    fixed = any(x.indices[0].is_number for x in tensors_of(body))
+    return (
+        large <= set(kept)
+        and not fixed
+        and not any(f.func.__name__ in FUNCTIONS for f in body.atoms(sp.Function, sp.exp))
+    )
 
 
 def is_elementwise(equation: Equation) -> bool:

@@ -7,10 +7,12 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from derive.files import write_whole
-from derive.training.augmentation import KINDS
+from generated import Network
+from generated.sections import NORMALISATIONS
 
 NETWORK, HISTORY, SETTINGS = "network.npz", "history.csv", "settings.json"
-SCHEDULES = ("constant", "cosine")
+AUGMENTATIONS = ("flip", "shift", "jitter", "colour")  # of any data; which there are for some, these say
+SCHEDULES = ("policy", "constant", "cosine")
 
 
 @dataclass(frozen=True)
@@ -20,11 +22,13 @@ class Settings:
     data: str
     epochs: int
     batch_size: int
+    subdivisions: int
     learning_rate: float
     momentum: float | None
     weight_decay: float
     schedule: str
     augment: tuple[str, ...]
+    normalisation: str
     seed: int
 
     def write(self, folder: Path) -> None:
@@ -44,9 +48,12 @@ def read_settings(folder: Path) -> Settings:
         settings = Settings(**{**found, "augment": tuple(found["augment"])})
         right = (
             isinstance(settings.data, str)
-            and all(type(n) is int and n >= 0 for n in (settings.epochs, settings.batch_size, settings.seed))
+            and all(type(n) is int and n > 0 for n in (settings.epochs, settings.batch_size, settings.subdivisions))
+            and type(settings.seed) is int
+            and settings.seed >= 0
             and settings.schedule in SCHEDULES
-            and set(settings.augment) <= set(KINDS)
+            and settings.normalisation in NORMALISATIONS
+            and set(settings.augment) <= set(AUGMENTATIONS)
         )
         numbers = [float(settings.learning_rate), float(settings.momentum or 0), float(settings.weight_decay)]
         if not right or min(numbers) < 0:
@@ -82,3 +89,10 @@ class History:
 def network_in(path: str | Path) -> Path:
     """The file of a network: itself, or that in the folder of a training."""
     return Path(path) / NETWORK if Path(path).is_dir() else Path(path)
+
+
+def same_network(one: Network, other: Network) -> bool:
+    """Whether two networks have the same layers, cost and inputs; a file has tuples as lists."""
+    costs = [network.cost and network.cost.name for network in (one, other)]
+    layers = [json.dumps([network.layers, network.inputs]) for network in (one, other)]
+    return costs[0] == costs[1] and layers[0] == layers[1]

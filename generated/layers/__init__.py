@@ -3,6 +3,10 @@
 from ..definition import register
 from .average_pooling import AVERAGE_POOLING
 from .batch_norm import BATCH_NORM
+from .batch_norm_darknet import BATCH_NORM_DARKNET
+from .batch_norm_darknet_inference import BATCH_NORM_DARKNET_INFERENCE
+from .batch_norm_darknet_leaky import BATCH_NORM_DARKNET_LEAKY
+from .batch_norm_darknet_relu import BATCH_NORM_DARKNET_RELU
 from .batch_norm_inference import BATCH_NORM_INFERENCE
 from .batch_norm_leaky import BATCH_NORM_LEAKY
 from .batch_norm_relu import BATCH_NORM_RELU
@@ -19,6 +23,7 @@ from .hardtanh import HARDTANH
 from .leaky import LEAKY
 from .lhtan import LHTAN
 from .linear import LINEAR
+from .local import LOCAL
 from .loggy import LOGGY
 from .logistic import LOGISTIC
 from .logistic_with_logistic_cross_entropy import LOGISTIC_WITH_LOGISTIC_CROSS_ENTROPY
@@ -44,10 +49,15 @@ from .stair import STAIR
 from .swish import SWISH
 from .tanh import TANH
 from .upsample import UPSAMPLE
+from .yolo import YOLO
 
 register(
     AVERAGE_POOLING,
     BATCH_NORM,
+    BATCH_NORM_DARKNET,
+    BATCH_NORM_DARKNET_INFERENCE,
+    BATCH_NORM_DARKNET_LEAKY,
+    BATCH_NORM_DARKNET_RELU,
     BATCH_NORM_INFERENCE,
     BATCH_NORM_LEAKY,
     BATCH_NORM_RELU,
@@ -64,6 +74,7 @@ register(
     LEAKY,
     LHTAN,
     LINEAR,
+    LOCAL,
     LOGGY,
     LOGISTIC,
     LOGISTIC_WITH_LOGISTIC_CROSS_ENTROPY,
@@ -89,4 +100,5 @@ register(
     SWISH,
     TANH,
     UPSAMPLE,
+    YOLO,
 )

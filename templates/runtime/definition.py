@@ -1,4 +1,4 @@
-"""What the generated modules define, by name: layers, costs, pairs of both, update rules.
+"""What the generated modules define, by name: layers, costs, pairs of both, heads of detectors, update rules.
 
 A tensor is written ``name[index, ...]``, an array with its indices in the order of storage.
 """
@@ -118,6 +118,27 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class Head:
+    """The end of a detector: what planes say of each prediction, and its own cost of that.
+
+    ``forward`` kernels give all ``outputs`` but the last, the cost of a sample, which the ``cost`` kernels give once the
+    ``targets`` are there; ``backward`` is the gradient of the mean cost. ``constants`` are data of each prediction.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    constants: tuple[str, ...]
+    targets: tuple[str, ...]
+    outputs: tuple[str, ...]
+    buffers: tuple[str, ...] = ()
+    settings: dict[str, float | None] = field(default_factory=dict)
+    sizes: dict[str, Callable[..., int]] = field(default_factory=dict)
+    forward: tuple[Kernel, ...] = ()
+    cost: tuple[Kernel, ...] = ()
+    backward: tuple[Kernel, ...] = ()
+
+
+@dataclass(frozen=True)
 class Rule:
     """An update rule: one kernel over the elements of a parameter, its gradient, and the states it keeps."""
 
@@ -132,10 +153,11 @@ class Rule:
 LAYERS: dict[str, Layer] = {}
 COSTS: dict[str, Cost] = {}
 PAIRS: dict[tuple[str, str], Pair] = {}
+HEADS: dict[str, Head] = {}
 RULES: dict[str, Rule] = {}
 
 
-def register(*definitions: Layer | Cost | Pair | Rule) -> None:
+def register(*definitions: Layer | Cost | Pair | Head | Rule) -> None:
     """Make definitions known by name to :class:`Network`; a later one of the same name takes the place of an earlier.
 
     Raises TypeError for anything that is not a definition.
@@ -143,8 +165,8 @@ def register(*definitions: Layer | Cost | Pair | Rule) -> None:
     for definition in definitions:
         if isinstance(definition, Pair):
             PAIRS[definition.layer, definition.cost] = definition
-        elif isinstance(definition, Layer | Cost | Rule):
-            known = {Layer: LAYERS, Cost: COSTS, Rule: RULES}[type(definition)]
+        elif isinstance(definition, Layer | Cost | Head | Rule):
+            known = {Layer: LAYERS, Cost: COSTS, Head: HEADS, Rule: RULES}[type(definition)]
             known[definition.name] = definition  # type: ignore[index, assignment]
         else:
-            raise TypeError(f"a Layer, Cost, Pair or Rule was expected, not {type(definition).__name__}")
+            raise TypeError(f"a Layer, Cost, Pair, Head or Rule was expected, not {type(definition).__name__}")

@@ -3,22 +3,23 @@
 import json
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numba import get_num_threads
 
 from .data import Targets, as_samples, as_targets
-from .definition import COSTS, RULES, Rule, tensor
-from .graph import Graph, Link, entry_of, layer_names
-from .plan import Plan, cost_named, plan_prediction, plan_training, rule_calls
+from .definition import COSTS, HEADS, RULES, Rule, tensor
+from .files import written_whole
+from .graph import Graph, Link, check_heads, entry_of, layer_names
+from .heads import as_truths, with_room
+from .plan import Plan, cost_named, plan_prediction, plan_training, rule_calls, stages
 from .program import Call, Program
 from .progress import ProgressLine
+from .subdivisions import Divided, part_sizes
 
 CALL_SECONDS = 0.1  # of compiled steps between two looks at the clock, at Ctrl-C and at the progress line
 CHUNK = 256  # samples that go forward together, if they do not have too many units:
@@ -32,12 +33,15 @@ class DivergedError(ArithmeticError):
 
 
 def names() -> dict[str, list[str]]:
-    """The layers, costs and update rules that are known by name."""
-    return {"layers": layer_names(), "costs": sorted(COSTS), "rules": sorted(RULES)}
+    """The layers, heads of detectors, costs and update rules that are known by name."""
+    return {"layers": layer_names(), "heads": sorted(HEADS), "costs": sorted(COSTS), "rules": sorted(RULES)}
 
 
 class Network:
     """An acyclic graph of layers, a cost, and their training by gradient descent.
+
+    With a head or several among its layers, ``("yolo", classes, {"anchors": [(width, height), ...], "mask": [...]})``, it is
+    a detector: the heads bring their own cost, which takes truths, and give predictions.
 
     Parameters
     ----------
@@ -45,7 +49,7 @@ class Network:
         (``("dense", 30)``) and, where it has any, its settings by name (``("batch_norm", {"epsilon": 1e-3})``). Each
         reads the layer before it. With the setting ``"layers"`` it reads those instead, with ``"from"`` those besides:
         by their numbers from 0, or negative ones that count back from the layer itself (``("shortcut", {"from": -3})``).
-    cost : the name of the cost of a sample.
+    cost : the name of the cost of a sample, ``"quadratic"`` if none is given; a detector takes none, it has that of its heads.
     dtype : ``"float32"`` or ``"float64"``.
     random_state : the seed of all randomness, an integer, or None for a different one each time.
     inputs : the shape of one sample, an integer for a row of features, (channels, rows, columns) for planes; taken from
@@ -67,7 +71,7 @@ class Network:
         self,
         layers: Sequence[str | tuple],
         *,
-        cost: str = "quadratic",
+        cost: str | None = None,
         dtype: str = "float32",
         random_state: int | None = None,
         inputs: int | tuple[int, ...] | None = None,
@@ -76,7 +80,10 @@ class Network:
             raise ValueError('layers must be a list of names and (name, size) tuples, as [("dense", 10), "softmax"]')
         self._entries = [entry_of(given, index) for index, given in enumerate(layers)]
         self.layers = [(entry.name, entry.sizes, dict(entry.settings)) for entry in self._entries]
-        self.cost = cost_named(cost)
+        check_heads(self._entries)
+        if self.is_detector and cost is not None:
+            raise ValueError(f"a detector has the cost of its heads; cost={cost!r} is one too many, leave it out")
+        self.cost = None if self.is_detector else cost_named(cost or "quadratic")
         if dtype not in ("float32", "float64", np.float32, np.float64):
             raise ValueError(f"dtype must be float32 or float64, not {dtype!r}")
         self.dtype = np.dtype(dtype)
@@ -86,6 +93,7 @@ class Network:
         self.history_: dict[str, list[float]] = {}
         self._graph: Graph | None = None
         self._shape: tuple[int, ...] = ()  # of a sample, once the network is built
+        self._room = 0  # for truths of a sample
         if self.inputs is not None:
             self._begin(Graph(self._entries, self.inputs), self.inputs)
 
@@ -94,9 +102,14 @@ class Network:
             (name, *sizes, *([settings] if settings else [])) if sizes or settings else name
             for name, sizes, settings in self.layers
         ]
-        about = {"cost": self.cost.name, "dtype": self.dtype.name}
+        about = ({} if self.cost is None else {"cost": self.cost.name}) | {"dtype": self.dtype.name}
         about |= {key: getattr(self, key) for key in ("random_state", "inputs") if getattr(self, key) is not None}
         return f"Network({layers}, {', '.join(f'{key}={value!r}' for key, value in about.items())})"
+
+    @property
+    def is_detector(self) -> bool:
+        """Whether heads end it, which find objects in images."""
+        return any(entry.is_head for entry in self._entries)
 
     def __getstate__(self) -> dict:
         """For copies and pickles: all but the programs, which hold addresses."""
@@ -150,8 +163,17 @@ class Network:
     def _samples(self, X: Any) -> np.ndarray:
         return as_samples(X, self.dtype, self._shape)
 
-    def _targets(self, y: Any, count: int) -> Targets:
-        return as_targets(y, count, self._built().output.shape, self.cost, self.dtype, self.classes_)
+    def _targets(
+        self, y: Any, count: int, graph: Graph | None = None, classes: np.ndarray | None = None, name: str = "y"
+    ) -> Targets:
+        """Targets of so many samples, for this graph and these labels known before, by default the network's own."""
+        if self.cost is not None:
+            classes = self.classes_ if graph is None else classes
+            return as_targets(y, count, (graph or self._built()).output.shape, self.cost, self.dtype, classes, name)
+        classes_of_heads = next(entry.sizes[0] for entry in self._entries if entry.is_head)
+        rows = as_truths(y, count, classes_of_heads, self.dtype, name, self._room)
+        self._room = rows.shape[1]
+        return Targets(rows, None)
 
     # Training ---------------------------------------------------------------------------------------------------------
 
@@ -162,7 +184,8 @@ class Network:
         *,
         epochs: int = 10,
         batch_size: int = 32,
-        learning_rate: float | None = None,
+        subdivisions: int = 1,
+        learning_rate: float | Sequence[float] | np.ndarray | None = None,
         momentum: float | None = None,
         weight_decay: float | None = None,
         rule: str | None = None,
@@ -175,18 +198,23 @@ class Network:
 
         Parameters
         ----------
-        X : samples, (N, ...); y : integer or string labels (N,), or targets (N, outputs).
+        X : samples, (N, ...); y : integer or string labels (N,), or targets (N, outputs); of a detector truths, for each
+            sample an array (T, 5) of rows class, x, y, w, h (centre and size in shares of the input, 0 to 1), or all of
+            them as one array (N, T, 5), in which rows of class -1 are none.
         rule : the update rule's name; by default ``momentum`` if a momentum is given, else ``gradient_descent``. Its
             own settings go by name (``beta1=0.9``); those not given are as its definition says.
+        learning_rate : a number, or a sequence of them: one for each step of this call, ``ceil(N / batch_size)`` an epoch.
+        subdivisions : in how many parts a mini-batch goes forward and backward, one after the other, before its update: less
+            memory, the same mean gradient. Layers that look at the whole mini-batch, as normalisation does, see a part.
         weight_decay : the factor of half the squared weights that the cost is added to; biases have none.
-        validation_data : (X, y) that loss and score are measured on after each epoch.
+        validation_data : (X, y) that loss and score (of a detector the loss) are measured on after each epoch.
         verbose : a progress line; by default where standard error is a terminal. One of the caller's own may be given.
 
         Raises ValueError for data or settings that do not fit; then the network is as it was. DivergedError if the loss
         becomes infinite or NaN; then, as after Ctrl-C, it is as it was after the last whole epoch.
         """
         given = {"learning_rate": learning_rate, "momentum": momentum, "weight_decay": weight_decay, **settings}
-        return self._train(X, y, True, epochs, batch_size, rule, validation_data, shuffle, verbose, given)
+        return self._train(X, y, True, epochs, batch_size, subdivisions, rule, validation_data, shuffle, verbose, given)
 
     def partial_fit(
         self,
@@ -195,7 +223,8 @@ class Network:
         *,
         epochs: int = 1,
         batch_size: int = 32,
-        learning_rate: float | None = None,
+        subdivisions: int = 1,
+        learning_rate: float | Sequence[float] | np.ndarray | None = None,
         momentum: float | None = None,
         weight_decay: float | None = None,
         rule: str | None = None,
@@ -206,30 +235,30 @@ class Network:
     ) -> "Network":
         """Go on training from the present parameters; the arguments and errors are those of :meth:`fit`."""
         given = {"learning_rate": learning_rate, "momentum": momentum, "weight_decay": weight_decay, **settings}
-        return self._train(X, y, False, epochs, batch_size, rule, validation_data, shuffle, verbose, given)
+        return self._train(
+            X, y, False, epochs, batch_size, subdivisions, rule, validation_data, shuffle, verbose, given
+        )
 
     def _train(
-        self, X, y, fresh, epochs, batch_size, rule, validation_data, shuffle, verbose, settings
+        self, X, y, fresh, epochs, batch_size, subdivisions, rule, validation_data, shuffle, verbose, settings
     ) -> "Network":  # fmt: skip
         samples = as_samples(X, self.dtype, self.inputs if fresh else self._shape)
         graph = self._graph if self._graph and not fresh else Graph(self._entries, samples.shape[1:])
         known = None if fresh else self.classes_
-        targets = as_targets(y, len(samples), graph.output.shape, self.cost, self.dtype, known)
+        targets = self._targets(y, len(samples), graph, known)
         epochs, batch_size = _integer("epochs", epochs, 1), _integer("batch_size", batch_size, 1)
+        subdivisions = _integer("subdivisions", subdivisions, 1)
+        steps = -(-len(samples) // batch_size)  # of an epoch
+        rates, settings = _rates(settings, epochs * steps)
         rule, settings = _rule(rule, settings)
         if validation_data is not None:
             if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
                 raise ValueError("validation_data must be a pair (X, y)")
             held = as_samples(validation_data[0], self.dtype, samples.shape[1:], "validation X")
-            held_targets = as_targets(
-                validation_data[1],
-                len(held),
-                graph.output.shape,
-                self.cost,
-                self.dtype,
-                targets.classes,
-                "validation y",
-            )
+            held_targets = self._targets(validation_data[1], len(held), graph, targets.classes, "validation y")
+
+        if self.is_detector:  # for the truths of both
+            targets = Targets(with_room(targets.rows, self._room), None)
 
         # What was given is right: from here on the network changes.
         if graph is not self._graph:
@@ -237,7 +266,7 @@ class Network:
         if fresh:
             self.classes_, self.history_ = None, {}
         self.classes_ = self.classes_ if targets.classes is None else targets.classes
-        parts = self._parts(rule, settings, len(samples), min(batch_size, len(samples)))
+        parts = self._parts(rule, settings, len(samples), min(batch_size, len(samples)), subdivisions)
         changing = [a for one in filter(None, graph.layers) for a in (*one.parameters.values(), *one.states.values())]
         changing += [*self._states[rule.name].values(), *self._cells[rule.name].values()]
         order = np.arange(len(samples))
@@ -249,21 +278,23 @@ class Network:
                 with _kept_on_error(changing, self._random):
                     if shuffle:
                         order = self._random.permutation(len(samples))
-                    values = {"loss": self._epoch(parts, [samples, targets.rows], order, epoch, line)}
+                    now = None if rates is None else rates[epoch * steps :][:steps]
+                    values = {"loss": self._epoch(parts, [samples, targets.rows], order, epoch, line, rule.name, now)}
                     if not all(np.isfinite(a).all() for a in changing):
                         raise _diverged(f"the parameters became infinite or NaN in epoch {line.done + epoch + 1}")
                     values["seconds"] = time.perf_counter() - began
                     if validation_data is not None:
                         values["validation_loss"] = self._loss(held, held_targets.rows)
-                        values["validation_score"] = self._score(self._forward(held), held_targets)
+                        if not self.is_detector:
+                            values["validation_score"] = self._score(self._forward(held), held_targets)
                 for name, value in values.items():
                     self.history_.setdefault(name, []).append(value)
                 line.epoch(epoch, self.history_)
         return self
 
     def _parts(
-        self, rule: Rule, settings: dict[str, float], count: int, batch: int
-    ) -> list[tuple[Plan, Program, int, int]]:
+        self, rule: Rule, settings: dict[str, float], count: int, batch: int, subdivisions: int
+    ) -> list[tuple[Plan, Program | Divided, int, int]]:
         """An epoch: the program of the full mini-batches, their size and number; and those of the rest, if any."""
         cells = self._cells.setdefault(rule.name, {})
         for name in (*rule.settings, "step"):  # the step's number, which what is drawn in it depends on
@@ -271,21 +302,40 @@ class Network:
         for name, value in settings.items():
             cells[name][0] = value
         updates = rule_calls(rule, self._built().layers, cells, self._states.setdefault(rule.name, {}), self.dtype)
-        parts = []
+        parts: list[tuple[Plan, Program | Divided, int, int]] = []
         for size, steps in ((batch, count // batch), (count % batch, 1)):
-            if size:
-                plan, program = self._program("train", size, rule.name, updates, cells["step"])
-                parts.append((plan, program, size, steps))
+            if size and subdivisions == 1:
+                parts.append((*self._program("train", size, rule.name, updates, cells["step"]), size, steps))
+            elif size:
+                divided = self._divided(part_sizes(size, subdivisions), updates, cells["step"])
+                parts.append((divided.parts[0][0], divided, size, steps))
         return parts
 
-    def _epoch(self, parts: list, data: list[np.ndarray], order: np.ndarray, epoch: int, line: ProgressLine) -> float:
+    def _divided(self, sizes: list[int], updates: Sequence[Call], clock: np.ndarray) -> Divided:
+        """What takes the place of the program of a mini-batch that is cut into parts of these sizes."""
+        gradients = [array for one in filter(None, self._built().layers) for array in one.gradients.values()]
+        update = Program(stages(updates, get_num_threads()), self.dtype)
+        return Divided([self._program("part training", size) for size in sizes], gradients, update, clock)
+
+    def _epoch(
+        self,
+        parts: list,
+        data: list[np.ndarray],
+        order: np.ndarray,
+        epoch: int,
+        line: ProgressLine,
+        rule: str,
+        rates: np.ndarray | None,
+    ) -> float:
         """All mini-batches once; the mean loss. Raises DivergedError at a step whose loss is not finite."""
+        rate = self._cells[rule].get("learning_rate")
         total, begin = 0.0, 0
         for plan, program, size, steps in parts:
             if plan.random:
                 plan.seed[0] = self._random.integers(1 << 53)
             losses = np.zeros(steps)
-            for done in _run(program, data, order[begin : begin + size * steps], losses):
+            now, rates = (None, None) if rates is None else (rates[:steps], rates[steps:])
+            for done in _run(program, data, order[begin : begin + size * steps], losses, now, rate):
                 line.steps(epoch, (begin + done * size) / len(order), losses[:done])
             if not np.isfinite(losses).all():
                 step = int(np.argmin(np.isfinite(losses)))
@@ -303,18 +353,21 @@ class Network:
         """The compiled program of a pass over a mini-batch of one size; kept, as its arrays are.
 
         what: "predict" is forward alone, "loss" has the cost, "gradients" goes backward, all as outside of training unless
-        "training" follows; "train" updates by a rule, whose number of the step ``clock`` keeps.
+        "training" follows; "train" updates by a rule, whose number of the step ``clock`` keeps; "part training" leaves that
+        to another program. Programs of a detector with less room for truths than there is by now are dropped.
         """
         graph, dtype, threads = self._built(), self.dtype, get_num_threads()
-        key = (what, rule, size, threads)
+        room = 0 if what.startswith("predict") else self._room
+        key = (what, rule, size, threads, room)
+        self._programs = {k: program for k, program in self._programs.items() if k[-1] in (0, self._room)}
         if key not in self._programs:
             what, training = what.split()[0], what == "train" or what.endswith("training")
             if what == "predict":
                 plan = plan_prediction(graph, size, dtype, threads, training=training)
             else:
                 plan = plan_training(
-                    graph, self.cost, size, dtype, threads, list(updates) if what == "train" else None,
-                    backward=what != "loss", training=training, clock=clock,
+                    graph, self.cost, size, dtype, threads, list(updates) if what in ("train", "part") else None,
+                    backward=what != "loss", training=training, clock=clock, truths=room,
                 )  # fmt: skip
             gathered = [plan.inputs] if plan.targets is None else [plan.inputs, plan.targets]
             program = Program(plan.stages, dtype, gathered=gathered, loss=plan.loss, loss_stage=plan.loss_stage)
@@ -341,8 +394,11 @@ class Network:
         return [slice(begin, begin + size) for begin in range(0, count, size)]
 
     def _forward(self, samples: np.ndarray) -> np.ndarray:
+        chunks = self._chunks(len(samples))
+        if self.is_detector:
+            return np.concatenate([_predictions(self._pass("predict", samples[rows])) for rows in chunks])
         outputs = np.empty((len(samples), *self._built().output.shape), self.dtype)
-        for rows in self._chunks(len(samples)):
+        for rows in chunks:
             outputs[rows] = self._pass("predict", samples[rows]).outputs
         return outputs
 
@@ -380,10 +436,26 @@ class Network:
         return self._loss(samples, targets)
 
     def outputs(self, X: Any, *, training: bool = False) -> np.ndarray:
-        """What the last layer gives, (N, outputs) or (N, channels, rows, columns); ``training`` as in :meth:`gradients`."""
+        """What the last layer gives, (N, outputs) or (N, channels, rows, columns); ``training`` as in :meth:`gradients`.
+
+        Of a detector its :meth:`predictions`.
+        """
         self._built()
         samples = self._samples(X)
-        return self._pass("predict training", samples).outputs.copy() if training else self._forward(samples)
+        if not training:
+            return self._forward(samples)
+        plan = self._pass("predict training", samples)
+        return _predictions(plan) if self.is_detector else plan.outputs.copy()
+
+    def predictions(self, X: Any) -> np.ndarray:
+        """What a detector finds, (N, P, 5 + K): of each prediction x, y, w, h, objectness and the probability of each class.
+
+        Boxes are centre and size in shares of the input; classes are not multiplied by objectness. Predictions come head
+        by head, within one row by row, cell by cell, the anchors of its mask in each. Raises ValueError for other networks.
+        """
+        if not self.is_detector:
+            raise ValueError("predictions are of a detector, and this network has no head; use outputs or predict")
+        return self.outputs(X)
 
     def predict(self, X: Any) -> np.ndarray:
         """The label of each sample where the network was trained on labels, else its outputs."""
@@ -403,7 +475,12 @@ class Network:
         return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
 
     def score(self, X: Any, y: Any) -> float:
-        """Accuracy for labels; the coefficient of determination R^2, the mean over the outputs, for other targets."""
+        """Accuracy for labels; the coefficient of determination R^2, the mean over the outputs, for other targets.
+
+        Raises ValueError for a detector: `derive evaluate` measures its mean average precision.
+        """
+        if self.is_detector:
+            raise ValueError("a detector is measured by its mean average precision: use derive evaluate")
         outputs = self.outputs(X)
         return self._score(outputs, self._targets(y, len(outputs)))
 
@@ -426,7 +503,7 @@ class Network:
         """
         self._built()
         about = {
-            "format": FORMAT, "layers": self.layers, "cost": self.cost.name, "dtype": self.dtype.name,
+            "format": FORMAT, "layers": self.layers, "cost": self.cost and self.cost.name, "dtype": self.dtype.name,
             "random_state": self.random_state, "inputs": self._shape, "history": self.history_,
             "random": self._random.bit_generator.state,
             "settings": {rule: {key: a.item() for key, a in cells.items()} for rule, cells in self._cells.items()},
@@ -437,16 +514,8 @@ class Network:
         arrays["about"] = np.array(json.dumps(about))
         if self.classes_ is not None:
             arrays["classes"] = self.classes_
-        path = Path(path)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(file, allow_pickle=False, **arrays)
-                os.fsync(handle)
-            os.chmod(name, 0o644)
-            os.replace(name, path)
-        finally:
-            Path(name).unlink(missing_ok=True)  # where it did not come to the end, whatever ended it
+        with written_whole(path) as file:
+            np.savez(file, allow_pickle=False, **arrays)
 
 
 def load(path: str | os.PathLike) -> Network:
@@ -518,7 +587,24 @@ def _number(name: str, value: Any) -> float:
     return float(value)
 
 
-def _rule(name: str | None, given: dict[str, float | None]) -> tuple[Rule, dict[str, float]]:
+def _rates(given: dict[str, Any], steps: int) -> tuple[np.ndarray | None, dict[str, Any]]:
+    """The learning rate of each step, if it is a sequence; and the settings, with the first of them."""
+    rates = given.get("learning_rate")
+    if not isinstance(rates, list | tuple | np.ndarray):
+        return None, given
+    try:
+        found = np.ascontiguousarray(rates, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError("learning_rate must be a number, or a sequence of numbers, one for each step") from None
+    if found.shape != (steps,):
+        raise ValueError(f"learning_rate has shape {found.shape}; of this call's {steps} steps each must have a number")
+    if not (np.isfinite(found).all() and (found >= 0).all()):
+        at = int(np.argmin(np.isfinite(found) & (found >= 0)))
+        raise ValueError(f"learning_rate must be finite and not negative; that of step {at + 1} is {found[at]}")
+    return found, {**given, "learning_rate": float(found[0])}
+
+
+def _rule(name: str | None, given: dict[str, Any]) -> tuple[Rule, dict[str, float]]:
     """The rule of that name, or the one that the settings ask for, and all its settings but the step's number."""
     settings = {key: _number(key, value) for key, value in given.items() if value is not None}
     for key in ("learning_rate", "momentum", "weight_decay"):
@@ -542,6 +628,11 @@ def _rule(name: str | None, given: dict[str, float | None]) -> tuple[Rule, dict[
 # Small parts ----------------------------------------------------------------------------------------------------------
 
 
+def _predictions(plan: Plan) -> np.ndarray:
+    """(N, P, 5 + K) of all heads."""
+    return np.concatenate([head.predictions() for head in plan.heads], axis=1)
+
+
 def _kept(network: Network) -> list[dict[str, np.ndarray]]:
     """What a file keeps of each layer: its parameters and its states."""
     return [parameters | states for parameters, states in zip(network.parameters, network.states, strict=True)]
@@ -559,16 +650,23 @@ def _places(rows: np.ndarray) -> np.ndarray:
     return (rows[:, 0] > 0.5).astype(int) if rows.shape[1] == 1 else rows.argmax(axis=1)
 
 
-def _run(program: Program, data: list[np.ndarray], order: np.ndarray, losses: np.ndarray) -> Iterator[int]:
+def _run(
+    program: Program | Divided,
+    data: list[np.ndarray],
+    order: np.ndarray,
+    losses: np.ndarray,
+    rates: np.ndarray | None = None,
+    rate: np.ndarray | None = None,
+) -> Iterator[int]:
     """A step for each of the losses, in calls of about CALL_SECONDS; gives the number of steps done after each.
 
-    Ends with the first step whose loss is not finite.
+    rates: what the cell ``rate`` holds in each step. Ends with the first step whose loss is not finite.
     """
     done, count = 0, 1
     while done < len(losses):
         began = time.perf_counter()
         last = min(len(losses), done + count)
-        done = program.run_steps(data, order, done, last, losses)
+        done = program.run_steps(data, order, done, last, losses, rates, rate)
         yield done
         if done < last:
             return

@@ -302,7 +302,7 @@ def _prefetch_lines(gathers, order, begin, batch, line, count):
 
 def _steps(
     stages, n_stages, calls, n_calls, gathers, n_gathers, order, batch, first, last, loss, loss_bytes, loss_stage,
-    losses, scratch, scratch_bytes, threads, clock
+    losses, scratch, scratch_bytes, threads, clock, rates, rate
 ):  # fmt: skip
     """Steps first to last (exclusive); the number of the first step whose loss is not finite, or last."""
     stages = _array(stages, (n_stages, 5), types.int64)
@@ -311,6 +311,7 @@ def _steps(
     order = _array(order, (last * batch,), types.int64)
     losses = _array(losses, (last,), types.float64)
     clock = _array(clock, (1,), types.float64)
+    rates = _array(rates, (last,), types.float64)
     lines = chunks = 0
     for g in range(n_gathers):
         lines += batch * ((gathers[g, ROW_BYTES] + LINE - 1) // LINE)
@@ -321,6 +322,8 @@ def _steps(
 
     for step in range(first, last):
         clock[0] += 1
+        if rate:
+            _array(rate, (1,), types.float64)[0] = rates[step]
         for g in range(n_gathers):
             size = gathers[g, ROW_BYTES]
             for row in range(batch):
@@ -355,9 +358,9 @@ def _steps(
 
 @functools.cache
 def _driver(parallel: bool):
-    native = compile_native(_steps, types.intp(*[types.intp] * 18), parallel=parallel)
+    native = compile_native(_steps, types.intp(*[types.intp] * 20), parallel=parallel)
     # A call through ctypes lets go of the interpreter's lock.
-    return native, ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 18)(native.address)  # type: ignore[arg-type]
+    return native, ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 20)(native.address)  # type: ignore[arg-type]
 
 
 class Program:
@@ -413,12 +416,19 @@ class Program:
         self._run([], np.zeros(1, np.int64), 1, 0, 1, np.zeros(1))
 
     def run_steps(
-        self, data: Sequence[np.ndarray], order: np.ndarray, first: int, last: int, losses: np.ndarray
+        self,
+        data: Sequence[np.ndarray],
+        order: np.ndarray,
+        first: int,
+        last: int,
+        losses: np.ndarray,
+        rates: np.ndarray | None = None,
+        rate: np.ndarray | None = None,
     ) -> int:
         """Steps first <= step < last: rows order[step * batch : (step + 1) * batch] of the data, the stages, the loss.
 
         data: an array (samples, ...) for each one gathered; order: int64 row numbers; losses: float64, losses[step] is
-        set. Returns the number of the first step whose loss is not finite, or last. Other Python threads run meanwhile.
+        set. rates: float64, rates[step] is put into the array ``rate`` of one element before the step. Returns the number of the first step whose loss is not finite, or last. Other Python threads run meanwhile.
         """
         batch = len(self.gathered[0]) if self.gathered else 1
         for source, target in zip(data, self.gathered, strict=True):
@@ -430,12 +440,14 @@ class Program:
             raise ValueError("order must be int64, losses float64, and 0 <= first <= last")
         if len(order) < last * batch or len(losses) < last:
             raise ValueError(f"{last} steps of {batch} rows need as many row numbers and losses")
+        if rates is not None and (rates.dtype != np.float64 or not rates.flags.c_contiguous or len(rates) < last):
+            raise ValueError(f"rates must be C-contiguous float64, one for each of {last} steps")
         rows, samples = order[first * batch : last * batch], min((len(source) for source in data), default=0)
         if data and rows.size and (rows.min() < 0 or rows.max() >= samples):
             raise ValueError(f"row numbers must lie in 0 to {samples - 1}")
-        return self._run(data, order, batch, first, last, losses)
+        return self._run(data, order, batch, first, last, losses, rates, rate)
 
-    def _run(self, data, order, batch, first, last, losses) -> int:
+    def _run(self, data, order, batch, first, last, losses, rates=None, rate=None) -> int:
         threads = get_num_threads() if self._parallel else 1
         if len(self._scratch) < threads:
             self._scratch = np.zeros((threads, self._scratch.shape[1]), self.dtype)
@@ -449,4 +461,5 @@ class Program:
             gathers.ctypes.data, len(gathers), order.ctypes.data, batch, first, last,
             loss, size, self._loss_stage if self.loss is not None else -1, losses.ctypes.data,
             self._scratch.ctypes.data, self._scratch[:1].nbytes, threads, self.steps_done.ctypes.data,
+            *((0, 0) if rates is None or rate is None else (rates.ctypes.data, rate.ctypes.data)),
         )  # fmt: skip

@@ -26,7 +26,7 @@ from derive.forward.objective import objective
 from derive.forward.weight_decay import penalty
 from derive.forward.yolo import yolo
 from derive.forward.yolo_cost import yolo_cost
-from derive.generate import WITHOUT_KERNELS, check_definition, generate, installed_package, own_systems
+from derive.generate import HEADS, check_definition, generate, installed_package, own_systems
 from derive.notation import MaxOver, Sum, indices, system, tensors
 
 torch = pytest.importorskip("torch")
@@ -232,7 +232,7 @@ def test_sizes_that_follow_are_those_of_the_outputs_from_what_is_known():
     assert max_pooling.specialised({U: 3, V: 3, stride: 2, **NO_BORDER}).sizes[I] == (P - 3) // 2 + 1
     a, z, n, p, i = *tensors("a z"), *indices("n p i")
     for sizes, said in (
-        ({J: P}, "J is neither the size of an index that outputs alone have nor a setting"),
+        ({J: P}, "J is neither the size of an index that no input has nor a setting"),
         ({I: P + J}, "I needs J, which is no size of an input and no setting"),
         ({I: sp.sqrt(P)}, r"I = sqrt\(P\) must be of whole numbers"),
         ({I: P / 2}, "must be of whole numbers"),
@@ -488,22 +488,22 @@ def test_sums_over_part_of_an_index_are_shown_with_their_bounds(capsys):
     assert r"= z^{\mathrm{at\_u}}_{n, c, i, j}\right]" in out
 
 
-def test_the_definitions_without_kernels_are_named_and_no_others():
+def test_every_definition_has_kernels_of_its_own_or_in_a_head():
     written = {p.stem for p in installed_package().rglob("*.py")}
-    with_kernels = {name for name, s in own_systems().items() if s.kind in ("layer", "cost", "rule")} & written
-    assert set(WITHOUT_KERNELS) == {"yolo", "yolo_cost"}
-    assert set(own_systems()) == with_kernels | set(WITHOUT_KERNELS) | {"weight_decay"}  # the penalty is in the rules
-    assert not written & set(WITHOUT_KERNELS)
+    own = {name for name, s in own_systems().items() if s.kind in ("layer", "cost", "rule")} & written
+    in_heads = {part for parts in HEADS.values() for part in parts}
+    assert set(HEADS) <= written
+    assert set(own_systems()) == own | in_heads | {"weight_decay"}  # the penalty is in the rules
 
 
-def test_a_users_definition_may_still_have_the_name_of_one_without_kernels(tmp_path):
+def test_a_users_definition_may_not_have_the_name_of_a_heads_part(tmp_path):
     (tmp_path / "mine.py").write_text(
         "from derive.notation import indices, system, tensors\n"
         'n, j = indices("n j")\nz, a = tensors("z a")\n'
         'with system("yolo", inputs=[z[n, j]], outputs=[a[n, j]]) as s:\n    s.a[n, j] = z[n, j] ** 3\n'
     )
-    names, _ = generate([tmp_path / "mine.py"], tmp_path / "out")
-    assert names == ["__init__.py", "yolo.py"]
+    with pytest.raises(DefinitionError, match="there is a definition named 'yolo' already"):
+        generate([tmp_path / "mine.py"], tmp_path / "out")
 
 
 def test_what_no_kernel_is_made_of_is_refused():

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,9 @@ from PIL import Image
 from derive.cli import main
 from derive.training.augmentation import SHIFT, augmented
 from derive.training.folder import Settings
-from derive.training.train import rate_of
+from derive.training.train import rates_of
 from generated import load
+from generated.policies import Policy
 
 CFG = """[net]
 inputs=20
@@ -110,12 +112,12 @@ def test_training_leaves_network_history_and_settings(work, capsys):
 def test_what_the_command_line_says_counts_before_the_file(work, capsys):
     train(
         capsys, "--batch-size", 7, "--learning-rate", 0.25, "--momentum", 0, "--weight-decay", 0.5, "--seed", 9,
-        "--schedule", "cosine",
+        "--schedule", "cosine", "--subdivisions", 2, "--normalisation", "batch_norm",
     )  # fmt: skip
     about = json.loads(Path("run/settings.json").read_text())
     assert about == {
-        "data": "data.npz", "epochs": 3, "batch_size": 7, "learning_rate": 0.25, "momentum": 0.0, "weight_decay": 0.5,
-        "schedule": "cosine", "augment": [], "seed": 9,
+        "data": "data.npz", "epochs": 3, "batch_size": 7, "subdivisions": 2, "learning_rate": 0.25, "momentum": 0.0,
+        "weight_decay": 0.5, "schedule": "cosine", "augment": [], "normalisation": "batch_norm", "seed": 9,
     }  # fmt: skip
     assert load("run/network.npz").random_state == 9
 
@@ -173,9 +175,12 @@ def test_a_terminal_shows_a_bar_with_rate_loss_and_time_left(work, capsys, monke
 
 
 def test_unused_keys_are_warned_of(work, capsys):
-    Path("tiny.cfg").write_text(CFG.replace("learning_rate", "hue=.1\nlearning_rate"))
+    Path("tiny.cfg").write_text(CFG.replace("learning_rate", "max_crop=9\nhue=.1\nlearning_rate"))
     code, _, err = train(capsys)
-    assert code == 0 and err.startswith("warning: tiny.cfg:4: [net] makes no use of hue\n")
+    assert code == 0 and err.startswith(
+        "warning: tiny.cfg:4: [net] makes no use of max_crop\n"
+        "warning: tiny.cfg: [net] hue: of use to detectors alone; see --augment\n"
+    )
 
 
 def test_digits_are_learned_from_the_command_line(work, capsys):
@@ -240,7 +245,7 @@ def test_a_training_that_is_cut_off_goes_on_as_if_it_had_not_been(work, capsys, 
 
 
 def test_augmented_and_scheduled_training_goes_on_to_the_bit(work, capsys, monkeypatch):
-    monkeypatch.setattr("derive.training.train.augmented", augmented_rows)
+    monkeypatch.setattr("derive.training.samples.augmented", augmented_rows)
     more = ("--schedule", "cosine", "--augment", "flip,shift", "--seed", 5)
     train(capsys, *more, "--epochs", 6)
     saved = stored("run/network.npz")
@@ -252,7 +257,7 @@ def test_augmented_and_scheduled_training_goes_on_to_the_bit(work, capsys, monke
         return augmented_rows(X, kinds, seed, epoch)
 
     with monkeypatch.context() as patched:
-        patched.setattr("derive.training.train.augmented", interrupt)
+        patched.setattr("derive.training.samples.augmented", interrupt)
         assert train(capsys, *more, "--epochs", 6)[0] == 130
     assert len(rows("run/history.csv")) == 4
     assert run(capsys, "train", "tiny.cfg", "--output", "run", "--resume")[0] == 0
@@ -322,12 +327,61 @@ def test_a_loss_that_is_no_number_is_exit_code_1_and_keeps_the_last_whole_epoch(
 # Schedules and augmentation -------------------------------------------------------------------------------------------
 
 
+PLAN = Settings("d", 10, 1, 1, 0.4, 0.9, 0.0, "constant", (), "batch_norm_darknet", 0)
+
+
 def test_the_rate_is_constant_or_falls_along_a_cosine():
-    plan = Settings("d", 10, 1, 0.4, 0.9, 0.0, "constant", (), 0)
-    assert {rate_of(plan, epoch) for epoch in range(10)} == {0.4}
-    falling = [rate_of(Settings(**{**vars(plan), "schedule": "cosine"}), epoch) for epoch in range(11)]
+    policy = Policy(7.0, "exp", gamma=0.5)
+    assert {rate for epoch in range(10) for rate in rates_of(PLAN, policy, epoch, 3)} == {0.4}
+    falling = [rates_of(replace(PLAN, schedule="cosine"), policy, epoch, 1)[0] for epoch in range(11)]
     assert falling[0] == 0.4 and falling[5] == pytest.approx(0.2) and falling[10] == pytest.approx(0)
     assert falling == sorted(falling, reverse=True)
+
+
+def test_the_policy_of_the_file_counts_batches_on_from_epoch_to_epoch():
+    plan, policy = (
+        replace(PLAN, schedule="policy", learning_rate=2.0),
+        Policy(7.0, "steps", steps=(3, 5), scales=(0.5, 0.1)),
+    )
+    rates = [*rates_of(plan, policy, 0, 4), *rates_of(plan, policy, 1, 4)]
+    assert rates == pytest.approx([2, 2, 1, 1, 0.1, 0.1, 0.1, 0.1])  # of the batches 1 to 8
+    drawn = rates_of(plan, Policy(7.0, "random", power=1), 0, 4)
+    assert (drawn != rates_of(replace(plan, seed=1), Policy(7.0, "random", power=1), 0, 4)).all()
+
+
+def test_training_by_a_policy_goes_on_to_the_bit_and_takes_its_rate_from_the_command_line(work, capsys):
+    policy = "learning_rate=0.1\npolicy=steps\nsteps=12,20\nscales=.5,.1\nburn_in=10\npower=1"
+    Path("tiny.cfg").write_text(CFG.replace("learning_rate=0.1", policy))
+    train(capsys, "--learning-rate", 0.2)
+    saved = stored("run/network.npz")
+    Path("run").rename("whole")
+    train(capsys, "--epochs", 2, "--learning-rate", 0.2)
+    assert run(capsys, "train", "tiny.cfg", "--output", "run", "--resume", "--epochs", 3)[0] == 0
+    assert stored("run/network.npz") == saved
+    assert saved["about"]["settings"]["momentum_darknet"]["learning_rate"] == pytest.approx(0.2 * 0.5 * 0.1)
+    train(capsys, "--learning-rate", 0.2, "--output", "other", "--schedule", "constant")
+    assert stored("other/network.npz") != saved
+
+
+def test_subdivisions_change_the_memory_of_a_training_and_nothing_else(work, capsys):
+    train(capsys)
+    Path("tiny.cfg").write_text(CFG.replace("batch=16", "batch=16\nsubdivisions=4"))
+    train(capsys, "--output", "parts")
+    assert json.loads(Path("parts/settings.json").read_text())["subdivisions"] == 4
+    whole, parts = load("run/network.npz"), load("parts/network.npz")
+    for one, other in zip(whole.parameters, parts.parameters, strict=True):
+        assert all(np.allclose(one[name], other[name], atol=1e-5) for name in one)
+
+
+def test_normalisation_is_darknets_unless_asked_for_otherwise(work, capsys):
+    Path("tiny.cfg").write_text(CFG.replace("output=12", "output=12\nbatch_normalize=1"))
+    train(capsys)
+    assert load("run/network.npz").layers[1][0] == "batch_norm_darknet"
+    train(capsys, "--normalisation", "batch_norm", "--output", "other")
+    assert load("other/network.npz").layers[1][0] == "batch_norm"
+    assert run(capsys, "train", "tiny.cfg", "--output", "other", "--resume", "--epochs", 4)[0] == 0
+    code, _, err = run(capsys, "train", "tiny.cfg", "--output", "run", "--resume", "--normalisation", "batch_norm")
+    assert code == 2 and "run/network.npz is not the network of tiny.cfg" in err
 
 
 @pytest.mark.parametrize("kinds", [("flip",), ("shift",), ("flip", "shift")])

@@ -1,0 +1,370 @@
+"""Batch normalisation as in Darknet's C for the CPU: epsilon stands beside the deviation, sqrt(var) + epsilon.
+
+In training by the mini-batch's own mean and variance, the variance without bias (M - 1); the running ones, which
+stand in for them in use, move towards them by the share `momentum`. On planes m counts samples and places. Facts:
+pjreddie/darknet, src/batchnorm_layer.c and src/blas.c (Ioffe & Szegedy 2015 have sqrt(var + epsilon), and M).
+
+Forward equations:
+
+    mu[c] = sum_m z[m, c]/M
+    var[c] = sum_m (z[m, c] - mu[c])**2/Max(1, M - 1)
+    z_hat[m, c] = (z[m, c] - mu[c])/(epsilon + sqrt(var[c]))
+    y[m, c] = gamma[c]*z_hat[m, c] + beta[c]
+    mean_new[c] = momentum*mu[c] + (1 - momentum)*mean[c]
+    variance_new[c] = momentum*var[c] + (1 - momentum)*variance[c]
+
+Derived from them:
+
+    nabla_beta[c] = sum_m delta_y[m, c]
+    nabla_gamma[c] = sum_m delta_y[m, c]*z_hat[m, c]
+    delta_z_sum[c] = sum_m1 delta_y[m1, c]*z_hat[m1, c]
+    delta_z_sum2[c] = sum_m1 delta_y[m1, c]
+    delta_z[m, c] = (delta_y[m, c] - delta_z_sum2[c]/M - (z[m, c] - mu[c])*delta_z_sum[c]/(sqrt(var[c])*Max(1, M -
+        1)))*gamma[c]/(epsilon + sqrt(var[c]))
+
+Written by ``derive generate``; change the definition, not this file.
+"""
+
+from numpy import sqrt
+
+from ..definition import Layer
+from ..lanes import double, lanes
+from ..program import Kernel
+
+
+def batch_norm_darknet_z_first(z, z_first, first, last):
+    r"""z_first[c] = z[0, c]
+
+    Shapes: z (M, C), z_first (C,); float32 or float64, C-contiguous.
+    """
+    for c in range(first, last):
+        z_first[c] = z[0, c]
+
+
+def batch_norm_darknet_var_part(z, z_first, mu_shifted_part, var_part, first, last):
+    r"""mu_shifted_part[g, c] = sum_(1024*g <= m <= Min(M - 1, 1023 + 1024*g)) (z[m, c] - z_first[c])
+    var_part[g, c] = sum_(1024*g <= m <= Min(M - 1, 1023 + 1024*g)) (z[m, c] - z_first[c])**2
+
+    Shapes: z (M, C), z_first (C,), mu_shifted_part (G, C), var_part (G, C); float32 or float64, mu_shifted_part,
+    var_part float64, C-contiguous.
+    """
+    C = z_first.shape[0]
+    M = z.shape[0]
+    for g in range(first, last):
+        last_m = min(M, 1024 * g + 1024)
+        for c in lanes(C):
+            total = 0.0
+            total1 = 0.0
+            for m in range(1024 * g, last_m):
+                e = double(z[m, c]) - z_first[c]
+                total += e
+                total1 += e * e
+            mu_shifted_part[g, c] = total
+            var_part[g, c] = total1
+
+
+def batch_norm_darknet_variance_new(
+    z,
+    mu_shifted_part,
+    z_first,
+    var_part,
+    gamma,
+    mean,
+    variance,
+    mu_shifted,
+    var,
+    y_of_gamma_var,
+    mean_new,
+    variance_new,
+    epsilon,
+    momentum,
+    first,
+    last,
+):
+    r"""mu_shifted[c] = sum_g mu_shifted_part[g, c]/M
+    mu[c] = mu_shifted[c] + z_first[c]
+    var[c] = sum_g var_part[g, c]/Max(1, M - 1) - M*mu_shifted[c]**2/Max(1, M - 1)
+    y_of_gamma_var[c] = gamma[c]/(epsilon + sqrt(var[c]))
+    mean_new[c] = momentum*mu[c] + (1 - momentum)*mean[c]
+    variance_new[c] = momentum*var[c] + (1 - momentum)*variance[c]
+
+    Stable form of var[c] = sum_m (z[m, c] - mu[c])**2/Max(1, M - 1); mean_new[c] = momentum*mu[c] + (1 -
+        momentum)*mean[c]; variance_new[c] = momentum*var[c] + (1 - momentum)*variance[c].
+    Shapes: z (M, C), mu_shifted_part (G, C), z_first (C,), var_part (G, C), gamma (C,), mean (C,), variance (C,),
+    mu_shifted (C,), var (C,), y_of_gamma_var (C,), mean_new (C,), variance_new (C,); float32 or float64,
+    mu_shifted_part, var_part, mu_shifted, var, y_of_gamma_var float64, C-contiguous.
+    """
+    T = variance_new.dtype.type
+    G = var_part.shape[0]
+    M = z.shape[0]
+    c1 = T(1 / max(M - 1, 1))
+    c2 = T(1 - momentum)
+    for c in range(first, last):
+        total = T(0)
+        for g in range(G):
+            total += mu_shifted_part[g, c]
+        mu_shifted[c] = total / T(M)
+        mu = mu_shifted[c] + z_first[c]
+        total1 = T(0)
+        for g in range(G):
+            total1 += var_part[g, c]
+        var[c] = c1 * total1 - c1 * T(M) * mu_shifted[c] * mu_shifted[c]
+        y_of_gamma_var[c] = gamma[c] / (T(epsilon) + sqrt(var[c]))
+        mean_new[c] = c2 * mean[c] + T(momentum) * mu
+        variance_new[c] = c2 * variance[c] + T(momentum) * var[c]
+
+
+def batch_norm_darknet_forward(beta, mu_shifted, y_of_gamma_var, z, z_first, y, first, last):
+    r"""y[m, c] = y_of_gamma_var[c]*((z[m, c] - z_first[c]) - mu_shifted[c]) + beta[c]
+
+    Stable form of y[m, c] = gamma[c]*z_hat[m, c] + beta[c].
+    Shapes: beta (C,), mu_shifted (C,), y_of_gamma_var (C,), z (M, C), z_first (C,), y (M, C); float32 or float64,
+    mu_shifted, y_of_gamma_var float64, C-contiguous.
+    """
+    C = y.shape[1]
+    for m in range(first, last):
+        for c in lanes(C):
+            y[m, c] = y_of_gamma_var[c] * ((z[m, c] - z_first[c]) - mu_shifted[c]) + beta[c]
+
+
+def batch_norm_darknet_delta_z_sum_part(
+    delta_y, mu_shifted, z, z_first, delta_z_sum2_part, delta_z_sum_part, first, last
+):
+    r"""delta_z_sum2_part[g, c] = sum_(1024*g <= m1 <= Min(M - 1, 1023 + 1024*g)) delta_y[m1, c]
+    delta_z_sum_part[g, c] = sum_(1024*g <= m1 <= Min(M - 1, 1023 + 1024*g)) delta_y[m1, c]*((z[m1, c] -
+        z_first[c]) - mu_shifted[c])
+
+    Shapes: delta_y (M, C), mu_shifted (C,), z (M, C), z_first (C,), delta_z_sum2_part (G, C), delta_z_sum_part
+    (G, C); float32 or float64, mu_shifted, delta_z_sum2_part, delta_z_sum_part float64, C-contiguous.
+    """
+    C = z_first.shape[0]
+    M = z.shape[0]
+    for g in range(first, last):
+        last_m1 = min(M, 1024 * g + 1024)
+        for c in lanes(C):
+            total = 0.0
+            total1 = 0.0
+            for m1 in range(1024 * g, last_m1):
+                total += double(delta_y[m1, c])
+                total1 += double(delta_y[m1, c]) * ((double(z[m1, c]) - z_first[c]) - mu_shifted[c])
+            delta_z_sum2_part[g, c] = total
+            delta_z_sum_part[g, c] = total1
+
+
+def batch_norm_darknet_delta_z_of_delta_z_sum_var(
+    z,
+    delta_z_sum2_part,
+    delta_z_sum_part,
+    var,
+    delta_z_sum2,
+    delta_z_sum,
+    delta_z_of_delta_z_sum2,
+    delta_z_of_delta_z_sum_var,
+    epsilon,
+    first,
+    last,
+):
+    r"""delta_z_sum2[c] = sum_g delta_z_sum2_part[g, c]
+    delta_z_sum[c] = sum_g delta_z_sum_part[g, c]/(epsilon + sqrt(var[c]))
+    delta_z_of_delta_z_sum2[c] = delta_z_sum2[c]/M
+    delta_z_of_delta_z_sum_var[c] = {1/sqrt(var[c]) if var[c] > 0; 0 otherwise}*delta_z_sum[c]/Max(1, M - 1)
+
+    From mu[c] = sum_m z[m, c]/M; var[c] = sum_m (z[m, c] - mu[c])**2/Max(1, M - 1); z_hat[m, c] = (z[m, c] -
+        mu[c])/(epsilon + sqrt(var[c])); y[m, c] = gamma[c]*z_hat[m, c] + beta[c].
+    Shapes: z (M, C), delta_z_sum2_part (G, C), delta_z_sum_part (G, C), var (C,), delta_z_sum2 (C,), delta_z_sum
+    (C,), delta_z_of_delta_z_sum2 (C,), delta_z_of_delta_z_sum_var (C,); float32 or float64, delta_z_sum2_part,
+    delta_z_sum_part, var, delta_z_sum2, delta_z_sum, delta_z_of_delta_z_sum2, delta_z_of_delta_z_sum_var float64,
+    C-contiguous.
+    """
+    T = z.dtype.type
+    G = delta_z_sum_part.shape[0]
+    M = z.shape[0]
+    c1 = T(1 / max(M - 1, 1))
+    for c in range(first, last):
+        total = T(0)
+        for g in range(G):
+            total += delta_z_sum2_part[g, c]
+        delta_z_sum2[c] = total
+        total1 = T(0)
+        for g in range(G):
+            total1 += delta_z_sum_part[g, c]
+        delta_z_sum[c] = total1 / (T(epsilon) + sqrt(var[c]))
+        delta_z_of_delta_z_sum2[c] = delta_z_sum2[c] / T(M)
+        delta_z_of_delta_z_sum_var[c] = c1 * (T(1) / sqrt(var[c]) if var[c] > T(0) else T(0)) * delta_z_sum[c]
+
+
+def batch_norm_darknet_gamma_gradient(delta_z_sum2, delta_z_sum, nabla_beta, nabla_gamma, first, last):
+    r"""nabla_beta[c] = delta_z_sum2[c]
+    nabla_gamma[c] = delta_z_sum[c]
+
+    From mu[c] = sum_m z[m, c]/M; var[c] = sum_m (z[m, c] - mu[c])**2/Max(1, M - 1); z_hat[m, c] = (z[m, c] -
+        mu[c])/(epsilon + sqrt(var[c])); y[m, c] = gamma[c]*z_hat[m, c] + beta[c].
+    Shapes: delta_z_sum2 (C,), delta_z_sum (C,), nabla_beta (C,), nabla_gamma (C,); float32 or float64,
+    delta_z_sum2, delta_z_sum float64, C-contiguous.
+    """
+    for c in range(first, last):
+        nabla_beta[c] = delta_z_sum2[c]
+        nabla_gamma[c] = delta_z_sum[c]
+
+
+def batch_norm_darknet_input_sensitivity(
+    delta_y,
+    delta_z_of_delta_z_sum2,
+    delta_z_of_delta_z_sum_var,
+    mu_shifted,
+    y_of_gamma_var,
+    z,
+    z_first,
+    delta_z,
+    first,
+    last,
+):
+    r"""delta_z[m, c] = y_of_gamma_var[c]*(delta_y[m, c] - delta_z_of_delta_z_sum2[c] -
+        delta_z_of_delta_z_sum_var[c]*((z[m, c] - z_first[c]) - mu_shifted[c]))
+
+    From mu[c] = sum_m z[m, c]/M; var[c] = sum_m (z[m, c] - mu[c])**2/Max(1, M - 1); z_hat[m, c] = (z[m, c] -
+        mu[c])/(epsilon + sqrt(var[c])); y[m, c] = gamma[c]*z_hat[m, c] + beta[c].
+    Shapes: delta_y (M, C), delta_z_of_delta_z_sum2 (C,), delta_z_of_delta_z_sum_var (C,), mu_shifted (C,),
+    y_of_gamma_var (C,), z (M, C), z_first (C,), delta_z (M, C); float32 or float64, delta_z_of_delta_z_sum2,
+    delta_z_of_delta_z_sum_var, mu_shifted, y_of_gamma_var float64, C-contiguous.
+    """
+    C = delta_z.shape[1]
+    for m in range(first, last):
+        for c in lanes(C):
+            delta_z[m, c] = -y_of_gamma_var[c] * (
+                delta_z_of_delta_z_sum_var[c] * ((z[m, c] - z_first[c]) - mu_shifted[c])
+                + delta_z_of_delta_z_sum2[c]
+                - delta_y[m, c]
+            )
+
+
+BATCH_NORM_DARKNET = Layer(
+    name="batch_norm_darknet",
+    inputs=("z[m, c]",),
+    outputs=("y[m, c]",),
+    parameters=("gamma[c]", "beta[c]"),
+    storage=("gamma[c]", "beta[c]"),
+    fan_in={},
+    states=("mean[c]", "variance[c]"),
+    initial={"gamma": 1.0, "variance": 1.0},
+    buffers=(
+        "mu_shifted[c]: float64",
+        "mu_shifted_part[g, c]: float64",
+        "var[c]: float64",
+        "var_part[g, c]: float64",
+        "y_of_gamma_var[c]: float64",
+        "z_first[c]",
+        "delta_z_of_delta_z_sum2[c]: float64",
+        "delta_z_of_delta_z_sum_var[c]: float64",
+        "delta_z_sum[c]: float64",
+        "delta_z_sum2[c]: float64",
+        "delta_z_sum2_part[g, c]: float64",
+        "delta_z_sum_part[g, c]: float64",
+    ),
+    groups={"g": ("m", 1024)},
+    settings={"epsilon": 1e-06, "momentum": 0.01},
+    inference="batch_norm_darknet_inference",
+    forward=(
+        Kernel(
+            batch_norm_darknet_z_first,
+            arguments=("z[m, c]", "z_first[c]"),
+            split="c",
+            writes=("z_first",),
+        ),
+        Kernel(
+            batch_norm_darknet_var_part,
+            arguments=("z[m, c]", "z_first[c]", "mu_shifted_part[g, c]: float64", "var_part[g, c]: float64"),
+            split="g",
+            writes=("mu_shifted_part", "var_part"),
+            lane="c",
+        ),
+        Kernel(
+            batch_norm_darknet_variance_new,
+            arguments=(
+                "z[m, c]",
+                "mu_shifted_part[g, c]: float64",
+                "z_first[c]",
+                "var_part[g, c]: float64",
+                "gamma[c]",
+                "mean[c]",
+                "variance[c]",
+                "mu_shifted[c]: float64",
+                "var[c]: float64",
+                "y_of_gamma_var[c]: float64",
+                "mean_new[c]",
+                "variance_new[c]",
+            ),
+            split="c",
+            writes=("mean_new", "mu_shifted", "var", "variance_new", "y_of_gamma_var"),
+            scalars=("epsilon", "momentum"),
+        ),
+        Kernel(
+            batch_norm_darknet_forward,
+            arguments=(
+                "beta[c]",
+                "mu_shifted[c]: float64",
+                "y_of_gamma_var[c]: float64",
+                "z[m, c]",
+                "z_first[c]",
+                "y[m, c]",
+            ),
+            split="m",
+            writes=("y",),
+            lane="c",
+        ),
+    ),
+    backward=(
+        Kernel(
+            batch_norm_darknet_delta_z_sum_part,
+            arguments=(
+                "delta_y[m, c]",
+                "mu_shifted[c]: float64",
+                "z[m, c]",
+                "z_first[c]",
+                "delta_z_sum2_part[g, c]: float64",
+                "delta_z_sum_part[g, c]: float64",
+            ),
+            split="g",
+            writes=("delta_z_sum2_part", "delta_z_sum_part"),
+            lane="c",
+        ),
+        Kernel(
+            batch_norm_darknet_delta_z_of_delta_z_sum_var,
+            arguments=(
+                "z[m, c]",
+                "delta_z_sum2_part[g, c]: float64",
+                "delta_z_sum_part[g, c]: float64",
+                "var[c]: float64",
+                "delta_z_sum2[c]: float64",
+                "delta_z_sum[c]: float64",
+                "delta_z_of_delta_z_sum2[c]: float64",
+                "delta_z_of_delta_z_sum_var[c]: float64",
+            ),
+            split="c",
+            writes=("delta_z_of_delta_z_sum2", "delta_z_of_delta_z_sum_var", "delta_z_sum", "delta_z_sum2"),
+            scalars=("epsilon",),
+        ),
+        Kernel(
+            batch_norm_darknet_gamma_gradient,
+            arguments=("delta_z_sum2[c]: float64", "delta_z_sum[c]: float64", "nabla_beta[c]", "nabla_gamma[c]"),
+            split="c",
+            writes=("nabla_beta", "nabla_gamma"),
+        ),
+        Kernel(
+            batch_norm_darknet_input_sensitivity,
+            arguments=(
+                "delta_y[m, c]",
+                "delta_z_of_delta_z_sum2[c]: float64",
+                "delta_z_of_delta_z_sum_var[c]: float64",
+                "mu_shifted[c]: float64",
+                "y_of_gamma_var[c]: float64",
+                "z[m, c]",
+                "z_first[c]",
+                "delta_z[m, c]",
+            ),
+            split="m",
+            writes=("delta_z",),
+            lane="c",
+        ),
+    ),
+)

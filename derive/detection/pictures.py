@@ -27,7 +27,10 @@ def read_picture(path: str | Path) -> np.ndarray:
 
 def planes_of(image: Any) -> np.ndarray:
     """The bytes of a Pillow image, uint8 (3, rows, columns)."""
-    return np.ascontiguousarray(np.asarray(image.convert("RGB"), np.uint8).transpose(2, 0, 1))
+    image = image.convert("RGB")
+    pixels = np.asarray(image, np.uint8)
+    del image  # before the planes take as much again
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
 @dataclass(frozen=True)

@@ -215,6 +215,23 @@ def test_difficult_things_are_not_learned_and_do_not_count(work):
     assert len(examples.changed(np.array([0]), settings_of(), 0)[1][0]) == len(before.learned) - 1
 
 
+def test_label_files_give_the_same_pictures_and_boxes_as_a_voc_folder(work):
+    truths = read_truths("voc")
+    Path("voc/labels").mkdir()
+    for name, part in (("train", truths.train), ("valid", truths.held_out)):
+        Path(f"{name}.txt").write_text("".join(f"voc/JPEGImages/{one.path.name}\n" for one in part))
+        for one in part:
+            lines = [f"{int(row[0])} {' '.join(map(repr, row[1:].tolist()))}\n" for row in one.boxes]
+            Path(f"voc/labels/{one.path.stem}.txt").write_text("".join(lines))
+    Path("squares.data").write_text("classes = 2\ntrain = train.txt\nvalid = valid.txt\n")
+    configuration = read_configuration("squares.cfg")
+    (voc, _), (labels, warnings) = (read_examples(source, configuration) for source in ("voc", "squares.data"))
+    assert warnings == [] and labels.classes == ("0", "1")
+    for one, other in zip([*voc.train, *voc.test], [*labels.train, *labels.test], strict=True):
+        np.testing.assert_array_equal(one.pixels, other.pixels)
+        np.testing.assert_allclose(one.boxes, other.boxes, atol=1e-12)
+
+
 def _other_size(work):
     Image.new("RGB", (40, 60)).save("voc/JPEGImages/003.png")
 

@@ -23,6 +23,7 @@ from .program import Call, Kernel, Stage
 
 PARALLEL_WORK = 1 << 21  # multiplications from which a stage pays for a parallel region
 CACHED = 1 << 16  # elements of a chunk of a gradient and its weights
+ANEW = 16  # a chunk has this part, or more, of the elements that are read anew for every chunk
 ROWS = 5  # rows of the engine's tile: chunks are multiples of it
 
 
@@ -414,14 +415,23 @@ def _work(call: Call) -> int:
 
 def _stage(calls: list[Call], threads: int) -> Stage:
     extent = min(c.extent for c in calls)
-    rows = max((_tile_rows(c) for c in calls), default=1)
+    rows = max(_tile_rows(c) for c in calls if c.extent == extent)
     parallel = threads > 1 and sum(map(_work, calls)) >= PARALLEL_WORK and extent >= 2 * rows
     per_row = max(sum(w.size for w in _written(c)) for c in calls) // max(extent, 1)
-    most = max(4 * rows if rows > 1 else 1, CACHED // max(per_row, 1))
+    cached = max(CACHED, max(map(_read_anew, calls)) // ANEW)
+    most = max(4 * rows if rows > 1 else 1, cached // max(per_row, 1)) if len(calls) > 1 else extent
     shares = threads if parallel else 1
     chunks = -(-extent // (most * shares)) * shares  # as many for every thread
     grain = -(-extent // max(chunks, 1))
     return Stage(calls, grain=max(rows, -(-grain // rows) * rows), parallel=parallel)
+
+
+def _read_anew(call: Call) -> int:
+    """Elements that the engine reads for every chunk: of the arrays that the split is no index of."""
+    if "scratch" not in call.kernel.arguments:
+        return 0
+    arrays = call.kernel.arrays.items()
+    return sum(call.arrays[name].size for name, (axes, _) in arrays if not _along(axes, call.kernel.split))
 
 
 def _tile_rows(call: Call) -> int:

@@ -85,7 +85,10 @@ BAD_FITS = {
     "true as a batch": ({"batch_size": True}, r"batch_size must be an integer"),
     "epochs below zero": ({"epochs": -1}, r"epochs must be an integer, 1 or more, not -1"),
     "epochs as a word": ({"epochs": "many"}, r"epochs must be an integer, 1 or more, not 'many'"),
-    "an unknown rule": ({"rule": "sgd"}, r"no update rule named 'sgd'.*adam, gradient_descent, momentum, momentum_darknet, nesterov"),
+    "an unknown rule": (
+        {"rule": "sgd"},
+        r"no update rule named 'sgd'.*adam, gradient_descent, momentum, momentum_darknet, nesterov",
+    ),
     "a rule that is no name": ({"rule": ["adam"]}, r"no update rule named \['adam'\]"),
     "an unknown setting": ({"nesterov": True}, r"gradient_descent has no setting nesterov; it has learning_rate"),
     "a setting of another rule": ({"rule": "adam", "momentum": 0.9}, r"adam has no setting momentum; it has beta1"),

@@ -5,13 +5,16 @@ import json
 import os
 import platform
 import re
+import shutil
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import llvmlite.binding as llvm
 import numba
 import numpy as np
 
-from benchmarks import layers, memory, networks
+from benchmarks import detector, layers, memory, networks
 from benchmarks.startup import first_step
 from benchmarks.timing import Spread, interleaved, ratios, spread
 from derive.files import write_whole
@@ -154,6 +157,50 @@ def convolutional_network(rounds: int) -> list[dict]:
     return rows
 
 
+def yolo(rounds: int) -> list[dict]:
+    """YOLOv3-tiny: a forward pass and a training step, against PyTorch eager in its best layout and Debian's darknet."""
+    title, steps, cores = "YOLOv3-tiny", 10, numba.config.NUMBA_NUM_THREADS
+    if not detector.configuration_file():
+        return [_skipped(title, "there is no yolov3-tiny.cfg: install Debian's darknet, or set BACKDERIVE_DATA")]
+    with tempfile.TemporaryDirectory() as folder:
+        peer = detector.Darknet(Path(folder), steps) if shutil.which("darknet") else None
+        forward: dict[str, Callable[[], object]] = {"Darknet": peer.forward} if peer else {}
+        training: dict[str, Callable[[], object]] = {"Darknet": peer.step} if peer else {}
+        for threads in sorted({1, cores}):
+            forward[f"ours, {threads} threads"] = detector.forward_ours(threads)
+            training[f"ours, {threads} threads"] = detector.steps_ours(steps, threads)
+            for layout in layers.LAYOUTS:
+                name = f"PyTorch, {threads} threads, {layout}"
+                forward[name] = detector.forward_pytorch(threads, layout)
+                training[name] = detector.steps_pytorch(steps, threads, layout)
+        measured = (
+            (forward, 1, f"forward, a picture of {detector.SIDE} x {detector.SIDE}"),
+            (training, steps, f"training step, batch {detector.BATCH}, {detector.TRAINING_SIDE} x {detector.TRAINING_SIDE}"),
+        )  # fmt: skip
+        rows = []
+        for candidates, count, measure in measured:
+            seconds = interleaved(candidates, rounds)
+            seconds = {n: [s / (1 if n == "Darknet" else count) for s in v] for n, v in seconds.items()}
+            pairs = [("ours, 1 threads", _best(seconds, "PyTorch, 1 threads"), 1.0)]
+            if cores > 1:
+                pairs.insert(0, (_best(seconds, "ours"), _best(seconds, "PyTorch"), 1.0))
+            pairs += [("ours, 1 threads", "Darknet", 0.35)] if peer else []
+            rows += [
+                _row(
+                    f"{title}, {ours.split(', ')[1]}, against {other}", measure,
+                    spread(seconds[ours]), spread(seconds[other]), ratios(seconds[ours], seconds[other]), goal, 1e3, "ms",
+                )
+                for ours, other, goal in pairs
+            ]  # fmt: skip
+    return rows if peer else [*rows, _skipped(f"{title} against Darknet", "there is no command darknet")]
+
+
+def _skipped(name: str, why: str) -> dict:
+    """A row that says why there is nothing in it."""
+    print(f"{name}: skipped, {why}", flush=True)
+    return {"name": name, "skipped": why}
+
+
 def start(rounds: int) -> dict:
     """A fresh process to its first step."""
     first_step()  # compiles what is not on disk yet
@@ -186,6 +233,9 @@ def table(results: dict) -> str:
     """The results as the README shows them."""
     lines = ["| what | ours | theirs | ratio of times (quartiles) | goal |", "| --- | --- | --- | --- | --- |"]
     for row in results["rows"]:
+        if "skipped" in row:
+            lines.append(f"| {row['name']} | | | skipped: {row['skipped']} | |")
+            continue
         ours, theirs = (f"{row[who]['median']:.3g} {row['unit']}" if who in row else "" for who in ("ours", "theirs"))
         ratio, goal = "", f"under {row['goal']:g} {row.get('unit')}"
         if "ratio" in row:
@@ -212,7 +262,7 @@ def main() -> None:
     )
     asked = parser.parse_args()
     if not asked.readme:
-        measured = (small_network, wide_network, convolutional_network, single_layers)
+        measured = (small_network, wide_network, convolutional_network, yolo, single_layers)
         rows = [row for measure in measured for row in measure(asked.rounds)] + [start(max(3, asked.rounds // 3))]
         write_whole(RESULTS, json.dumps({"machine": processor(), "rows": rows}, indent=2) + "\n")
     results = json.loads(RESULTS.read_text())

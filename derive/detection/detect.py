@@ -77,7 +77,7 @@ def read_detector(configuration: Path, network: Path, normalisation: str | None 
         print(f"warning: {warning}", file=sys.stderr)
     found = stated.network(random_state=0)
     if not found.is_detector:
-        raise ValueError(f"{configuration}: no detector: it has no [yolo]; derive predict is for other networks")
+        raise ValueError(f"{configuration}: no detector: it has no [yolo] or [region]; derive predict is for other networks")
     if found.inputs is None or len(found.inputs) != 3 or found.inputs[0] != 3:
         raise ValueError(f"{configuration}: the network takes {found.inputs}, no pictures of 3 channels")
     if network.is_dir() or network.suffix == ".npz":

@@ -383,6 +383,7 @@ def _bounds(x: sp.Indexed, own: Sequence[sp.Symbol]) -> list[sp.Expr]:
     found: list[sp.Expr] = []
     for component, i in zip(x.indices, own, strict=True):
         plain = isinstance(component, sp.Symbol) and size_of(component) == size_of(i)
+        plain |= isinstance(component, sp.Mod) and component.args[1] == size_of(i)
         if isinstance(component, sp.floor):
             top, bottom = sp.fraction(sp.together(component.args[0]))
             found += [sp.expand(top), sp.expand(bottom * size_of(i) - 1 - top)]
@@ -526,12 +527,18 @@ def accumulated(nest: Nest, equation: Equation) -> list:
 
 
 def _places(term: Term, targets: Sequence[sp.Symbol]) -> tuple[dict[sp.Symbol, sp.Expr], list[sp.Basic]]:
-    """Indices of the target that an address gives, and the conditions that remain."""
+    """Indices of the target that an address gives, one in a tensor or one with `//` and `%`, and the conditions that remain."""
     places: dict[sp.Symbol, sp.Expr] = {}
     left: list[sp.Basic] = []
+    summed = {k for k, *_ in term.over}
+
+    def is_address(at: sp.Expr) -> bool:
+        divided = at.has(sp.floor, sp.Mod) and at.has(*summed) and not at.has(*targets)
+        return at.has(sp.Indexed) or divided
+
     for c in term.conditions:
         sides = c.args if isinstance(c, sp.Eq) else ()
-        found = [(i, at) for i, at in (sides, sides[::-1]) if i in targets and at.has(sp.Indexed)] if sides else []
+        found = [(i, at) for i, at in (sides, sides[::-1]) if i in targets and is_address(at)] if sides else []
         if found and found[0][0] not in places:
             places[found[0][0]] = found[0][1]
         else:

@@ -64,12 +64,12 @@ def train(network_file: Path, asked: Asked, output: Path | None = None, *, resum
         network = configuration.network(random_state=seed)
         _refuse_to_overwrite(folder)
         data = _samples(network, configuration, asked.data, seed, asked.names)
-        settings = _settings(asked, asked.data, seed, configuration, data)
-        _check_augmentation(settings.augment, data)
         try:
             data.check(network)
         except ValueError as error:
             raise ValueError(f"{configuration.path} cannot learn from {data.name}: {error}") from error
+        settings = _settings(asked, asked.data, seed, configuration, data)
+        _check_augmentation(settings.augment, data)
         folder.mkdir(parents=True, exist_ok=True)
         with _undisturbed():
             network.save(folder / NETWORK)

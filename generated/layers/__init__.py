@@ -33,8 +33,10 @@ from .mish import MISH
 from .objective import OBJECTIVE
 from .plse import PLSE
 from .ramp import RAMP
+from .region import REGION
 from .relie import RELIE
 from .relu import RELU
+from .reorg import REORG
 from .route import ROUTE
 from .route_2 import ROUTE_2
 from .route_3 import ROUTE_3
@@ -84,8 +86,10 @@ register(
     OBJECTIVE,
     PLSE,
     RAMP,
+    REGION,
     RELIE,
     RELU,
+    REORG,
     ROUTE,
     ROUTE_2,
     ROUTE_3,

@@ -254,7 +254,7 @@ def _heads_end(here: _Pass, truths: int, states: bool) -> _End:
     for one in here.graph.heads:
         planes = here.values[one.input]
         delta = here.array(planes.shape)
-        found = head_pass(one, planes, here.array, targets, delta)
+        found = head_pass(one, planes, here.array, targets, delta, here.clock if states else None)
         calls += found.forward + found.cost
         costs.append(found.arrays[tensor(one.head.outputs[-1])[0]])
         back += found.backward

@@ -376,6 +376,21 @@ def test_damaged_labels_are_refused_or_right(darknet, changes):
 
 
 @fuzz
+@given(damage, st.sampled_from(["set.data", "train.txt", "set.names"]))
+def test_damaged_lists_are_refused_or_right(darknet, changes, name):
+    file = darknet.parent / name
+    before = file.read_bytes()
+    file.write_bytes(damaged(before, changes))
+    try:
+        truths = read_truths(darknet)
+    except (ValueError, FileNotFoundError) as error:
+        assert len(str(error)) < 1000 and "set" in str(error)
+    else:
+        assert truths.classes and all(one.path.is_file() for one in (*truths.train, *truths.held_out))
+    file.write_bytes(before)
+
+
+@fuzz
 @given(st.binary(max_size=300))
 def test_random_bytes_are_refused_or_right(voc, darknet, content):
     xml, labels = voc / "Annotations/b.xml", darknet.parent / "labels/b.txt"

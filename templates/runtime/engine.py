@@ -22,7 +22,7 @@ ROWS = 5  # of a tile: with 2 vectors, 10 chains of fused multiply-adds; a tile 
 DEPTH = 256  # contracted steps of a block: a panel of b (DEPTH x 2 vectors) stays in the first-level cache
 BLOCK = 40 * ROWS  # rows of a block: their part of a stays in the second-level cache
 PACK_FROM = 4 * ROWS  # rows from which copying a panel of b together pays
-BOX = 1 << 18  # elements that the box for a strip of planes is to have: what a block reads of it stays in the second-level cache
+BOX = 1 << 18  # elements of the box for strips of planes; what a block reads of it stays in the second-level cache
 TABLES = 2 * (BLOCK + 4 * ROWS) + DEPTH + 8 * ROWS  # int64: the offsets of a block's rows and runs
 SCRATCH = 2 * LANES * (DEPTH + ROWS + 1) + 2 * TABLES
 """Elements of the `scratch` array that `contract` works in; one for each thread."""

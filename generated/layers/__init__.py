@@ -35,6 +35,7 @@ from .plse import PLSE
 from .ramp import RAMP
 from .relie import RELIE
 from .relu import RELU
+from .reorg import REORG
 from .route import ROUTE
 from .route_2 import ROUTE_2
 from .route_3 import ROUTE_3
@@ -86,6 +87,7 @@ register(
     RAMP,
     RELIE,
     RELU,
+    REORG,
     ROUTE,
     ROUTE_2,
     ROUTE_3,

@@ -5,7 +5,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -77,10 +77,13 @@ def parser() -> argparse.ArgumentParser:
         "--schedule", choices=["policy", "constant", "cosine"], help="the learning rate: policy and burn_in of [net] (default), constant, or falling along a cosine"
     )  # fmt: skip
     train.add_argument(
-        "--augment", metavar="KINDS", type=_augment, help="flip, shift or flip,shift: images mirrored and moved, anew each epoch"
+        "--augment", metavar="KINDS", type=_augment, help="samples changed anew each epoch: flip, shift or flip,shift (default: none); for detectors flip, jitter, colour (default: all, as the file says), or none"
     )  # fmt: skip
     train.add_argument(
-        "--normalisation", choices=["batch_norm_darknet", "batch_norm"], help="what batch_normalize=1 gives: sqrt(var) + eps as in Darknet (default), or sqrt(var + eps)"
+        "--names", metavar="FILE", help="a detector's classes in the order of their numbers, a line each"
+    )
+    train.add_argument(
+        "--normalisation", choices=["batch_norm_darknet", "batch_norm"], help=NORMALISATION
     )  # fmt: skip
     train.add_argument("--seed", metavar="N", type=_whole(0), help="the seed of all randomness (default: 0)")
     train.add_argument("--output", metavar="DIR", help="where network and history go (default: derive-train/NETWORK)")
@@ -105,10 +108,35 @@ def parser() -> argparse.ArgumentParser:
         "inputs", nargs="+", metavar="INPUT", help="images, folders of images, .npz files with an array X, IDX files"
     )
     predict.add_argument("--output", metavar="FILE", help="write all outputs to a .json or .csv file")
+
+    detect = command(
+        "detect", "Find things in pictures: prints them, draws boxes, writes JSON.", "derive detect yolov3-tiny.cfg yolov3-tiny.weights dog.jpg --names coco.names --output found"
+    )  # fmt: skip
+    detect.add_argument("configuration", metavar="CFG", help="the detector's .cfg file, in Darknet's grammar")
+    detect.add_argument("network", metavar="WEIGHTS", help="a .weights file of Darknet's, or what `derive train` left")
+    detect.add_argument("pictures", nargs="+", metavar="IMAGE", help="pictures, or folders of pictures")
+    detect.add_argument(
+        "--threshold", metavar="P", type=_share, default=0.5, help="least probability that is shown (default: 0.5)"
+    )
+    detect.add_argument(
+        "--nms",
+        metavar="X",
+        type=_share,
+        default=0.45,
+        help="two boxes of a class that overlap more are one (default: 0.45)",
+    )
+    detect.add_argument("--names", metavar="FILE", help=NAMES)
+    detect.add_argument(
+        "--output", metavar="DIR", default="derive-detect", help="where pictures with boxes and detections.json go (default: derive-detect)"
+    )  # fmt: skip
+    detect.add_argument("--normalisation", choices=["batch_norm_darknet", "batch_norm"], help=NORMALISATION)
+    detect.add_argument("--format", choices=["text", "json"], default="text")
     return top
 
 
-DATA = "a folder of IDX files or of class folders of images, an .npz file with X and y, or the name digits"
+NAMES = "the classes' names, a line each (default: the .names file beside WEIGHTS or CFG)"
+NORMALISATION = "what batch_normalize=1 gives: sqrt(var) + eps as in Darknet (default), or sqrt(var + eps)"
+DATA = "a folder of IDX files or of class folders of images, an .npz file with X and y, or the name digits; for a detector, a Pascal VOC folder or a .data file as Darknet's"
 
 
 def _whole(least: int) -> Callable[[str], int]:
@@ -133,10 +161,21 @@ def _number(said: str) -> float:
     return value
 
 
+def _share(said: str) -> float:
+    """A number from 0 to 1."""
+    try:
+        value = float(said)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{said!r} is not a number from 0 to 1")
+    return value
+
+
 def _augment(said: str) -> tuple[str, ...]:
-    kinds = tuple(said.split(","))
-    if not set(kinds) <= {"flip", "shift"}:
-        raise argparse.ArgumentTypeError(f"{said!r}: write flip, shift or flip,shift")
+    kinds = () if said == "none" else tuple(said.split(","))
+    if not set(kinds) <= {"flip", "shift", "jitter", "colour"}:
+        raise argparse.ArgumentTypeError(f"{said!r}: write none, or flip, shift, jitter, colour with commas between")
     return kinds
 
 
@@ -210,6 +249,7 @@ def _train(asked: argparse.Namespace) -> int:
     from derive.training.train import Asked, train
 
     said = Asked(**{f.name: getattr(asked, f.name) for f in fields(Asked)})
+    said = replace(said, names=Path(asked.names) if asked.names else None)
     output = Path(asked.output) if asked.output else None
     return train(Path(asked.network), said, output, resume=asked.resume)
 
@@ -227,9 +267,20 @@ def _predict(asked: argparse.Namespace) -> int:
     return predict(Path(asked.network), [Path(name) for name in asked.inputs], output)
 
 
+def _detect(asked: argparse.Namespace) -> int:
+    from derive.detection.detect import Asked, detect
+
+    return detect(
+        Asked(
+            Path(asked.configuration), Path(asked.network), tuple(map(Path, asked.pictures)), asked.threshold, asked.nms,
+            Path(asked.names) if asked.names else None, Path(asked.output), asked.normalisation, asked.format,
+        )
+    )  # fmt: skip
+
+
 COMMANDS = {
     "audit": _audit, "show": _show, "generate": _generate, "demo": _demo, "train": _train, "evaluate": _evaluate,
-    "predict": _predict,
+    "predict": _predict, "detect": _detect,
 }  # fmt: skip
 
 

@@ -49,7 +49,10 @@ RUNTIME = (
     "lanes", "memory", "native", "network", "plan", "policies", "program", "progress", "sections", "subdivisions", "weights",
 )  # fmt: skip
 # How planes hold the numbers of a detector, what it makes of them, and the cost of that: together the head of this name.
-HEADS = {"yolo": ("predictions", "yolo", "yolo_cost")}
+HEADS = {
+    "yolo": ("predictions", "yolo", "yolo_cost"),
+    "region": ("predictions", "region", "region_cost"),
+}
 # Layers and elementwise ones after them that share kernels: what lies between is computed again, and never kept.
 FUSED = tuple((norm, after) for norm in ("batch_norm", "batch_norm_darknet") for after in ("relu", "leaky"))
 FOLDERS = {"Layer": "layers", "Pair": "layers", "Head": "layers", "Cost": "costs", "Rule": "rules"}

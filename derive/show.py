@@ -3,23 +3,29 @@
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import sympy as sp
 
+from derive.audit.excerpt import told_of
 from derive.calculus.adjoint import bar_name, derivative
 from derive.calculus.derivation import Derivation, compose, derive
 from derive.calculus.equation import Equation, tensor, tensors_of
 from derive.calculus.system import DefinitionError, System
 from derive.calculus.text import LatexEquations, TextPrinter, equation_latex, equation_text
 
+if TYPE_CHECKING:
+    from derive.audit.excerpt.account import Line
+
 
 @dataclass(frozen=True)
 class Step:
-    """One line of a derivation, under the heading of its stage."""
+    """One line of a derivation, under the heading of its stage; of words and formulas, `html` is how a page has it."""
 
     stage: str
     text: str
     latex: str
+    html: str = ""
 
 
 def derivation_named(name: str, systems: dict[str, System]) -> Derivation:
@@ -42,7 +48,10 @@ def derivation_named(name: str, systems: dict[str, System]) -> Derivation:
 
 
 def steps(derivation: Derivation) -> list[Step]:
-    """Definition, chain rule, Kronecker deltas eliminated, closed form, stable form; without stages that change nothing."""
+    """Definition, chain rule, Kronecker deltas eliminated, closed form, stable form; without stages that change nothing.
+
+    Then what excerpts of our documents say of the system, the cost that they state by its sensitivities.
+    """
     found = [_step("Forward equations", e) for e in derivation.defined]
     if derivation.system.kind == "rule":
         return found
@@ -63,7 +72,7 @@ def steps(derivation: Derivation) -> list[Step]:
         e for e in (*derivation.forward, *derivation.backward) if e not in (*derivation.defined, *derivation.closed)
     ]
     found += [_step("Numerically stable form: what the kernels compute", e) for e in stable]
-    return found
+    return found + [_told(stage, line) for stage, line in told_of(derivation.system)]
 
 
 def _step(stage: str, equation: Equation) -> Step:
@@ -84,6 +93,30 @@ def _chain_rule(equation: Equation, x: sp.Indexed, slope: sp.Expr, parameters: S
     )
 
 
+def _told(stage: str, line: "Line") -> Step:
+    """A line of words, code and formulas."""
+    from latex2mathml.converter import convert
+
+    text, latex, page = "", "", ""
+    for piece in line:
+        text += piece.text
+        if piece.kind == "formula":
+            latex += piece.latex
+            page += convert(piece.latex)
+        else:
+            latex += rf"\{'texttt' if piece.kind == 'code' else 'text'}{{{_escaped(piece.text)}}}"
+            said = html.escape(piece.text)
+            page += f"<code>{said}</code>" if piece.kind == "code" else said
+    return Step(stage, text, latex, page)
+
+
+def _escaped(words: str) -> str:
+    """Words as LaTeX sets them."""
+    named = {"\\": "backslash", "^": "asciicircum", "~": "asciitilde", "<": "less", ">": "greater", "|": "bar"}
+    spelled = {c: rf"\text{name}{{}}" for c, name in named.items()}
+    return "".join(spelled.get(c, rf"\{c}" if c in "{}_%&#$" else c) for c in words)
+
+
 def render(derivation: Derivation, form: str) -> str:
     """The derivation as ``text``, ``latex`` or ``html``."""
     stages: dict[str, list[Step]] = {}
@@ -99,14 +132,14 @@ def render(derivation: Derivation, form: str) -> str:
         lines = [rf"\section*{{{title.replace('_', ' ')}}}"]
         for stage, inside in stages.items():
             body = " \\\\\n".join(f"  & {s.latex}" for s in inside)
-            lines += [rf"\paragraph{{{stage}}}", r"\begin{align*}", body, r"\end{align*}"]
+            lines += [rf"\paragraph{{{_escaped(stage)}}}", r"\begin{align*}", body, r"\end{align*}"]
         return "\n".join(lines) + "\n"
     from latex2mathml.converter import convert
 
     parts = [f"<h1>{html.escape(title)}</h1>", f"<p>{html.escape(derivation.system.doc)}</p>"]
     for stage, inside in stages.items():
         parts.append(f"<h2>{html.escape(stage)}</h2>")
-        parts += [f"<p>{convert(s.latex, display='block')}</p>" for s in inside]
+        parts += [f"<p>{s.html or convert(s.latex, display='block')}</p>" for s in inside]
     style = "body{font-family:serif;max-width:60rem;margin:2rem auto;padding:0 1rem}p{overflow-x:auto}"
     head = (
         f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title>'

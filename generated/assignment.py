@@ -1,9 +1,21 @@
-"""Which predictions of a head answer for which truths: data to its equations, as in Darknet's src/yolo_layer.c.
+"""Which predictions of a head answer for which truths: data to its equations, as in Darknet's src/yolo_layer.c and
+src/region_layer.c.
 
 A prediction is to say that nothing is there, but is left in peace where its box covers a truth well: where their best
 intersection over union is above a threshold. Each truth belongs to the anchor that is most like it in shape, of all there
 are; the head that has this anchor (its mask) answers for the truth, with the prediction of that anchor in the truth's cell.
-Of several truths in one place the last has its box there, and the classes of all count.
+Of several truths in one place the last has its box there. What differs from head to head are settings:
+
+    bias_match      1: shape is that of the anchors; 0: that of the boxes predicted in the truth's cell
+    rescore         1: the objectness asked for is the intersection over union of prediction and truth; 0: it is one
+    single          1: of several truths in one place the last has its class; 0: the classes of all count
+    coord_scale, object_scale, noobject_scale, class_scale    what the terms of the cost count
+    warm_samples    so many samples long, every prediction that answers for no truth is drawn to the middle of its cell
+                    and to the size of its anchor, with the weight 0.01
+
+A ``[region]`` is warm for its first 12,800 samples, which keeps random weights from boxes without measure; YOLOv2 was trained
+so, and its successors without. Seen counts as in Darknet, this mini-batch (or part of one) included: the number of the step
+times its size. Only training steps are warm: the loss and the gradients of a network are those of its cost.
 """
 
 from math import inf
@@ -15,6 +27,7 @@ from .native import OPTIONS
 from .program import Kernel
 
 NONE = -1  # the class of a row that is no truth
+WARM = 0.01  # weight of the pull to the anchors
 ROW = 5  # numbers of a truth: its class, then x, y (centre), w, h (size), in shares of the network's input
 
 _inline = njit(forceinline=True, **OPTIONS)
@@ -37,14 +50,30 @@ def intersection_over_union(x, y, w, h, other_x, other_y, other_w, other_h):
 
 
 @_inline
+def likeness(w, h, other_w, other_h):
+    """The intersection over union of two sizes, as of boxes with one centre."""
+    return intersection_over_union(0.0, 0.0, w, h, 0.0, 0.0, other_w, other_h)
+
+
+@_inline
 def likest_anchor(w, h, anchor):
-    """The number of the anchor, (M, 2) in the units of w and h, whose intersection over union with a box of this size is
-    largest when both have one centre; of equal ones the first."""
+    """The number of the anchor, (M, 2) in the units of w and h, whose size is most like this one; of equal ones the first."""
     best, found = 0.0, 0
     for m in range(anchor.shape[0]):
-        value = intersection_over_union(0.0, 0.0, w, h, 0.0, 0.0, float(anchor[m, 0]), float(anchor[m, 1]))
+        value = likeness(w, h, float(anchor[m, 0]), float(anchor[m, 1]))
         if value > best:
             best, found = value, m
+    return found
+
+
+@_inline
+def likest_prediction(w, h, n, begin, count, b_w, b_h):
+    """Which of ``count`` predictions, from ``begin`` on, has a box whose size is most like this one; of equal ones the first."""
+    best, found = 0.0, 0
+    for a in range(count):
+        value = likeness(w, h, float(b_w[n, begin + a]), float(b_h[n, begin + a]))
+        if value > best:
+            best, found = value, a
     return found
 
 
@@ -59,12 +88,13 @@ def count_of(truth, n):
 
 def assign(
     b_x, b_y, b_w, b_h, truth, anchor, mask, x_true, y_true, w_true, h_true, o_true, c_true, scale, weight_o, weight_c,
-    lh, lw, net_h, net_w, ignore_threshold, truth_threshold, first, last
+    lh, lw, net_h, net_w, ignore_threshold, truth_threshold, bias_match, rescore, single,
+    coord_scale, object_scale, noobject_scale, class_scale, warm_samples, step, first, last
 ):  # fmt: skip
     r"""The targets and weights of a head's predictions.
 
-    p counts cells row by row, in each the anchors of the mask. anchor[m] is (width, height) in pixels of the network's
-    input, net_w x net_h; the grid has lw x lh cells. A prediction answers for the truth that its box covers best where
+    p counts cells row by row, in each the anchors of the mask. anchor[m] is (width, height) in units of which the network's
+    input has net_w x net_h; the grid has lw x lh cells. A prediction answers for the truth that its box covers best where
     their intersection over union is above truth_threshold; from ignore_threshold on it is not asked for objectness.
 
     Shapes: b_x, b_y, b_w, b_h, x_true, y_true, w_true, h_true, o_true, scale, weight_o, weight_c (N, P), c_true
@@ -73,53 +103,74 @@ def assign(
     T = scale.dtype.type
     A = mask.shape[0]
     columns, rows = int(lw), int(lh)
+    warm = step * b_x.shape[0] < warm_samples
     for n in range(first, last):
         count = count_of(truth, n)
         for p in range(b_x.shape[1]):
             best, covered = 0.0, 0
             for t in range(count):
-                value = intersection_over_union(
-                    float(b_x[n, p]), float(b_y[n, p]), float(b_w[n, p]), float(b_h[n, p]),
-                    float(truth[n, t, 1]), float(truth[n, t, 2]), float(truth[n, t, 3]), float(truth[n, t, 4]),
-                )  # fmt: skip
+                value = covering(n, p, t, b_x, b_y, b_w, b_h, truth)
                 if value > best:
                     best, covered = value, t
-            x_true[n, p] = y_true[n, p] = w_true[n, p] = h_true[n, p] = o_true[n, p] = T(0)
-            scale[n, p] = weight_c[n, p] = T(0)
-            weight_o[n, p] = T(0) if best > ignore_threshold else T(1)
+            x_true[n, p] = y_true[n, p] = T(0.5) if warm else T(0)
+            w_true[n, p] = h_true[n, p] = o_true[n, p] = T(0)
+            scale[n, p] = T(WARM) if warm else T(0)
+            weight_c[n, p] = T(0)
+            weight_o[n, p] = T(0) if best > ignore_threshold else T(noobject_scale)
             for k in range(c_true.shape[2]):
                 c_true[n, p, k] = T(0)
             if best > truth_threshold:
                 answer(
-                    n, p, covered, p // A % columns, p // A // columns, mask[p % A], truth, anchor, x_true, y_true, w_true,
-                    h_true, o_true, c_true, scale, weight_o, weight_c, columns, rows, net_h, net_w
+                    n, p, covered, p // A % columns, p // A // columns, mask[p % A], b_x, b_y, b_w, b_h, truth, anchor,
+                    x_true, y_true, w_true, h_true, o_true, c_true, scale, weight_o, weight_c, columns, rows, net_h, net_w,
+                    rescore, single, coord_scale, object_scale, class_scale
                 )  # fmt: skip
         for t in range(count):
-            m = likest_anchor(truth[n, t, 3] * net_w, truth[n, t, 4] * net_h, anchor)
+            w, h = float(truth[n, t, 3]), float(truth[n, t, 4])
+            column = min(int(float(truth[n, t, 1]) * columns), columns - 1)  # also of a centre on the border
+            row = min(int(float(truth[n, t, 2]) * rows), rows - 1)
+            cell = (row * columns + column) * A
+            if bias_match != 0:
+                m = likest_anchor(w * net_w, h * net_h, anchor)
+            else:
+                m = mask[likest_prediction(w, h, n, cell, A, b_w, b_h)]
             for a in range(A):
                 if mask[a] == m:
-                    column = min(int(float(truth[n, t, 1]) * columns), columns - 1)  # also of a centre on the border
-                    row = min(int(float(truth[n, t, 2]) * rows), rows - 1)
                     answer(
-                        n, (row * columns + column) * A + a, t, column, row, m, truth, anchor, x_true, y_true, w_true,
-                        h_true, o_true, c_true, scale, weight_o, weight_c, columns, rows, net_h, net_w
+                        n, cell + a, t, column, row, m, b_x, b_y, b_w, b_h, truth, anchor, x_true, y_true, w_true, h_true,
+                        o_true, c_true, scale, weight_o, weight_c, columns, rows, net_h, net_w, rescore, single,
+                        coord_scale, object_scale, class_scale
                     )  # fmt: skip
 
 
 @_inline
+def covering(n, p, t, b_x, b_y, b_w, b_h, truth):
+    """The intersection over union of the box of prediction p with truth t."""
+    return intersection_over_union(
+        float(b_x[n, p]), float(b_y[n, p]), float(b_w[n, p]), float(b_h[n, p]),
+        float(truth[n, t, 1]), float(truth[n, t, 2]), float(truth[n, t, 3]), float(truth[n, t, 4]),
+    )  # fmt: skip
+
+
+@_inline
 def answer(
-    n, p, t, column, row, m, truth, anchor, x_true, y_true, w_true, h_true, o_true, c_true, scale, weight_o, weight_c,
-    columns, rows, net_h, net_w
+    n, p, t, column, row, m, b_x, b_y, b_w, b_h, truth, anchor, x_true, y_true, w_true, h_true, o_true, c_true, scale,
+    weight_o, weight_c, columns, rows, net_h, net_w, rescore, single, coord_scale, object_scale, class_scale
 ):  # fmt: skip
-    """Prediction p, of anchor m in this cell, is to have the box and the class of truth t; and the classes it had."""
+    """Prediction p, of anchor m in this cell, is to have the box and the class of truth t; and perhaps the classes it had."""
     T = scale.dtype.type
     w, h = float(truth[n, t, 3]), float(truth[n, t, 4])
     x_true[n, p] = T(float(truth[n, t, 1]) * columns - column)
     y_true[n, p] = T(float(truth[n, t, 2]) * rows - row)
     w_true[n, p] = T(log(w * net_w / float(anchor[m, 0])))
     h_true[n, p] = T(log(h * net_h / float(anchor[m, 1])))
-    scale[n, p] = T(2 - w * h)
-    o_true[n, p] = weight_o[n, p] = weight_c[n, p] = T(1)
+    scale[n, p] = T(coord_scale * (2 - w * h))
+    o_true[n, p] = T(covering(n, p, t, b_x, b_y, b_w, b_h, truth)) if rescore != 0 else T(1)
+    weight_o[n, p] = T(object_scale)
+    weight_c[n, p] = T(class_scale)
+    if single != 0:
+        for k in range(c_true.shape[2]):
+            c_true[n, p, k] = T(0)
     c_true[n, p, int(truth[n, t, 0])] = T(1)
 
 
@@ -132,5 +183,8 @@ ASSIGN = Kernel(
     ),
     split="n",
     writes=("x_true", "y_true", "w_true", "h_true", "o_true", "c_true", "scale", "weight_o", "weight_c"),
-    scalars=("lh", "lw", "net_h", "net_w", "ignore_threshold", "truth_threshold"),
+    scalars=(
+        *("lh", "lw", "net_h", "net_w", "ignore_threshold", "truth_threshold", "bias_match", "rescore", "single"),
+        *("coord_scale", "object_scale", "noobject_scale", "class_scale", "warm_samples", "step"),
+    ),
 )

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 MOST = 2**31 - 1  # of a whole number in a file
 # A published network has some hundred sections of some ten keys; a text beyond these bounds is none.
-CHARACTERS, SECTIONS, KEYS, VALUES = 1 << 20, 2000, 500, 500
+CHARACTERS, SECTIONS, KEYS, VALUES = 1 << 20, 1000, 500, 500
 GUESSES = 50  # warnings that say what may be meant
 
 

@@ -16,13 +16,14 @@ import numpy as np
 
 from .definition import COSTS, LAYERS, PAIRS, Cost, Pair, Rule, tensor
 from .draws import DRAW
-from .graph import Graph, Link, in_groups
+from .graph import Graph, Link
 from .heads import ROW, HeadPass, head_pass
 from .memory import placed, reserved
 from .program import Call, Kernel, Stage
 
 PARALLEL_WORK = 1 << 21  # multiplications from which a stage pays for a parallel region
 CACHED = 1 << 16  # elements of a chunk of a gradient and its weights
+ANEW = 16  # a chunk has this part, or more, of the elements that are read anew for every chunk
 ROWS = 5  # rows of the engine's tile: chunks are multiples of it
 
 
@@ -253,7 +254,7 @@ def _heads_end(here: _Pass, truths: int, states: bool) -> _End:
     for one in here.graph.heads:
         planes = here.values[one.input]
         delta = here.array(planes.shape)
-        found = head_pass(one, planes, here.array, targets, delta)
+        found = head_pass(one, planes, here.array, targets, delta, here.clock if states else None)
         calls += found.forward + found.cost
         costs.append(found.arrays[tensor(one.head.outputs[-1])[0]])
         back += found.backward
@@ -414,14 +415,23 @@ def _work(call: Call) -> int:
 
 def _stage(calls: list[Call], threads: int) -> Stage:
     extent = min(c.extent for c in calls)
-    rows = max((_tile_rows(c) for c in calls), default=1)
+    rows = max(_tile_rows(c) for c in calls if c.extent == extent)
     parallel = threads > 1 and sum(map(_work, calls)) >= PARALLEL_WORK and extent >= 2 * rows
     per_row = max(sum(w.size for w in _written(c)) for c in calls) // max(extent, 1)
-    most = max(4 * rows if rows > 1 else 1, CACHED // max(per_row, 1))
+    cached = max(CACHED, max(map(_read_anew, calls)) // ANEW)
+    most = max(4 * rows if rows > 1 else 1, cached // max(per_row, 1)) if len(calls) > 1 else extent
     shares = threads if parallel else 1
     chunks = -(-extent // (most * shares)) * shares  # as many for every thread
     grain = -(-extent // max(chunks, 1))
     return Stage(calls, grain=max(rows, -(-grain // rows) * rows), parallel=parallel)
+
+
+def _read_anew(call: Call) -> int:
+    """Elements that the engine reads for every chunk: of the arrays that the split is no index of."""
+    if "scratch" not in call.kernel.arguments:
+        return 0
+    arrays = call.kernel.arrays.items()
+    return sum(call.arrays[name].size for name, (axes, _) in arrays if not _along(axes, call.kernel.split))
 
 
 def _tile_rows(call: Call) -> int:
@@ -437,22 +447,27 @@ def _trained(one: Link | None) -> list[tuple[str, np.ndarray, np.ndarray]]:
     return [(name, array, one.gradients[name]) for name, array in one.parameters.items()] if one else []
 
 
+def _is_weight(one: Link, name: str) -> bool:
+    """Whether a parameter has an index that its layer's output lacks, as what is summed over; biases and scales have none."""
+    outputs = {index for slot in one.layer.outputs for index in tensor(slot)[1]}
+    return not set(dict(map(tensor, one.layer.parameters))[name]) <= outputs
+
+
 def rule_calls(
     rule: Rule, links: Sequence[Link | None], cells: Mapping[str, np.ndarray], states: dict, dtype: np.dtype
 ) -> list[Call]:
-    """The update of every parameter; weight decay acts on weights, which have two axes or more, not on biases.
+    """The update of every parameter; weight decay acts on weights, not on biases and scales.
 
     ``states`` keeps the rule's own arrays, by layer, parameter and state; those that are missing are begun at zero.
     """
     calls = []
     for number, one in enumerate(links):
-        grouped = one is not None and in_groups(one.layer)  # one bias a filter has two axes there
         for name, parameter, gradient in _trained(one):
             names = {rule.parameter: parameter, rule.gradient: gradient}
             for state in rule.states:
                 names[state] = states.setdefault((number, name, state), np.zeros_like(parameter))
             own = dict(cells)
-            if parameter.ndim - grouped < 2 and "weight_decay" in own:
+            if "weight_decay" in own and one is not None and not _is_weight(one, name):
                 own["weight_decay"] = np.zeros(1)
             calls += [_call(k, names, own) for k in rule.update]
     return calls

@@ -10,7 +10,7 @@ import pytest
 
 from derive.cli import main, parser
 
-COMMANDS = ("audit", "show", "generate", "demo", "train", "evaluate", "predict")
+COMMANDS = ("audit", "show", "generate", "demo", "train", "evaluate", "predict", "detect")
 RIGHT = "Words.\n\n$$z^l_j = \\sum_k w^l_{jk} a^{l-1}_k + b^l_j \\tag{Z}$$\n"
 WRONG = RIGHT.replace("+ b^l_j", "- b^l_j")
 
@@ -137,6 +137,43 @@ def test_show_prints_the_derivation_to_its_end(capsys):
         assert line in out
     _, out, _ = run(capsys, "show", "softmax+softmax_cross_entropy")
     assert "delta_z[n, j] = (a[n, j] - t[n, j])/N" in out
+
+
+@pytest.mark.parametrize("name", ["yolo", "yolo_cost", "yolo+yolo_cost"])
+def test_show_recovers_the_cost_that_a_document_states_by_its_sensitivities(capsys, name):
+    code, out, err = run(capsys, "show", name)
+    assert (code, err) == (0, "")
+    section = out[out.index("\nRecovered cost") :]
+    for line in (
+        "line 316: delta[index + 0*stride] = scale * (tx - x[index + 0*stride]);",
+        "d C[n] / d x[n, p] = (x[n, p] - x_true[n, p])*scale[n, p]/((1 - x[n, p])*x[n, p])",
+        "its integral over w[n, p]: (w_true[n, p] - w[n, p])**2*scale[n, p]/2",
+        "cross-entropy: x, y, o, c; half the squared error: w, h",
+        "proved: C[n] is that of yolo_cost, term by term, for all sizes",
+        "delta_yolo_box (lines 316, 317, 318, 319), eq-347 (lines 347, 350, 353), delta_yolo_class (lines 332, 337)",
+    ):
+        assert line in section
+    assert "not proved" not in section
+
+
+@pytest.mark.parametrize("form", ["latex", "html"])
+def test_the_recovered_cost_is_shown_in_every_format(capsys, form):
+    code, out, err = run(capsys, "show", "yolo", "--format", form)
+    assert (code, err) == (0, "") and out.count("Recovered cost") == 8
+    if form == "latex":
+        section = out[out.index(r"\paragraph{Recovered cost") :]
+        assert r"\texttt{delta[index + 0*stride] = scale * (tx - x[index + 0*stride]);}" in section
+        assert r"\texttt{best\_iou \textgreater{} l.truth\_thresh}" in section
+        assert section.count(r"\begin{align*}") == section.count(r"\end{align*}") == 8
+        assert section.count("{") == section.count("}")
+    else:
+        HTMLParser().feed(out)
+        assert "<code>best_iou &gt; l.truth_thresh</code>" in out and out.count("<math") == out.count("</math>") > 0
+
+
+def test_what_no_excerpt_speaks_of_has_no_recovered_cost(capsys):
+    for name in ("dense", "logistic+logistic_cross_entropy"):
+        assert "Recovered" not in run(capsys, "show", name)[1]
 
 
 def command(*arguments: str, **options) -> subprocess.CompletedProcess:

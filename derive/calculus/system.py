@@ -149,12 +149,8 @@ class System:
             if size not in (learned | made) - given and not (size in self.settings and size.is_integer):
                 self._refuse(f"sizes: {size} is neither the size of an index that no input has nor a setting")
             self._check_known(f"sizes: {size} needs", of, known)
-            parts = {
-                type(part.base if isinstance(part, sp.Pow) and part.exp.is_Integer and part.exp > 0 else part)
-                for part in sp.preorder_traversal(_without_floors(of))
-            }
-            if not all(issubclass(part, sp.Add | sp.Mul | sp.Symbol | sp.Integer) for part in parts):
-                self._refuse(f"sizes: {size} = {of} must be of whole numbers: +, -, * and // alone")
+            if not all(map(_is_whole, sp.preorder_traversal(_without_floors(of)))):
+                self._refuse(f"sizes: {size} = {of} must be of whole numbers: +, -, *, ** and // alone")
             known.add(size)
         for relation in self.requirements:
             self._check_known("given:", relation, known | made)
@@ -179,6 +175,12 @@ class System:
 
     def _refuse(self, what: str) -> None:
         raise DefinitionError(f"{self.source}: system {self.name!r}: {what}")
+
+
+def _is_whole(part: sp.Basic) -> bool:
+    """Whether a part of an expression makes whole numbers of whole numbers."""
+    power = isinstance(part, sp.Pow) and part.exp.is_Integer and part.exp.is_positive
+    return power or isinstance(part, sp.Add | sp.Mul | sp.Symbol | sp.Integer)
 
 
 def _without_floors(e: sp.Expr) -> sp.Expr:

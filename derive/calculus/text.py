@@ -23,6 +23,11 @@ def _sides(e: sp.KroneckerDelta) -> tuple[sp.Expr, sp.Expr]:
 class TextPrinter(StrPrinter):
     """Sums as ``sum_k``, what is added before what is subtracted."""
 
+    def parenthesize(self, item: sp.Expr, level: int, strict: bool = False) -> str:
+        """As SymPy does, and a division of whole numbers wherever a product would stand beside it."""
+        divided = isinstance(item, sp.floor | sp.Mod) and not tensors_of(item)
+        return f"({self._print(item)})" if divided and level >= 50 else super().parenthesize(item, level, strict)
+
     def _print_Add(self, e: sp.Add, order: object = None) -> str:
         text = ""
         for a in sorted(e.args, key=lambda a: (a.could_extract_minus_sign(), a.has(sp.Sum))):

@@ -374,7 +374,8 @@ class _Room:
             return replace(kernel, contracts=True, box=box_of(windows))
         if found is None and is_boxed(equation):
             limited = {n for n, i in enumerate(rows) for t in equation.terms for c in t.conditions if c.has(i)}
-            rows, inner = rows[: max(1, min(limited))], rows[max(1, min(limited)) :]
+            outer = max(1, min(limited, default=len(rows)))  # of sizes alone, no index is limited
+            rows, inner = rows[:outer], rows[outer:]
             nest = self._nest([equation], made, split, rows)
             body = nest.in_rows(boxed(nest, equation, inner))
         else:

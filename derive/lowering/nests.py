@@ -15,7 +15,7 @@ from derive.lowering.kinds import conditions_in
 
 FIRST, LAST = sp.symbols("first last", integer=True)
 CALLED = {*FUNCTIONS, *OF_NUMPY, "range", "span", "int", "abs", "max", "min", "contract", "contract_bias"}
-CALLED |= {"contract_nest", "contract_nest_bias", "contract_nest_add", "border", "clear", "first_tap", "gcd", "BOX"}
+CALLED |= {"contract_nest", "contract_nest_bias", "contract_nest_add", "border", "first_tap", "gcd", "BOX"}
 CALLED |= {"lanes", "where", "double", "inf", "int16", "int32"}
 RESERVED = {"T", "first", "last", "scratch", "box", *CALLED}  # what names mean in every kernel
 
@@ -356,6 +356,7 @@ def _bounds(x: sp.Indexed, own: Sequence[sp.Symbol]) -> list[sp.Expr]:
     found: list[sp.Expr] = []
     for component, i in zip(x.indices, own, strict=True):
         plain = isinstance(component, sp.Symbol) and size_of(component) == size_of(i)
+        plain |= isinstance(component, sp.Mod) and component.args[1] == size_of(i)
         if isinstance(component, sp.floor):
             top, bottom = sp.fraction(sp.together(component.args[0]))
             found += [sp.expand(top), sp.expand(bottom * size_of(i) - 1 - top)]
@@ -499,12 +500,18 @@ def accumulated(nest: Nest, equation: Equation) -> list:
 
 
 def _places(term: Term, targets: Sequence[sp.Symbol]) -> tuple[dict[sp.Symbol, sp.Expr], list[sp.Basic]]:
-    """Indices of the target that an address gives, and the conditions that remain."""
+    """Indices of the target that an address gives, one in a tensor or one with `//` and `%`, and the conditions that remain."""
     places: dict[sp.Symbol, sp.Expr] = {}
     left: list[sp.Basic] = []
+    summed = {k for k, *_ in term.over}
+
+    def is_address(at: sp.Expr) -> bool:
+        divided = at.has(sp.floor, sp.Mod) and at.has(*summed) and not at.has(*targets)
+        return at.has(sp.Indexed) or divided
+
     for c in term.conditions:
         sides = c.args if isinstance(c, sp.Eq) else ()
-        found = [(i, at) for i, at in (sides, sides[::-1]) if i in targets and at.has(sp.Indexed)] if sides else []
+        found = [(i, at) for i, at in (sides, sides[::-1]) if i in targets and is_address(at)] if sides else []
         if found and found[0][0] not in places:
             places[found[0][0]] = found[0][1]
         else:

@@ -188,7 +188,8 @@ def _placed(
 def split_of(c: WindowContraction) -> tuple[str, ...]:
     """The indices, the first of the target in memory, that are counted through together and split."""
     rows = [w.row for w in c.windows]
-    return tuple(map(str, [*c.outer, rows[0]] if c.inner_is_summed else [*c.groups, *rows, c.inner]))
+    places = rows[:1] if c.has_phases else rows
+    return tuple(map(str, [*c.outer, *places] if c.inner_is_summed else [*c.groups, *rows, c.inner]))
 
 
 def box_of(c: WindowContraction) -> sp.Expr:
@@ -199,7 +200,7 @@ def box_of(c: WindowContraction) -> sp.Expr:
 
 
 def window_body(c: WindowContraction, nest: Nest) -> list:
-    """The statements over [first, last): of (outer, first row) together, or of all rows of a filter."""
+    """The statements over [first, last): of (outer, places) together, or of all rows of a filter."""
     body = _Body(c, nest)
     return body.place_rows() if c.inner_is_summed else body.filter_rows()
 
@@ -255,10 +256,12 @@ class _Body:
         """The body once for each group."""
         return self.nest.loops([(g, NONE, size_of(g) - 1) for g in self.c.groups], body)
 
-    def border(self, place: sp.Expr, low: sp.Expr, high: sp.Expr, left: sp.Expr, wide: sp.Expr) -> EngineCall:
-        """Slots [low, low + high) x [left, left + wide) of the plane at ``place`` go to the box, zeros around it."""
+    def border(
+        self, planes: sp.Expr, place: sp.Expr, low: sp.Expr, high: sp.Expr, left: sp.Expr, wide: sp.Expr
+    ) -> EngineCall:
+        """Slots [low, low + high) x [left, left + wide) of the planes from ``place`` on go to the box, zeros around them."""
         slots = [size_of(w.slot) for w in self.c.windows] + [ONE] * (2 - len(self.c.windows))
-        sizes = (place, *slots, self.channels, low, high, left, wide)
+        sizes = (planes, place, *slots, self.channels, low, high, left, wide)
         return EngineCall(
             "border", {"box": "box", "a": self.c.a.base.name, **{str(k): self.text(e) for k, e in enumerate(sizes)}}
         )
@@ -276,53 +279,89 @@ class _Body:
             arguments += [c.bias.base.name, self.text(self.group * size_of(c.lane))]
         return EngineCall(f"contract_nest{add}", {str(k): text for k, text in enumerate(arguments)})
 
-    def place_rows(self) -> list:
-        """Strips of rows of places: the box takes what a strip reads, the engine goes through its rows."""
-        c, (first, *others) = self.c, self.c.windows
-        row, room, strip, count, wide = map(self.name, ("row", "room", "strip", "count", "wide"))
-        place = first.row
+    def strips(self, strip: "_Strip", begin: sp.Expr, end: sp.Expr, body: list) -> list:
+        """The body for one strip after the other: rows of a plane, or whole planes, that the box has room for.
+
+        The rows of places, of all planes, are counted through; those from ``begin`` to ``end`` (exclusive) are done.
+        """
+        first, plane, rows = strip.first, strip.plane, size_of(strip.first.row)
+        room, most = map(self.name, ("room", "most"))
+        lines: list = [
+            self.assign(strip.wide, strip.width),
+            Assign(room.name, f"BOX // ({self.text(strip.wide * self.channels)})"),
+            Assign(most.name, f"max(1, {self.text(_rows_within(first, room))})"),
+            self.assign(most, _shared(rows, most)),
+            self.assign(strip.row, begin),
+        ]
+        inside: list = [] if plane is None else [self.assign(plane, strip.row // rows)]
+        inside += [
+            self.assign(first.row, strip.row if plane is None else sp.Mod(strip.row, rows)),
+            Assign(strip.count.name, f"min({most}, {self.text(rows - first.row)}, {self.text(end - strip.row)})"),
+            self.assign(strip.low, _first(first, first.row)),
+            self.assign(strip.high, _extent(first, strip.count)),
+        ]
+        if plane is not None:
+            fit, left = self.text(room // strip.high), self.text((end - strip.row) // rows)
+            whole = f"{strip.count} == {self.text(rows)}"
+            inside.append(Assign(strip.planes.name, f"max(1, min({fit}, {left})) if {whole} else 1"))
+        place = NONE if plane is None else self.a_step[plane] * plane
+        inside.append(self.border(strip.planes, place, strip.low, strip.high, strip.left, strip.wide))
+        done = Assign(strip.row.name, self.text(strip.count * strip.planes), "+=")
+        return [*lines, While(f"{strip.row} < {self.text(end)}", [*inside, *body, done])]
+
+    def strip(self, windows: Sequence[Window], plane: sp.Symbol | None) -> "_Strip":
+        """The names of a strip's parts, and what it reads."""
+        first, *others = windows
         width = _extent(others[0], size_of(others[0].row)) if others else ONE
         left = _first(others[0], NONE) if others else NONE
-        low = self.name("low")
-        lines: list = [
-            self.assign(wide, width),
-            Assign(room.name, f"BOX // ({self.text(wide * self.channels)})"),
-            Assign(strip.name, f"max(1, {self.text(_rows_within(first, room))})"),
-            Assign(row.name, "first"),
-        ]
-        plane = self.a_step[c.outer[0]] * c.outer[0] if c.outer else NONE
-        inside: list = [self.assign(c.outer[0], row // size_of(place))] if c.outer else []
-        inside += [
-            self.assign(place, sp.Mod(row, size_of(place)) if c.outer else row),
-            Assign(count.name, f"min({strip}, {self.text(size_of(place) - place)}, last - {row})"),
-            self.assign(low, _first(first, place)),
-            self.border(plane, low, _extent(first, count), left, wide),
-        ]
+        row, count, low, high, wide = map(self.name, ("row", "count", "low", "high", "wide"))
+        planes = ONE if plane is None else self.name("planes")
+        return _Strip(first, plane, row, count, planes, low, high, left, wide, width)
+
+    def place_rows(self) -> list:
+        """Strips of rows of places: the box takes what a strip reads, the engine goes through its places."""
+        c, (first, *others) = self.c, self.c.windows
+        strip = self.strip(c.windows, c.outer[0] if c.outer else None)
+        counts, bases = [strip.count, *(size_of(o.row) for o in others)], [strip.low, strip.left]
         axes, phases = [], []
-        for w, start, rows, base in zip(
-            c.windows, (place, NONE), (count, *(size_of(o.row) for o in others)), (low, left), strict=False
-        ):
+        for w, start, rows, base in zip(c.windows, (first.row, NONE), counts, bases, strict=False):
             axis, lines_of_phase, phase = self._axis(w, start, rows, base)
             axes.append(axis)
             phases.append((phase, w.divisor, lines_of_phase))
-        pitches = [wide * self.channels, self.channels] if others else [self.channels]
-        rows = [w.row for w in c.windows]
-        taps = [w.tap for w in c.windows]
+        pitches = self.pitches(strip)
+        rows, taps = [w.row for w in c.windows], [w.tap for w in c.windows]
+        across = sp.Mul(*(size_of(r) for r in rows[1:])) if not c.has_phases else ONE  # of the split to a row of places
+        most = strip.planes * sp.Mul(*(x.rows for x in axes))
+        part, of_part, before, stop = (NONE, most), [], [], LAST
+        if across != 1:
+            part = begin, end = self.name("begin"), self.name("end")
+            stop = self.name("stop")
+            before = [self.assign(stop, (LAST - 1) // across + 1)]
+            of_part = [
+                Assign(begin.name, f"max(0, {self.text(FIRST - strip.row * across)})"),
+                Assign(end.name, f"min({self.text(most)}, {self.text(LAST - strip.row * across)})"),
+            ]
+        of_plane = [] if strip.plane is None else [strip.plane]
         body: list = [self.call(
-            "_bias" if c.bias is not None else "", NONE, sp.Mul(*(x.rows for x in axes)),
-            ([x.rows for x in axes], [*(x.taps for x in axes), self.inner]),
-            (self.group * self.inner + sum(x.a_first * p for x, p in zip(axes, pitches, strict=True)), [x.a_row * p for x, p in zip(axes, pitches, strict=True)],
+            "_bias" if c.bias is not None else "", *part,
+            ([strip.planes] * len(of_plane) + [x.rows for x in axes], [*(x.taps for x in axes), self.inner]),
+            (self.group * self.inner + sum(x.a_first * p for x, p in zip(axes, pitches, strict=True)),
+             [strip.high * pitches[0]] * len(of_plane) + [x.a_row * p for x, p in zip(axes, pitches, strict=True)],
              [*(x.a_tap * p for x, p in zip(axes, pitches, strict=True)), ONE]),
             (self.step(self.b_step) + sum(x.b_first * self.b_step[t] for x, t in zip(axes, taps, strict=True)),
              [*(x.b_tap * self.b_step[t] for x, t in zip(axes, taps, strict=True)), self.b_step[c.inner]]),
-            (self.step(self.target_step) + row * self.target_step[rows[0]] + sum(x.target_first * self.target_step[r] for x, r in zip(axes, rows, strict=True)),
-             [x.target_row * self.target_step[r] for x, r in zip(axes, rows, strict=True)]),
+            (self.step(self.target_step) + strip.row * self.target_step[rows[0]] + sum(x.target_first * self.target_step[r] for x, r in zip(axes, rows, strict=True)),
+             [*(self.target_step[i] for i in of_plane), *(x.target_row * self.target_step[r] for x, r in zip(axes, rows, strict=True))]),
         )]  # fmt: skip
-        body = self.for_groups(body)
+        body = of_part + self.for_groups(body)
         for phase, divisor, lines_of_phase in reversed(phases):
             if phase is not None:
                 body = [Loop(phase.name, "0", self.text(divisor), lines_of_phase + body)]
-        return [*lines, While(f"{row} < last", [*inside, *body, Assign(row.name, count.name, "+=")])]
+        return [*before, *self.strips(strip, FIRST // across, stop, body)]
+
+    def pitches(self, strip: "_Strip") -> list[sp.Expr]:
+        """How many elements apart neighbours along each window lie in the box."""
+        return [strip.wide * self.channels, self.channels][2 - len(self.c.windows) :]
 
     def _axis(self, w: Window, start: sp.Expr, rows: sp.Expr, base: sp.Expr) -> tuple[_Axis, list, sp.Symbol | None]:
         """The axis for rows from ``start`` on, the box beginning at slot ``base``; with phases, what each begins with."""
@@ -346,47 +385,44 @@ class _Body:
     def filter_rows(self) -> list:
         """A filter's rows: the sum goes over all places, strip by strip, the box holding what a strip reads."""
         c = self.c
-        first, *others = map(_turned, c.windows)
-        room, strip, count, wide = map(self.name, ("room", "strip", "count", "wide"))
-        place = first.row
-        width = _extent(others[0], size_of(others[0].row)) if others else ONE
-        left = _first(others[0], NONE) if others else NONE
-        target = c.equation.name
-        lanes = self.text(size_of(c.lane))
-        lines: list = [
-            self.assign(wide, width),
-            Assign(room.name, f"BOX // ({self.text(wide * self.channels)})"),
-            Assign(strip.name, f"max(1, {self.text(_rows_within(first, room))})"),
-            EngineCall("clear", {"c": target, "first": f"first * {lanes}", "last": f"last * {lanes}"}),
-        ]
-        plane = sum((self.a_step[i] * i for i in c.repeated), NONE)
-        places = [first.row, *(o.row for o in others)]
-        counts = [count, *(size_of(o.row) for o in others)]
-        pitches = [wide * self.channels, self.channels] if others else [self.channels]
+        first, *others = turned = tuple(map(_turned, c.windows))
+        *repeated, plane = c.repeated
+        strip = self.strip(turned, plane)
+        places, counts = [first.row, *(o.row for o in others)], [strip.count, *(size_of(o.row) for o in others)]
+        pitches = self.pitches(strip)
         rows = [*(w.row for w in c.windows), c.inner]
         begin, end = map(self.name, ("begin", "end")) if c.groups else (FIRST, LAST)
         call = self.call(
-            "_add", begin, end, ([size_of(r) for r in rows], counts),
+            "_add", begin, end, ([size_of(r) for r in rows], [strip.planes, *counts]),
             (self.group * self.inner, [*(w.row_step * p for w, p in zip(c.windows, pitches, strict=True)), ONE],
-             [w.tap_step * p for w, p in zip(c.windows, pitches, strict=True)]),
-            (sum((self.b_step[i] * i for i in (*c.groups, *c.repeated, place)), NONE), [self.b_step[k] for k in places]),
+             [strip.high * pitches[0], *(w.tap_step * p for w, p in zip(c.windows, pitches, strict=True))]),
+            (sum((self.b_step[i] * i for i in (*c.groups, *c.repeated, places[0])), NONE), [self.b_step[k] for k in (plane, *places)]),
             (self.step(self.target_step), [self.target_step[r] for r in rows]),
         )  # fmt: skip
+        call.arguments["again"] = f"{self.text(sum(repeated, strip.row))} > 0"
         within = sp.Mul(*map(size_of, rows))
         of_group = [] if not c.groups else [
             Assign(begin.name, f"max(0, {self.text(FIRST - self.group * within)})"),
             Assign(end.name, f"min({self.text(within)}, {self.text(LAST - self.group * within)})"),
         ]  # fmt: skip
-        strips: list = [
-            Assign(place.name, "0"),
-            While(f"{place} < {self.text(size_of(place))}", [
-                Assign(count.name, f"min({strip}, {self.text(size_of(place) - place)})"),
-                self.border(plane, _first(first, place), _extent(first, count), left, wide),
-                *self.for_groups([*of_group, call]),
-                Assign(place.name, count.name, "+="),
-            ]),
-        ]  # fmt: skip
-        return [*lines, *self.nest.loops([(i, NONE, size_of(i) - 1) for i in c.repeated], strips)]
+        body = self.strips(strip, NONE, size_of(plane) * size_of(first.row), self.for_groups([*of_group, call]))
+        return self.nest.loops([(i, NONE, size_of(i) - 1) for i in repeated], body)
+
+
+@dataclass(frozen=True)
+class _Strip:
+    """Rows of places that are done together: some of a plane, or all of several planes."""
+
+    first: Window  # whose rows they are
+    plane: sp.Symbol | None  # the index of planes
+    row: sp.Symbol  # the first of them
+    count: sp.Symbol  # of rows in each plane
+    planes: sp.Expr  # how many
+    low: sp.Symbol  # the first slot that they read
+    high: sp.Symbol  # slots from there on
+    left: sp.Expr  # the same of the second window
+    wide: sp.Symbol
+    width: sp.Expr  # what ``wide`` is
 
 
 def _turned(w: Window) -> Window:
@@ -407,6 +443,12 @@ def _rows_within(w: Window, room: sp.Expr) -> sp.Expr:
     if w.divisor == 1:
         return (room - reach - 1) // w.row_step + 1
     return (room - 2) * w.divisor + reach + 1
+
+
+def _shared(whole: sp.Expr, most: sp.Expr) -> sp.Expr:
+    """The size of equal parts of at most ``most``."""
+    parts = (whole - 1) // most + 1
+    return (whole - 1) // parts + 1
 
 
 def _first(w: Window, row: sp.Expr) -> sp.Expr:

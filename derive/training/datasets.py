@@ -320,7 +320,7 @@ def read_images(paths: Sequence[str | Path], shape: Shape | None = None) -> np.n
     planes = shape if shape and len(shape) == 3 else None
     if planes and planes[0] not in (1, 3):
         raise ValueError(f"{paths[0]}: an image has 1 or 3 channels; the network takes {planes[0]}")
-    first = _open_image(paths[0])
+    first = open_image(paths[0])
     if planes:
         channels, height, width = planes
     else:
@@ -329,7 +329,7 @@ def read_images(paths: Sequence[str | Path], shape: Shape | None = None) -> np.n
         channels = 1 if grey else 3
     found = np.empty((len(paths), channels, height, width), np.float32)
     for number, path in enumerate(paths):
-        image = _open_image(path) if number else first
+        image = open_image(path) if number else first
         if planes is None and (image.height, image.width) != (height, width):
             raise ValueError(
                 f"{path}: an image of {image.height} x {image.width}, {paths[0]} is one of {height} x {width}; "
@@ -343,8 +343,11 @@ def read_images(paths: Sequence[str | Path], shape: Shape | None = None) -> np.n
     return found
 
 
-def _open_image(path: str | Path) -> Any:
-    """A Pillow image, whole and upright. Raises ValueError if it cannot be read."""
+def open_image(path: str | Path, most: int | None = None) -> Any:
+    """A Pillow image, whole and upright.
+
+    most: pixels that it may have, instead of as many as Pillow warns of. Raises ValueError if it cannot be read.
+    """
     try:
         from PIL import Image, ImageOps
     except ImportError as error:
@@ -356,6 +359,8 @@ def _open_image(path: str | Path) -> Any:
             with Image.open(path) as opened:
                 if opened.mode.startswith(("I", "F")):
                     raise ValueError(f"its values are of mode {opened.mode}; those of 8 bits are read")
+                if most is not None and opened.width * opened.height > most:
+                    raise ValueError(f"it says {opened.width} x {opened.height} pixels; at most {most:,} are read")
                 return ImageOps.exif_transpose(opened)  # reads all of it
     except FileNotFoundError:
         raise

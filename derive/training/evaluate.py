@@ -36,6 +36,10 @@ def evaluate(network_file: Path, data: str, format: str = "text") -> int:
     """
     path = network_in(network_file)
     network = load(path)
+    if network.is_detector:
+        from derive.detection.evaluate import evaluate as evaluate_detector
+
+        return evaluate_detector(path, network, data, format)
     found = evaluation(network, read_dataset(data, network.inputs, network.random_state or 0), str(path))
     print(as_json(found) if format == "json" else text(found))
     return 0

@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from derive.files import write_whole
-from derive.training.augmentation import KINDS
+from generated import Network
 from generated.sections import NORMALISATIONS
 
 NETWORK, HISTORY, SETTINGS = "network.npz", "history.csv", "settings.json"
+AUGMENTATIONS = ("flip", "shift", "jitter", "colour")  # of any data; which there are for some, these say
 SCHEDULES = ("policy", "constant", "cosine")
 
 
@@ -52,7 +53,7 @@ def read_settings(folder: Path) -> Settings:
             and settings.seed >= 0
             and settings.schedule in SCHEDULES
             and settings.normalisation in NORMALISATIONS
-            and set(settings.augment) <= set(KINDS)
+            and set(settings.augment) <= set(AUGMENTATIONS)
         )
         numbers = [float(settings.learning_rate), float(settings.momentum or 0), float(settings.weight_decay)]
         if not right or min(numbers) < 0:
@@ -88,3 +89,10 @@ class History:
 def network_in(path: str | Path) -> Path:
     """The file of a network: itself, or that in the folder of a training."""
     return Path(path) / NETWORK if Path(path).is_dir() else Path(path)
+
+
+def same_network(one: Network, other: Network) -> bool:
+    """Whether two networks have the same layers, cost and inputs; a file has tuples as lists."""
+    costs = [network.cost and network.cost.name for network in (one, other)]
+    layers = [json.dumps([network.layers, network.inputs]) for network in (one, other)]
+    return costs[0] == costs[1] and layers[0] == layers[1]

@@ -39,6 +39,8 @@ def predict(network_file: Path, inputs: Sequence[Path], output: Path | None = No
     if output is not None and output.suffix not in FORMATS:
         raise ValueError(f"{output}: its name must end in {' or '.join(FORMATS)}")
     network = load(network_in(network_file))
+    if network.is_detector:
+        raise ValueError(f"{network_file}: a detector; derive detect says what is in pictures")
     names, samples = [], []
     for path in inputs:
         for inside, rows in _samples(path, network.inputs or ()):

@@ -1,6 +1,5 @@
 """Train the network of a `.cfg` file on data, epoch by epoch. `derive train` is this file."""
 
-import json
 import math
 import signal
 import sys
@@ -13,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from derive.training.augmentation import augmented
-from derive.training.datasets import Dataset, read_dataset
-from derive.training.folder import NETWORK, SCHEDULES, History, Settings, read_settings
+from derive.training.datasets import read_dataset
+from derive.training.folder import NETWORK, SCHEDULES, History, Settings, read_settings, same_network
+from derive.training.samples import Samples, WholeDataset
 from generated import DivergedError, Network, load
 from generated.configuration import Augmentation, Configuration, read_configuration
 from generated.policies import Policy
@@ -27,7 +26,7 @@ EPOCHS = 10  # where neither the command nor max_batches in the file says how ma
 
 @dataclass(frozen=True)
 class Asked:
-    """What the command line says of a training; None where it says nothing."""
+    """What the command line says of a training; None where it says nothing. names: a file with those of a detector."""
 
     data: str | None = None
     epochs: int | None = None
@@ -40,6 +39,7 @@ class Asked:
     augment: tuple[str, ...] | None = None
     normalisation: str | None = None
     seed: int | None = None
+    names: Path | None = None
 
 
 def train(network_file: Path, asked: Asked, output: Path | None = None, *, resume: bool = False) -> int:
@@ -55,19 +55,25 @@ def train(network_file: Path, asked: Asked, output: Path | None = None, *, resum
         print(f"warning: {warning}", file=sys.stderr)
     if resume:
         settings, network = _left(folder, asked, configuration)
-        data = read_dataset(settings.data, configuration.inputs, settings.seed)
+        data = _samples(network, configuration, settings.data, settings.seed, asked.names, folder)
+        _check_augmentation(settings.augment, data)
     else:
         seed = asked.seed or 0
         if asked.data is None:
-            raise ValueError("give the data to learn from: --data FOLDER, --data FILE.npz or --data digits")
+            raise ValueError("give the data to learn from: --data FOLDER, --data FILE or --data digits")
         network = configuration.network(random_state=seed)
         _refuse_to_overwrite(folder)
-        data = read_dataset(asked.data, configuration.inputs, seed)
-        settings = _settings(asked, asked.data, seed, configuration, len(data.X))
-        _check(network, data, configuration.path)
+        data = _samples(network, configuration, asked.data, seed, asked.names)
+        try:
+            data.check(network)
+        except ValueError as error:
+            raise ValueError(f"{configuration.path} cannot learn from {data.name}: {error}") from error
+        settings = _settings(asked, asked.data, seed, configuration, data)
+        _check_augmentation(settings.augment, data)
         folder.mkdir(parents=True, exist_ok=True)
         with _undisturbed():
             network.save(folder / NETWORK)
+            data.leave(folder)
     settings.write(folder)
     _announce(network, data, configuration.path)
     return _epochs(network, data, configuration, settings, folder)
@@ -81,7 +87,29 @@ def _warnings(configuration: Configuration) -> list[str]:
     return configuration.warnings + told
 
 
-def _settings(asked: Asked, data: str, seed: int, configuration: Configuration, samples: int) -> Settings:
+def _samples(
+    network: Network, configuration: Configuration, source: str, seed: int, names: Path | None, left: Path | None = None
+) -> Samples:
+    """The data of a network: pictures with truths for a detector. left: the folder of a training to go on with."""
+    if not network.is_detector:
+        if names is not None:
+            raise ValueError(f"--names is for detectors; {configuration.path} is none")
+        return WholeDataset(read_dataset(source, configuration.inputs, seed))
+    from derive.detection.examples import read_examples
+
+    data, warnings = read_examples(source, configuration, names, left)
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return data
+
+
+def _check_augmentation(kinds: tuple[str, ...], data: Samples) -> None:
+    """Raises ValueError for a kind that these samples know nothing of."""
+    if strange := sorted(set(kinds) - set(data.kinds)):
+        raise ValueError(f"--augment {','.join(strange)}: for {data.name} there are {', '.join(data.kinds)}, or none")
+
+
+def _settings(asked: Asked, source: str, seed: int, configuration: Configuration, data: Samples) -> Settings:
     """What the command line says, else the file, else the usual."""
     said = configuration.training
 
@@ -89,9 +117,9 @@ def _settings(asked: Asked, data: str, seed: int, configuration: Configuration, 
         return otherwise if given is None else given
 
     batch_size = chosen(asked.batch_size, said.batch_size)
-    lasting = math.ceil(said.max_batches / _steps(samples, batch_size)) or EPOCHS
+    lasting = math.ceil(said.max_batches / _steps(len(data), batch_size)) or EPOCHS
     return Settings(
-        data=data,
+        data=source,
         epochs=chosen(asked.epochs, lasting),
         batch_size=batch_size,
         subdivisions=chosen(asked.subdivisions, said.subdivisions),
@@ -99,7 +127,7 @@ def _settings(asked: Asked, data: str, seed: int, configuration: Configuration, 
         momentum=chosen(asked.momentum, said.momentum),
         weight_decay=chosen(asked.weight_decay, said.weight_decay),
         schedule=asked.schedule or SCHEDULES[0],
-        augment=asked.augment or (),
+        augment=chosen(asked.augment, data.usual),
         normalisation=configuration.normalisation,
         seed=seed,
     )
@@ -108,15 +136,11 @@ def _settings(asked: Asked, data: str, seed: int, configuration: Configuration, 
 def _left(folder: Path, asked: Asked, configuration: Configuration) -> tuple[Settings, Network]:
     """What an earlier training left; what the command line says anew counts. Raises ValueError if it was another one."""
     settings, network = read_settings(folder), load(folder / NETWORK)
-    fresh, found = (
-        json.dumps([one.layers, one.cost and one.cost.name, one.inputs])  # as in the file, where tuples are lists
-        for one in (configuration.network(random_state=settings.seed), network)
-    )
-    if fresh != found:
+    if not same_network(configuration.network(random_state=settings.seed), network):
         raise ValueError(f"{folder / NETWORK} is not the network of {configuration.path}; give another --output")
     if asked.seed not in (None, settings.seed) or network.random_state != settings.seed:
         raise ValueError(f"{folder}: this training began with --seed {network.random_state}; it cannot change")
-    said = {name: value for name, value in vars(asked).items() if value is not None}
+    said = {name: value for name, value in vars(asked).items() if value is not None and name != "names"}
     return replace(settings, **said), network
 
 
@@ -128,20 +152,11 @@ def _refuse_to_overwrite(folder: Path) -> None:
         raise ValueError(f"{folder}: there is a trained network already; add --resume to go on, or another --output")
 
 
-def _check(network: Network, data: Dataset, path: str) -> None:
-    """Raises ValueError, before anything is written, if the network cannot tell all labels of the data apart."""
-    first = np.unique(data.y, return_index=True)[1] if _has_labels(data) else np.zeros(1, int)
-    try:
-        network.loss(data.X[first], data.y[first])
-    except ValueError as error:
-        raise ValueError(f"{path} cannot learn from {data.name}: {error}") from error
-
-
-def _announce(network: Network, data: Dataset, path: str) -> None:
+def _announce(network: Network, data: Samples, path: str) -> None:
     learned = sum(p.size for layer in network.parameters for p in layer.values())
-    held = "none held out" if data.X_test is None else f"{len(data.X_test):,} held out"
+    held = f"{data.held_out:,} held out" if data.held_out else "none held out"
     print(f"{path}: {len(network.layers)} layers, {learned:,} parameters", file=sys.stderr)
-    print(f"{data.name}: {len(data.X):,} samples to learn from, {held}", file=sys.stderr)
+    print(f"{data.name}: {len(data):,} samples to learn from, {held}", file=sys.stderr)
 
 
 def _steps(samples: int, batch_size: int) -> int:
@@ -162,28 +177,26 @@ def rates_of(settings: Settings, policy: Policy, epoch: int, steps: int) -> np.n
     return np.full(steps, settings.learning_rate * falling)
 
 
-def _epochs(network: Network, data: Dataset, configuration: Configuration, settings: Settings, folder: Path) -> int:
+def _epochs(network: Network, data: Samples, configuration: Configuration, settings: Settings, folder: Path) -> int:
     """The epochs that are left; the exit code."""
     done = len(network.history_.get("loss", []))
-    table = History(folder, network.history_, "accuracy" if _has_labels(data) else "score")
-    held = None if data.X_test is None else (data.X_test, data.y_test)
-    line = ProgressLine(settings.epochs, sys.stderr.isatty(), len(data.X), done)
-    training, steps = configuration.training, _steps(len(data.X), settings.batch_size)
+    table = History(folder, network.history_, data.measure)
+    line = ProgressLine(settings.epochs, sys.stderr.isatty(), len(data), done)
+    training, steps = configuration.training, _steps(len(data), settings.batch_size)
     more: dict[str, Any] = training.settings
     try:
         for epoch in range(done, settings.epochs):
             line.done = epoch
-            network.partial_fit(
-                augmented(data.X, settings.augment, settings.seed, epoch), data.y,
-                batch_size=settings.batch_size, subdivisions=settings.subdivisions,
+            data.epoch(
+                network, epoch, settings, line, batch_size=settings.batch_size, subdivisions=settings.subdivisions,
                 learning_rate=rates_of(settings, training.policy, epoch, steps), momentum=settings.momentum,
-                weight_decay=settings.weight_decay, rule=training.rule, validation_data=held, verbose=line, **more,
+                weight_decay=settings.weight_decay, rule=training.rule, **more,
             )  # fmt: skip
             with _undisturbed():
                 network.save(folder / NETWORK)
                 table.add(network.history_)
             line.clear()
-            print(_epoch_line(network.history_, settings.epochs, _has_labels(data)), file=sys.stderr, flush=True)
+            print(_epoch_line(network.history_, settings.epochs, data), file=sys.stderr, flush=True)
     except (KeyboardInterrupt, DivergedError) as error:
         left = len(load(folder / NETWORK).history_.get("loss", []))
         line.clear()
@@ -192,7 +205,7 @@ def _epochs(network: Network, data: Dataset, configuration: Configuration, setti
         return 1 if isinstance(error, DivergedError) else 130
     except ValueError as error:
         raise ValueError(f"{configuration.path} cannot learn from {data.name}: {error}") from error
-    _conclude(network, folder, settings.epochs, done)
+    _conclude(network, data, folder, settings.epochs, done)
     return 0
 
 
@@ -215,30 +228,20 @@ def _undisturbed() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def _has_labels(data: Dataset) -> bool:
-    return data.y.ndim == 1 and data.y.dtype.kind in "biuUS"
-
-
-def _epoch_line(history: dict[str, list[float]], epochs: int, labels: bool) -> str:
+def _epoch_line(history: dict[str, list[float]], epochs: int, data: Samples) -> str:
     done = len(history["loss"])
     said = f"epoch {done:>{len(str(epochs))}}/{epochs}  {history['seconds'][-1]:.2f} s  loss {history['loss'][-1]:.4f}"
     if "validation_loss" in history:
-        said += f"  test loss {history['validation_loss'][-1]:.4f}  test {_score(history, labels)}"
+        said += f"  test loss {history['validation_loss'][-1]:.4f}  test {data.score(history['validation_score'][-1])}"
     return said
 
 
-def _score(history: dict[str, list[float]], labels: bool) -> str:
-    score = history["validation_score"][-1]
-    return f"accuracy {score:.2%}" if labels else f"R^2 {score:.4f}"
-
-
-def _conclude(network: Network, folder: Path, epochs: int, done: int) -> None:
+def _conclude(network: Network, data: Samples, folder: Path, epochs: int, done: int) -> None:
     history = network.history_
     if done >= epochs:
         print(f"all of {epochs} epochs are done already; --epochs {2 * epochs} would go on")
     print(f"{len(history.get('loss', []))} epochs in {sum(history.get('seconds', [])):,.2f} s of training")
     if "validation_score" in history:
-        print(
-            f"held-out samples: loss {history['validation_loss'][-1]:.4f}, {_score(history, network.classes_ is not None)}"
-        )
+        score = data.score(history["validation_score"][-1])
+        print(f"held-out samples: loss {history['validation_loss'][-1]:.4f}, {score}")
     print(f"network: {folder / NETWORK}")

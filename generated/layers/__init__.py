@@ -33,6 +33,7 @@ from .mish import MISH
 from .objective import OBJECTIVE
 from .plse import PLSE
 from .ramp import RAMP
+from .region import REGION
 from .relie import RELIE
 from .relu import RELU
 from .reorg import REORG
@@ -85,6 +86,7 @@ register(
     OBJECTIVE,
     PLSE,
     RAMP,
+    REGION,
     RELIE,
     RELU,
     REORG,

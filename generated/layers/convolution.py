@@ -22,7 +22,7 @@ Written by ``derive generate``; change the definition, not this file.
 from math import gcd
 
 from ..definition import Layer
-from ..engine import BOX, border, clear, contract_nest, contract_nest_add, contract_nest_bias, first_tap
+from ..engine import BOX, border, contract_nest, contract_nest_add, contract_nest_bias, first_tap
 from ..lanes import double, lanes
 from ..program import Kernel
 
@@ -60,27 +60,31 @@ def convolution_forward(a, b, w, z, scratch, box, dilation, left, stride, top, f
     left = int(left)
     stride = int(stride)
     top = int(top)
+    stop = (last - 1) // J + 1
     wide = J * stride + V * dilation + 1 - dilation - stride
     room = BOX // (C * wide)
-    strip = max(1, (room - dilation * (U - 1) - 1) // stride + 1)
-    row = first
-    while row < last:
+    most = max(1, (room - dilation * (U - 1) - 1) // stride + 1)
+    most = (I - 1) // ((I - 1) // most + 1) + 1
+    row = first // J
+    while row < stop:
         n = row // I
         i = row % I
-        count = min(strip, I - i, last - row)
+        count = min(most, I - i, stop - row)
         low = i * stride - top
-        border(
-            box, a, C * P * Q * n, P, Q, C, low, U * dilation + count * stride + 1 - dilation - stride, -1 * left, wide
-        )
+        high = U * dilation + count * stride + 1 - dilation - stride
+        planes = max(1, min(room // high, (stop - row) // I)) if count == I else 1
+        border(box, a, planes, C * P * Q * n, P, Q, C, low, high, -1 * left, wide)
+        begin = max(0, first - J * row)
+        end = min(J * count * planes, last - J * row)
         contract_nest_bias(
-            0,
-            J * count,
-            (1, count, J),
+            begin,
+            end,
+            (planes, count, J),
             O,
             (U, V, C),
             box,
             0,
-            (0, C * stride * wide, C * stride),
+            (C * high * wide, C * stride * wide, C * stride),
             (C * dilation * wide, C * dilation, 1),
             w,
             0,
@@ -88,12 +92,12 @@ def convolution_forward(a, b, w, z, scratch, box, dilation, left, stride, top, f
             1,
             z,
             J * O * row,
-            (0, J * O, O),
+            (I * J * O, J * O, O),
             scratch,
             b,
             0,
         )
-        row += count
+        row += count * planes
 
 
 def convolution_nabla_b_part(delta_z, nabla_b_part, first, last):
@@ -160,24 +164,18 @@ def convolution_input_sensitivity(delta_z, w, delta_a, scratch, box, dilation, l
     top = int(top)
     wide = (Q + V * dilation - dilation - 1) // stride + 2
     room = BOX // (O * wide)
-    strip = max(1, stride * (room - 2) + 1 - dilation * (U - 1))
+    most = max(1, stride * (room - 2) + 1 - dilation * (U - 1))
+    most = (P - 1) // ((P - 1) // most + 1) + 1
     row = first
     while row < last:
         n = row // P
         p = row % P
-        count = min(strip, P - p, last - row)
+        count = min(most, P - p, last - row)
         low = (p + top + dilation - U * dilation) // stride
+        high = (count + U * dilation - dilation - 1) // stride + 2
+        planes = max(1, min(room // high, (last - row) // P)) if count == P else 1
         border(
-            box,
-            delta_z,
-            I * J * O * n,
-            I,
-            J,
-            O,
-            low,
-            (count + U * dilation - dilation - 1) // stride + 2,
-            (left + dilation - V * dilation) // stride,
-            wide,
+            box, delta_z, planes, I * J * O * n, I, J, O, low, high, (left + dilation - V * dilation) // stride, wide
         )
         for phase_p in range(stride):
             at_p = p + phase_p + top
@@ -193,14 +191,14 @@ def convolution_input_sensitivity(delta_z, w, delta_a, scratch, box, dilation, l
                 tap_q = tap_q + step_q * (taps_q - 1)
                 contract_nest(
                     0,
-                    ((Q + stride - phase_q - 1) // stride) * ((count + stride - phase_p - 1) // stride),
-                    (1, (count + stride - phase_p - 1) // stride, (Q + stride - phase_q - 1) // stride),
+                    planes * ((Q + stride - phase_q - 1) // stride) * ((count + stride - phase_p - 1) // stride),
+                    (planes, (count + stride - phase_p - 1) // stride, (Q + stride - phase_q - 1) // stride),
                     C,
                     (taps_p, taps_q, O),
                     box,
                     O * ((at_q - dilation * tap_q) // stride - (left + dilation - V * dilation) // stride)
                     + O * wide * ((at_p - dilation * tap_p) // stride - low),
-                    (0, O * wide, O),
+                    (O * high * wide, O * wide, O),
                     (O * wide * (dilation * step_p // stride), O * (dilation * step_q // stride), 1),
                     w,
                     C * O * tap_q + C * O * V * tap_p,
@@ -208,10 +206,10 @@ def convolution_input_sensitivity(delta_z, w, delta_a, scratch, box, dilation, l
                     O,
                     delta_a,
                     C * phase_q + C * Q * phase_p + C * Q * row,
-                    (0, C * Q * stride, C * stride),
+                    (C * P * Q, C * Q * stride, C * stride),
                     scratch,
                 )
-        row += count
+        row += count * planes
 
 
 def convolution_w_gradient_box(C, J, U, V, dilation, stride):
@@ -243,44 +241,38 @@ def convolution_w_gradient(a, delta_z, nabla_w, scratch, box, dilation, left, st
     top = int(top)
     wide = J * stride + V * dilation + 1 - dilation - stride
     room = BOX // (C * wide)
-    strip = max(1, (room - dilation * (U - 1) - 1) // stride + 1)
-    clear(nabla_w, first * O, last * O)
-    for n in range(N):
-        i = 0
-        while i < I:
-            count = min(strip, I - i)
-            border(
-                box,
-                a,
-                C * P * Q * n,
-                P,
-                Q,
-                C,
-                i * stride - top,
-                U * dilation + count * stride + 1 - dilation - stride,
-                -1 * left,
-                wide,
-            )
-            contract_nest_add(
-                first,
-                last,
-                (U, V, C),
-                O,
-                (1, count, J),
-                box,
-                0,
-                (C * dilation * wide, C * dilation, 1),
-                (0, C * stride * wide, C * stride),
-                delta_z,
-                J * O * i + I * J * O * n,
-                (0, J * O, O),
-                1,
-                nabla_w,
-                0,
-                (C * O * V, C * O, O),
-                scratch,
-            )
-            i += count
+    most = max(1, (room - dilation * (U - 1) - 1) // stride + 1)
+    most = (I - 1) // ((I - 1) // most + 1) + 1
+    row = 0
+    while row < I * N:
+        n = row // I
+        i = row % I
+        count = min(most, I - i, I * N - row)
+        low = i * stride - top
+        high = U * dilation + count * stride + 1 - dilation - stride
+        planes = max(1, min(room // high, (I * N - row) // I)) if count == I else 1
+        border(box, a, planes, C * P * Q * n, P, Q, C, low, high, -1 * left, wide)
+        contract_nest_add(
+            first,
+            last,
+            (U, V, C),
+            O,
+            (planes, count, J),
+            box,
+            0,
+            (C * dilation * wide, C * dilation, 1),
+            (C * high * wide, C * stride * wide, C * stride),
+            delta_z,
+            J * O * i + I * J * O * n,
+            (I * J * O, J * O, O),
+            1,
+            nabla_w,
+            0,
+            (C * O * V, C * O, O),
+            scratch,
+            row > 0,
+        )
+        row += count * planes
 
 
 CONVOLUTION = Layer(
@@ -298,7 +290,7 @@ CONVOLUTION = Layer(
         Kernel(
             convolution_forward,
             arguments=("a[n, p, q, c]", "b[o]", "w[u, v, c, o]", "z[n, i, j, o]", "scratch", "box"),
-            split="n i",
+            split="n i j",
             writes=("z",),
             local=False,
             box=convolution_forward_box,

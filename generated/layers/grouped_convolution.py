@@ -22,7 +22,7 @@ Written by ``derive generate``; change the definition, not this file.
 from math import gcd
 
 from ..definition import Layer
-from ..engine import BOX, border, clear, contract_nest, contract_nest_add, contract_nest_bias, first_tap
+from ..engine import BOX, border, contract_nest, contract_nest_add, contract_nest_bias, first_tap
 from ..lanes import lanes
 from ..program import Kernel
 
@@ -61,37 +61,32 @@ def grouped_convolution_forward(a, b, w, z, scratch, box, dilation, left, stride
     left = int(left)
     stride = int(stride)
     top = int(top)
+    stop = (last - 1) // J + 1
     wide = J * stride + V * dilation + 1 - dilation - stride
     room = BOX // (C * G * wide)
-    strip = max(1, (room - dilation * (U - 1) - 1) // stride + 1)
-    row = first
-    while row < last:
+    most = max(1, (room - dilation * (U - 1) - 1) // stride + 1)
+    most = (I - 1) // ((I - 1) // most + 1) + 1
+    row = first // J
+    while row < stop:
         n = row // I
         i = row % I
-        count = min(strip, I - i, last - row)
+        count = min(most, I - i, stop - row)
         low = i * stride - top
-        border(
-            box,
-            a,
-            C * G * P * Q * n,
-            P,
-            Q,
-            C * G,
-            low,
-            U * dilation + count * stride + 1 - dilation - stride,
-            -1 * left,
-            wide,
-        )
+        high = U * dilation + count * stride + 1 - dilation - stride
+        planes = max(1, min(room // high, (stop - row) // I)) if count == I else 1
+        border(box, a, planes, C * G * P * Q * n, P, Q, C * G, low, high, -1 * left, wide)
+        begin = max(0, first - J * row)
+        end = min(J * count * planes, last - J * row)
         for g in range(G):
             contract_nest_bias(
-                0,
-                J * count,
-                (1, count, J),
+                begin,
+                end,
+                (planes, count, J),
                 O,
                 (U, V, C),
                 box,
                 C * g,
-                (0, C * G * stride * wide, C * G * stride),
+                (C * G * high * wide, C * G * stride * wide, C * G * stride),
                 (C * G * dilation * wide, C * G * dilation, 1),
                 w,
                 C * O * U * V * g,
@@ -99,12 +94,12 @@ def grouped_convolution_forward(a, b, w, z, scratch, box, dilation, left, stride
                 1,
                 z,
                 O * g + G * J * O * row,
-                (0, G * J * O, G * O),
+                (G * I * J * O, G * J * O, G * O),
                 scratch,
                 b,
                 O * g,
             )
-        row += count
+        row += count * planes
 
 
 def grouped_convolution_b_gradient(delta_z, nabla_b, first, last):
@@ -160,22 +155,26 @@ def grouped_convolution_input_sensitivity(delta_z, w, delta_a, scratch, box, dil
     top = int(top)
     wide = (Q + V * dilation - dilation - 1) // stride + 2
     room = BOX // (G * O * wide)
-    strip = max(1, stride * (room - 2) + 1 - dilation * (U - 1))
+    most = max(1, stride * (room - 2) + 1 - dilation * (U - 1))
+    most = (P - 1) // ((P - 1) // most + 1) + 1
     row = first
     while row < last:
         n = row // P
         p = row % P
-        count = min(strip, P - p, last - row)
+        count = min(most, P - p, last - row)
         low = (p + top + dilation - U * dilation) // stride
+        high = (count + U * dilation - dilation - 1) // stride + 2
+        planes = max(1, min(room // high, (last - row) // P)) if count == P else 1
         border(
             box,
             delta_z,
+            planes,
             G * I * J * O * n,
             I,
             J,
             G * O,
             low,
-            (count + U * dilation - dilation - 1) // stride + 2,
+            high,
             (left + dilation - V * dilation) // stride,
             wide,
         )
@@ -194,15 +193,15 @@ def grouped_convolution_input_sensitivity(delta_z, w, delta_a, scratch, box, dil
                 for g in range(G):
                     contract_nest(
                         0,
-                        ((Q + stride - phase_q - 1) // stride) * ((count + stride - phase_p - 1) // stride),
-                        (1, (count + stride - phase_p - 1) // stride, (Q + stride - phase_q - 1) // stride),
+                        planes * ((Q + stride - phase_q - 1) // stride) * ((count + stride - phase_p - 1) // stride),
+                        (planes, (count + stride - phase_p - 1) // stride, (Q + stride - phase_q - 1) // stride),
                         C,
                         (taps_p, taps_q, O),
                         box,
                         O * g
                         + G * O * ((at_q - dilation * tap_q) // stride - (left + dilation - V * dilation) // stride)
                         + G * O * wide * ((at_p - dilation * tap_p) // stride - low),
-                        (0, G * O * wide, G * O),
+                        (G * O * high * wide, G * O * wide, G * O),
                         (G * O * wide * (dilation * step_p // stride), G * O * (dilation * step_q // stride), 1),
                         w,
                         C * O * tap_q + C * O * V * tap_p + C * O * U * V * g,
@@ -210,10 +209,10 @@ def grouped_convolution_input_sensitivity(delta_z, w, delta_a, scratch, box, dil
                         O,
                         delta_a,
                         C * g + C * G * phase_q + C * G * Q * phase_p + C * G * Q * row,
-                        (0, C * G * Q * stride, C * G * stride),
+                        (C * G * P * Q, C * G * Q * stride, C * G * stride),
                         scratch,
                     )
-        row += count
+        row += count * planes
 
 
 def grouped_convolution_w_gradient_box(C, G, J, U, V, dilation, stride):
@@ -245,47 +244,41 @@ def grouped_convolution_w_gradient(a, delta_z, nabla_w, scratch, box, dilation, 
     top = int(top)
     wide = J * stride + V * dilation + 1 - dilation - stride
     room = BOX // (C * G * wide)
-    strip = max(1, (room - dilation * (U - 1) - 1) // stride + 1)
-    clear(nabla_w, first * O, last * O)
-    for n in range(N):
-        i = 0
-        while i < I:
-            count = min(strip, I - i)
-            border(
+    most = max(1, (room - dilation * (U - 1) - 1) // stride + 1)
+    most = (I - 1) // ((I - 1) // most + 1) + 1
+    row = 0
+    while row < I * N:
+        n = row // I
+        i = row % I
+        count = min(most, I - i, I * N - row)
+        low = i * stride - top
+        high = U * dilation + count * stride + 1 - dilation - stride
+        planes = max(1, min(room // high, (I * N - row) // I)) if count == I else 1
+        border(box, a, planes, C * G * P * Q * n, P, Q, C * G, low, high, -1 * left, wide)
+        for g in range(G):
+            begin = max(0, first - C * U * V * g)
+            end = min(C * U * V, last - C * U * V * g)
+            contract_nest_add(
+                begin,
+                end,
+                (U, V, C),
+                O,
+                (planes, count, J),
                 box,
-                a,
-                C * G * P * Q * n,
-                P,
-                Q,
-                C * G,
-                i * stride - top,
-                U * dilation + count * stride + 1 - dilation - stride,
-                -1 * left,
-                wide,
+                C * g,
+                (C * G * dilation * wide, C * G * dilation, 1),
+                (C * G * high * wide, C * G * stride * wide, C * G * stride),
+                delta_z,
+                O * g + G * J * O * i + G * I * J * O * n,
+                (G * I * J * O, G * J * O, G * O),
+                1,
+                nabla_w,
+                C * O * U * V * g,
+                (C * O * V, C * O, O),
+                scratch,
+                row > 0,
             )
-            for g in range(G):
-                begin = max(0, first - C * U * V * g)
-                end = min(C * U * V, last - C * U * V * g)
-                contract_nest_add(
-                    begin,
-                    end,
-                    (U, V, C),
-                    O,
-                    (1, count, J),
-                    box,
-                    C * g,
-                    (C * G * dilation * wide, C * G * dilation, 1),
-                    (0, C * G * stride * wide, C * G * stride),
-                    delta_z,
-                    O * g + G * J * O * i + G * I * J * O * n,
-                    (0, G * J * O, G * O),
-                    1,
-                    nabla_w,
-                    C * O * U * V * g,
-                    (C * O * V, C * O, O),
-                    scratch,
-                )
-            i += count
+        row += count * planes
 
 
 GROUPED_CONVOLUTION = Layer(
@@ -302,7 +295,7 @@ GROUPED_CONVOLUTION = Layer(
         Kernel(
             grouped_convolution_forward,
             arguments=("a[n, p, q, g, c]", "b[g, o]", "w[g, u, v, c, o]", "z[n, i, j, g, o]", "scratch", "box"),
-            split="n i",
+            split="n i j",
             writes=("z",),
             local=False,
             box=grouped_convolution_forward_box,

@@ -10,14 +10,14 @@ normalisation, its activation. The kinds of sections are in ``sections``, what a
 becomes of the learning rate in ``policies``.
 """
 
-import os
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from . import definition
+from .files import written_whole
 from .grammar import (
     CHARACTERS,
     MOST,
@@ -127,9 +127,11 @@ class Configuration:
         """The network, with new parameters. Raises ConfigurationError, naming the section's line, if it cannot be built."""
         if self.obstacles:
             raise ConfigurationError(self.obstacles[0])
-        cost = {} if self.cost is None else {"cost": self.cost}
+        for entry, (line, name) in zip(self.layers, self.places, strict=True):
+            if parts_of(entry)[0] not in (*definition.LAYERS, *definition.HEADS):
+                raise ConfigurationError(f"{self.path}:{line}: [{name}] is read and written, but cannot be built here")
         try:
-            return Network(self.layers, dtype=dtype, random_state=random_state, inputs=self.inputs, **cost)
+            return Network(self.layers, cost=self.cost, dtype=dtype, random_state=random_state, inputs=self.inputs)
         except ValueError as error:
             if match := re.match(r"layer (\d+): ", str(error)):
                 line, name = self.places[int(match[1]) - 1]
@@ -197,15 +199,9 @@ def parse_configuration(text: str, path: str = "<text>", normalisation: str = NO
 
 def write_configuration(configuration: Configuration, path: str | Path) -> None:
     """Write a configuration as a file, whole or not at all. Raises OSError if it cannot be written."""
-    path = Path(path)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(configuration.text())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)  # where it did not come to the end, whatever ended it
+    text = configuration.text().encode()
+    with written_whole(path) as file:
+        file.write(text)
 
 
 # [net] ----------------------------------------------------------------------------------------------------------------

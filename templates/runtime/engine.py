@@ -22,7 +22,7 @@ ROWS = 5  # of a tile: with 2 vectors, 10 chains of fused multiply-adds; a tile 
 DEPTH = 256  # contracted steps of a block: a panel of b (DEPTH x 2 vectors) stays in the first-level cache
 BLOCK = 40 * ROWS  # rows of a block: their part of a stays in the second-level cache
 PACK_FROM = 4 * ROWS  # rows from which copying a panel of b together pays
-BOX = 1 << 17  # elements that the box for a strip of planes is to have: it stays in the second-level cache
+BOX = 1 << 18  # elements that the box for a strip of planes is to have: what a block reads of it stays in the second-level cache
 TABLES = 2 * (BLOCK + 4 * ROWS) + DEPTH + 8 * ROWS  # int64: the offsets of a block's rows and runs
 SCRATCH = 2 * LANES * (DEPTH + ROWS + 1) + 2 * TABLES
 """Elements of the `scratch` array that `contract` works in; one for each thread."""
@@ -437,9 +437,10 @@ def _call_nest(context, builder, sig, args, bias: bool, add: bool):
         cgutils.unpack_tuple(builder, t) for t in (rows, sums, a_rows, a_sums, b_sums, c_rows)
     )
     a, b, c, scratch = pointer(5, a0), pointer(9, b0), pointer(13, c0), pointer(16)
-    start = (
-        (c, I64(1), I64(1)) if add else (pointer(17, args[18]), I64(1), I64(0)) if bias else (scratch, I64(0), I64(0))
-    )
+    start = (pointer(17, args[18]), I64(1), I64(0)) if bias else (scratch, I64(0), I64(0))
+    if add:
+        again = builder.icmp_signed("!=", args[17], I64(0))
+        start = (builder.select(again, c, scratch), *[builder.zext(again, I64)] * 2)
     _link(builder, sig.args[5].dtype, [
         first, last, *rows[1:], columns, *sums, a, *a_rows, *a_sums, b, *b_sums, b_lane, *start, c, *c_rows, scratch,
     ])  # fmt: skip
@@ -510,10 +511,11 @@ def contract_nest(
 
 @intrinsic
 def contract_nest_add(
-    typingctx, first, last, rows, columns, sums, a, a0, a_rows, a_sums, b, b0, b_sums, b_lane, c, c0, c_rows, scratch
+    typingctx, first, last, rows, columns, sums, a, a0, a_rows, a_sums, b, b0, b_sums, b_lane, c, c0, c_rows, scratch,
+    again
 ):  # fmt: skip
-    """As `contract_nest`, but c[...] += the sum: the sum starts from what c holds."""
-    return _signature_nest(a, b, c, scratch), functools.partial(_call_nest, bias=False, add=True)
+    """As `contract_nest`, but where this is done again, c[...] += the sum: the sum starts from what c holds."""
+    return _signature_nest(a, b, c, scratch, types.intp), functools.partial(_call_nest, bias=False, add=True)
 
 
 @intrinsic
@@ -540,31 +542,24 @@ def _pointer(typingctx, array):
 
 
 @_inline
-def border(box, a, place, rows, columns, channels, low, high, left, wide):
-    """box[(r wide + q) channels + k] = a[place + ((low + r) columns + left + q) channels + k], zero beyond rows and columns,
-    for r < high, q < wide: a part of a plane with a border of zeros around it, channels last."""
+def border(box, a, planes, place, rows, columns, channels, low, high, left, wide):
+    """box[((m high + r) wide + q) channels + k] = a[place + ((m rows + low + r) columns + left + q) channels + k], zero
+    beyond rows and columns, for m < planes, r < high, q < wide: parts of planes with a border of zeros around them,
+    channels last."""
     target, source = _pointer(box), _moved(_pointer(a), place)
     begin = min(max(0, -left), wide)
     end = max(begin, min(wide, columns - left))
-    for r in range(high):
-        line = _moved(target, r * wide * channels)
-        inside = 0 <= low + r < rows
-        first, last = (begin * channels, end * channels) if inside else (0, 0)
-        origin = _moved(source, ((low + r) * columns + left) * channels)
+    for line in range(planes * high):
+        m, r = line // high, low + line % high
+        to = _moved(target, line * wide * channels)
+        first, last = (begin * channels, end * channels) if 0 <= r < rows else (0, 0)
+        origin = _moved(source, ((m * rows + r) * columns + left) * channels)
         for k in range(first):
-            line[k] = 0
+            to[k] = 0
         for k in range(first, last):
-            line[k] = origin[k]
+            to[k] = origin[k]
         for k in range(last, wide * channels):
-            line[k] = 0
-
-
-@_inline
-def clear(c, first, last):
-    """Elements first to last (exclusive) of an array become zero."""
-    target = _pointer(c)
-    for k in range(first, last):
-        target[k] = 0
+            to[k] = 0
 
 
 @_inline

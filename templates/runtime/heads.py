@@ -6,7 +6,7 @@ objectness, then the classes. It gives nothing that other layers could read.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
 import numpy as np
@@ -15,15 +15,70 @@ from .assignment import ASSIGN, NONE, ROW
 from .definition import HEADS, Head, tensor
 from .program import Call, Kernel
 
-DEFAULTS = {"ignore_threshold": 0.5, "truth_threshold": 1.0}
 BOX = ("b_x", "b_y", "b_w", "b_h")  # of a prediction, in shares of the network's input
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A number that a list of layers may give a head: what it is if none is given, and from where to where it may be."""
+
+    default: float
+    least: float = 0.0
+    most: float = inf
+    whole: bool = False
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value is such a number."""
+        return _is_number(value) and self.least <= value <= self.most and not (self.whole and value != int(value))
+
+    def __str__(self) -> str:
+        if self.least == self.most:
+            return f"{self.least:g}: there is no other here"
+        end = f"from {self.least:g} to {self.most:g}" if self.most < inf else f"of {self.least:g} or more"
+        return f"a {'whole ' if self.whole else ''}number {end}"
+
+
+SHARE, FLAG, SCALE = Setting(0.5, most=1), Setting(0, most=1, whole=True), Setting(1.0)
+# What assignment is told of a head that does not say otherwise: see `assignment`.
+PLAIN = {
+    "truth_threshold": inf, "bias_match": 1, "rescore": 0, "single": 0, "coord_scale": 1.0, "object_scale": 1.0,
+    "noobject_scale": 1.0, "class_scale": 1.0, "warm_samples": 0,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a list of layers may say of a head besides its anchors.
+
+    settings: by name. masked: whether its anchors may be some of those given. in_cells: whether they are in cells, not pixels.
+    told: what assignment is told of it besides: a number, or that of the setting of another name.
+    """
+
+    settings: Mapping[str, Setting]
+    masked: bool = False
+    in_cells: bool = False
+    told: Mapping[str, float | str] = field(default_factory=dict)
+
+
+SAID = {
+    "yolo": Said({"ignore_threshold": SHARE, "truth_threshold": Setting(1.0, most=1)}, masked=True),
+    "region": Said(
+        {
+            "thresh": SHARE, "bias_match": FLAG, "rescore": FLAG, "coord_scale": SCALE, "object_scale": SCALE,
+            "noobject_scale": SCALE, "class_scale": SCALE, "warm_samples": Setting(12800, whole=True),
+            "coords": Setting(4, 4, 4), "softmax": Setting(1, 1, 1),
+            "absolute": FLAG,  # which Darknet reads, and makes no use of
+        },
+        in_cells=True, told={"ignore_threshold": "thresh", "single": 1},
+    ),
+}  # fmt: skip
 
 
 @dataclass
 class HeadLink:
     """A head in its place.
 
-    input: the number of the value that it reads. classes, anchors (M, 2) in pixels, mask: as the list of layers has them.
+    input: the number of the value that it reads. classes, anchors (M, 2), mask: as the list of layers has them.
     grid: (rows, columns) of cells. settings: where its kernels read them.
     """
 
@@ -55,17 +110,18 @@ class HeadLink:
 
 def settings_of_head(where: str, name: str, sizes: Sequence[Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """All settings of a head, its anchors as pairs. Raises ValueError, naming the layer, for what cannot stand."""
-    what = f"{where}: {name!r}"
+    what, said = f"{where}: {name!r}", SAID[name]
     if len(sizes) != 1 or not _is_count(sizes[0]) or sizes[0] < 1:
         raise ValueError(f"{what} takes one size, the number of classes, a positive integer, not {_listed(sizes)}")
-    known = ("anchors", "mask", *DEFAULTS)
+    known = ("anchors", *(["mask"] if said.masked else []), *said.settings)
     unknown = sorted(set(map(str, given)) - {*known, "from", "layers"})
     if unknown:
         raise ValueError(f"{what} has no setting {unknown}; it has {sorted(known)}")
     anchors = given.get("anchors")
     if not isinstance(anchors, list | tuple) or not anchors or not all(map(_is_anchor, anchors)):
         raise ValueError(
-            f"{what} needs the setting anchors, a list of (width, height) in pixels, each a positive number, not {anchors!r}"
+            f"{what} needs the setting anchors, a list of (width, height) in {'cells' if said.in_cells else 'pixels'}, each a "
+            f"positive number, not {anchors!r}"
         )
     mask = given.get("mask", list(range(len(anchors))))
     if not isinstance(mask, list | tuple) or not mask or not all(map(_is_count, mask)):
@@ -75,12 +131,13 @@ def settings_of_head(where: str, name: str, sizes: Sequence[Any], given: Mapping
             f"{what}: setting mask must be of different numbers from 0 to {len(anchors) - 1}, those of the "
             f"{len(anchors)} anchors, not {list(mask)}"
         )
-    found = {"anchors": [(float(w), float(h)) for w, h in anchors], "mask": list(map(int, mask))}
-    for key, default in DEFAULTS.items():
-        value = given.get(key, default)
-        if not _is_number(value) or not 0 <= value <= 1:
-            raise ValueError(f"{what}: setting {key} must be a number from 0 to 1, not {value!r}")
-        found[key] = float(value)
+    found: dict[str, Any] = {"anchors": [(float(w), float(h)) for w, h in anchors]}
+    found |= {"mask": list(map(int, mask))} if said.masked else {}
+    for key, setting in said.settings.items():
+        value = given.get(key, setting.default)
+        if not setting.holds(value):
+            raise ValueError(f"{what}: setting {key} must be {setting}, not {value!r}")
+        found[key] = int(value) if setting.whole else float(value)
     return found | {key: given[key] for key in ("from", "layers") if key in given}
 
 
@@ -113,7 +170,8 @@ def linked_head(
     Raises ValueError, naming the layer and the channels, for what does not fit.
     """
     number, shape, source = read
-    mask = np.array(settings["mask"], np.int32)
+    said, anchors = SAID[name], np.array(settings["anchors"])
+    mask = np.array(settings.get("mask", range(len(anchors))), np.int32)
     if len(shape) != 3 or len(inputs) != 3:
         what, given = (f"planes of {source}", shape) if len(shape) != 3 else ("a network of images", inputs)
         raise ValueError(f"{where}: {name!r} takes {what}, (channels, rows, columns); its shape is {given}")
@@ -124,10 +182,12 @@ def linked_head(
             f"{classes} classes; {source} gives {shape[0]}"
         )
     _, rows, columns = shape
-    values = {"lw": columns, "lh": rows, "net_w": inputs[2], "net_h": inputs[1]}
-    values |= {key: settings[key] for key in DEFAULTS}
+    units = (rows, columns) if said.in_cells else inputs[1:]
+    values = {"lw": columns, "lh": rows, "net_w": units[1], "net_h": units[0], **PLAIN}
+    values |= {key: settings[key] for key in said.settings}
+    values |= {key: settings[told] if isinstance(told, str) else told for key, told in said.told.items()}
     cells = {key: np.array([float(value)]) for key, value in values.items()}
-    return HeadLink(HEADS[name], number, classes, np.array(settings["anchors"]), mask, (rows, columns), cells)
+    return HeadLink(HEADS[name], number, classes, anchors, mask, (rows, columns), cells)
 
 
 # Its part in a pass ---------------------------------------------------------------------------------------------------
@@ -157,10 +217,12 @@ def head_pass(
     array: Callable[[Sequence[int]], np.ndarray],
     truths: np.ndarray | None = None,
     delta: np.ndarray | None = None,
+    step: np.ndarray | None = None,
 ) -> HeadPass:
     """A head on the planes (N, rows, columns, channels) that it reads, what it makes in new ``array``\\ s.
 
     truths: (N, T, 5), those of each sample; delta: where the sensitivity of the planes goes. Without them it goes no further.
+    step: the number of the step in training, of one element.
     """
     head, batch, dtype = one.head, len(planes), planes.dtype
     sizes = {**one.sizes, tensor(head.inputs[0])[1][0]: batch}
@@ -171,18 +233,19 @@ def head_pass(
         made += [*head.targets, head.outputs[-1]]
         names |= {"truth": truths, "anchor": np.ascontiguousarray(one.anchors, dtype), "mask": one.mask}
     names |= {tensor(slot)[0]: array([sizes[i] for i in tensor(slot)[1]]) for slot in made}
-    found = HeadPass(names, [_call(k, one, names) for k in head.forward])
+    cells = {**one.settings, "step": np.array([inf]) if step is None else step}
+
+    def calls(kernels: Sequence[Kernel]) -> list[Call]:
+        return [Call(k, {n: names[n] for n in k.arrays}, {n: cells[n] for n in k.scalars}) for k in kernels]
+
+    found = HeadPass(names, calls(head.forward))
     if truths is not None:
-        found.cost = [_call(k, one, names) for k in (ASSIGN, *head.cost)]
+        found.cost = calls((ASSIGN, *head.cost))
     if delta is not None:
         z = tensor(head.inputs[0])[0]
         names[f"delta_{z}"] = delta.reshape(names[z].shape)
-        found.backward = [_call(k, one, names) for k in head.backward]
+        found.backward = calls(head.backward)
     return found
-
-
-def _call(kernel: Kernel, one: HeadLink, names: Mapping[str, np.ndarray]) -> Call:
-    return Call(kernel, {n: names[n] for n in kernel.arrays}, {n: one.settings[n] for n in kernel.scalars})
 
 
 # Truths ---------------------------------------------------------------------------------------------------------------

@@ -590,7 +590,7 @@ def _number(name: str, value: Any) -> float:
 def _rates(given: dict[str, Any], steps: int) -> tuple[np.ndarray | None, dict[str, Any]]:
     """The learning rate of each step, if it is a sequence; and the settings, with the first of them."""
     rates = given.get("learning_rate")
-    if not isinstance(rates, list | tuple | np.ndarray) or (isinstance(rates, np.ndarray) and not rates.ndim):
+    if not isinstance(rates, list | tuple | np.ndarray):
         return None, given
     try:
         found = np.ascontiguousarray(rates, np.float64)

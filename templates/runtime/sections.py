@@ -6,7 +6,7 @@ read and written, but not built: see `Unbuilt`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -338,8 +338,10 @@ class Dropout(Kind, names="dropout"):
 
     @staticmethod
     def read(given: Given, chain: Chain) -> list[Entry]:
-        if chain.ends:  # Darknet's works in place: who refers to the layer before it gets what it has left
-            chain.ends[-1] = len(chain.entries)
+        at, before = len(chain.ends) - 1, chain.ends[-1:]
+        while at >= 0 and chain.ends[at] == before[0]:  # Darknet's works in place: who refers to the layer before it,
+            chain.ends[at] = len(chain.entries)  # itself a dropout or not, gets what it has left
+            at -= 1
         return [("dropout", {"probability": given["probability"]})]
 
     @staticmethod
@@ -520,7 +522,8 @@ class Yolo(Kind, names="yolo"):
 
 class Region(Kind, names="region"):
     keys: ClassVar = {
-        "classes": count(20), "num": count(1), "coords": count(4), "softmax": flag(0), "background": only(0),
+        "classes": count(20), "num": count(1), "coords": replace(count(4), built=(4,)),
+        "softmax": replace(flag(0), built=(1,)), "background": only(0),
         "anchors": numbers("width and height of each box, in cells", needed=True), "bias_match": flag(0),
         "rescore": flag(0), "absolute": flag(0), "thresh": number(0.5), "coord_scale": number(1.0),
         "object_scale": number(1.0), "noobject_scale": number(1.0), "class_scale": number(1.0), "tree": unbuilt(),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from plain_yolo import Grid, assigned, iou
 
 from generated.assignment import ASSIGN, intersection_over_union, likest_anchor
-from generated.heads import as_truths, with_room
+from generated.heads import PLAIN, as_truths, with_room
 from generated.program import Call, Program, Stage
 
 TARGETS = ("x_true", "y_true", "w_true", "h_true", "o_true", "scale", "weight_o", "weight_c")
@@ -34,7 +34,7 @@ def run(boxes, truths, grid: Grid, dtype="float64", *, parallel=False, grain=0) 
     arrays["c_true"] = np.full((count, predictions, grid.classes), np.nan, dtype)
     arrays |= {"anchor": np.array(grid.anchors, dtype), "mask": np.array(grid.mask, np.int32)}
     arrays["truth"] = as_truths(truths, count, grid.classes, np.dtype(dtype))
-    cells = {"lw": grid.columns, "lh": grid.rows, "net_w": grid.net_w, "net_h": grid.net_h}
+    cells = {**PLAIN, "lw": grid.columns, "lh": grid.rows, "net_w": grid.net_w, "net_h": grid.net_h, "step": 1}
     cells |= {"ignore_threshold": grid.ignore, "truth_threshold": grid.sure}
     scalars = {name: np.array([float(value)]) for name, value in cells.items()}
     Program([Stage([Call(ASSIGN, arrays, scalars)], grain=grain, parallel=parallel)], dtype).run()

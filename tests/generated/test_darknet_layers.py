@@ -214,12 +214,3 @@ def test_reorg_is_darknets_and_its_gradient_goes_back_where_each_value_came_from
     z = one.forward()
     np.testing.assert_array_equal(z, reorganised(a, stride))
     np.testing.assert_array_equal(one.backward(z=z), a)  # a permutation: what is sent forward and back is what it was
-
-
-def test_a_network_reorganises_planes_that_can_be_divided():
-    a = np.arange(4.0 * 6 * 4).reshape(1, 4, 6, 4)
-    network = Network([("reorg", {"stride": 2})], inputs=(4, 6, 4), dtype="float64")
-    np.testing.assert_array_equal(network.outputs(a), reorganised(a, 2))
-    for shape in ((4, 5, 4), (4, 6, 3), (6, 6, 4)):
-        with pytest.raises(ValueError, match="layer 1: 'reorg' of the samples .*; that must hold"):
-            Network([("reorg", {"stride": 2})], inputs=shape)

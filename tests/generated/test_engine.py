@@ -164,8 +164,8 @@ def _nest(first, last, rows, columns, sums, a, a0, ar, as_, b, b0, bs, bl, c, c0
 
 
 @njit
-def _nest_add(first, last, rows, columns, sums, a, a0, ar, as_, b, b0, bs, bl, c, c0, cr, scratch):
-    contract_nest_add(first, last, rows, columns, sums, a, a0, ar, as_, b, b0, bs, bl, c, c0, cr, scratch)
+def _nest_add(first, last, rows, columns, sums, a, a0, ar, as_, b, b0, bs, bl, c, c0, cr, scratch, again):
+    contract_nest_add(first, last, rows, columns, sums, a, a0, ar, as_, b, b0, bs, bl, c, c0, cr, scratch, again)
 
 
 @njit
@@ -191,7 +191,7 @@ small = st.integers(1, 4)
     b_order=st.permutations((0, 1, 2, 3)),
     joined=st.booleans(),
     turned=st.booleans(),
-    start=st.sampled_from(("set", "add", "bias")),
+    start=st.sampled_from(("set", "first", "add", "bias")),
     dtype=st.sampled_from((np.float32, np.float64)),
     data=st.data(),
 )
@@ -213,11 +213,11 @@ def test_nests_of_rows_and_sums_are_contracted_exactly_in_any_part(
     b_strides = [-b_strides[0] if turned else b_strides[0], *b_strides[1:]]
     bias = random.integers(-4, 5, columns).astype(dtype)
     c = random.integers(-4, 5, (*rows, columns)).astype(dtype)
-    want = np.tensordot(view, values, 3) + {"set": 0, "add": c, "bias": bias}[start]
+    want = np.tensordot(view, values, 3) + {"set": 0, "first": 0, "add": c, "bias": bias}[start]
     whole, got = want.reshape(-1, columns), c.copy()
     steps = tuple(s // c.itemsize for s in c.strides[:3])
-    call = {"set": _nest, "add": _nest_add, "bias": _nest_bias}[start]
-    more = (np.concatenate([bias[:1], bias]),) if start == "bias" else ()
+    call = {"set": _nest, "first": _nest_add, "add": _nest_add, "bias": _nest_bias}[start]
+    more = {"bias": (np.concatenate([bias[:1], bias]),), "first": (False,), "add": (True,)}.get(start, ())
     if not b.size:
         b = np.zeros(1, dtype)
     call(first, last, rows, columns, sums, a, a0, a_strides[:3], a_strides[3:], b, b0, tuple(b_strides[:3]), b_strides[3],

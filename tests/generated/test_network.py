@@ -85,13 +85,33 @@ BAD_FITS = {
     "true as a batch": ({"batch_size": True}, r"batch_size must be an integer"),
     "epochs below zero": ({"epochs": -1}, r"epochs must be an integer, 1 or more, not -1"),
     "epochs as a word": ({"epochs": "many"}, r"epochs must be an integer, 1 or more, not 'many'"),
-    "an unknown rule": ({"rule": "sgd"}, r"no update rule named 'sgd'.*adam, gradient_descent, momentum, nesterov"),
+    "an unknown rule": (
+        {"rule": "sgd"},
+        r"no update rule named 'sgd'.*adam, gradient_descent, momentum, momentum_darknet, nesterov",
+    ),
     "a rule that is no name": ({"rule": ["adam"]}, r"no update rule named \['adam'\]"),
     "an unknown setting": ({"nesterov": True}, r"gradient_descent has no setting nesterov; it has learning_rate"),
     "a setting of another rule": ({"rule": "adam", "momentum": 0.9}, r"adam has no setting momentum; it has beta1"),
     "the step as a setting": ({"rule": "adam", "step": 3}, r"adam has no setting step"),
     "a rate that is no number": ({"learning_rate": "fast"}, r"learning_rate must be a finite number, not 'fast'"),
     "an infinite rate": ({"learning_rate": np.inf}, r"learning_rate must be a finite number, not inf"),
+    "rates for other steps": (
+        {"learning_rate": [0.1] * 32, "batch_size": 20, "epochs": 3},
+        r"learning_rate has shape \(32,\); of this call's 33 steps each must have a number",
+    ),
+    "rates of several axes": (
+        {"learning_rate": np.ones((7, 1)), "epochs": 1},
+        r"learning_rate has shape \(7, 1\); .* 7 steps",
+    ),
+    "rates that are no numbers": (
+        {"learning_rate": ["fast"] * 7, "epochs": 1},
+        r"a sequence of numbers, one for each step",
+    ),
+    "a rate below zero among others": (
+        {"learning_rate": [0.1, -0.1, 0, 0, 0, 0, 0], "epochs": 1},
+        r"learning_rate must be finite and not negative; that of step 2 is -0.1",
+    ),
+    "no parts": ({"subdivisions": 0}, r"subdivisions must be an integer, 1 or more, not 0"),
     "a rate below zero": ({"learning_rate": -0.1}, r"learning_rate must not be negative"),
     "validation without labels": ({"validation_data": X}, r"validation_data must be a pair \(X, y\)"),
     "other validation features": ({"validation_data": (X[:, :3], Y)}, r"validation X.*\(3,\).*takes \(7,\)"),
@@ -173,7 +193,7 @@ def test_probabilities_are_refused_where_there_are_none():
 
 NEEDS = {
     "dense": (2,), "convolution": (4, 3), "depthwise_convolution": (3,), "grouped_convolution": (4, 3, {"groups": 2}),
-    "shortcut": ({"from": -1},),
+    "local": (4, 3), "shortcut": ({"from": -1},),
 }  # fmt: skip
 
 
@@ -249,6 +269,25 @@ def test_weights_draw_towards_zero_with_weight_decay():
     assert np.square(held.parameters[0]["w"]).sum() < 0.7 * np.square(free.parameters[0]["w"]).sum()
 
 
+def test_biases_and_scales_of_any_number_of_axes_have_no_weight_decay():
+    layers = [
+        ("grouped_convolution", 4, 3, {"groups": 2}), "batch_norm", ("local", 2, 2), ("depthwise_convolution", 2), ("dense", 3),
+        "softmax",
+    ]  # fmt: skip
+    planes, labels = np.random.default_rng(0).standard_normal((6, 2, 6, 6)), [0, 1, 2, 0, 1, 2]
+    options = {"cost": "softmax_cross_entropy", "dtype": "float64", "random_state": 0}
+    plain, decayed = (
+        Network(layers, **options).fit(planes, labels, epochs=1, learning_rate=0.1, weight_decay=decay)
+        for decay in (0, 0.5)
+    )
+    first = Network(layers, inputs=(2, 6, 6), **options)
+    for number, layer in enumerate(first.parameters):
+        for name, before in layer.items():
+            expected = -0.1 * 0.5 * before if name == "w" else np.zeros_like(before)
+            moved = decayed.parameters[number][name] - plain.parameters[number][name]
+            np.testing.assert_allclose(moved, expected, atol=1e-14)
+
+
 def test_no_momentum_is_gradient_descent():
     assert bits(fitted(momentum=0.0)) == bits(fitted()) == bits(fitted(rule="momentum", momentum=0.0))
     assert bits(fitted(momentum=0.9)) == bits(fitted(rule="momentum", momentum=0.9)) != bits(fitted())
@@ -301,6 +340,118 @@ def test_data_is_not_written_to():
     samples, labels = X.astype(np.float32), np.eye(3, dtype=np.float32)[Y]
     samples.flags.writeable = labels.flags.writeable = False
     classifier().fit(samples, labels, epochs=1)
+
+
+# A rate for each step, a mini-batch in parts -----------------------------------------------------------------------------
+
+RATES = 0.2 * 0.9 ** np.arange(22)  # 203 samples in mini-batches of 20: 11 steps an epoch
+
+
+@pytest.mark.parametrize(("rule", "subdivisions"), [("momentum", 1), ("adam", 1), ("momentum", 3)])
+def test_each_step_has_the_rate_that_it_was_given(rule, subdivisions):
+    options = {"batch_size": 20, "rule": rule, "shuffle": False, "subdivisions": subdivisions}
+    together = classifier().fit(X, Y, epochs=2, learning_rate=RATES, **options)
+    one_by_one = classifier(inputs=7)
+    one_by_one.classes_ = np.arange(3)
+    for step, rate in enumerate(RATES):
+        rows = slice(step % 11 * 20, min(step % 11 * 20 + 20, 203))
+        one_by_one.partial_fit(X[rows], Y[rows], learning_rate=rate, **options)
+    assert bits(together) == bits(one_by_one)
+
+
+def test_rates_may_be_any_sequence_and_equal_ones_are_as_one_number():
+    for rates in ([0.1] * 33, (np.float32(0.1).item(),) * 33, np.full(33, 0.1), np.full(66, 0.1)[::2]):
+        assert bits(fitted(learning_rate=rates)) == bits(fitted(learning_rate=float(rates[0])))
+
+
+def test_training_with_a_rate_for_each_step_goes_on_from_a_file_to_the_bit(tmp_path):
+    options = {"batch_size": 20, "momentum": 0.9}
+    whole = classifier().fit(X, Y, epochs=2, learning_rate=RATES, **options)
+    half = classifier().fit(X, Y, epochs=1, learning_rate=RATES[:11], **options)
+    half.save(tmp_path / "half.npz")
+    assert bits(load(tmp_path / "half.npz").partial_fit(X, Y, learning_rate=RATES[11:], **options)) == bits(whole)
+    assert whole._cells["momentum"]["learning_rate"][0] == RATES[-1]
+
+
+PLANES = np.random.default_rng(3).standard_normal((26, 2, 6, 6))
+LABELS = np.random.default_rng(4).integers(3, size=26)
+CONVOLUTION = ("convolution", 4, 3, {"padding": 1})
+
+
+def convolutional(*more: str, **options) -> Network:
+    layers = [CONVOLUTION, *more, "relu", ("max_pooling", {"size": 2, "stride": 2}), ("dense", 3), "softmax"]
+    options = {"random_state": 0, "dtype": "float64", "inputs": (2, 6, 6), **options}
+    return Network(layers, cost="softmax_cross_entropy", **options)
+
+
+@pytest.mark.parametrize("rule", ["momentum", "adam"])
+@pytest.mark.parametrize("subdivisions", [2, 3, 99])
+def test_a_mini_batch_in_parts_updates_as_a_whole_one(rule, subdivisions):
+    options = {"epochs": 2, "batch_size": 10, "learning_rate": 0.05, "rule": rule, "weight_decay": 0.01}
+    whole = convolutional().fit(PLANES, LABELS, **options)
+    parts = convolutional().fit(PLANES, LABELS, subdivisions=subdivisions, **options)
+    for one, other in zip(whole.parameters, parts.parameters, strict=True):
+        for name in one:
+            np.testing.assert_allclose(other[name], one[name], rtol=0, atol=1e-13)
+    np.testing.assert_allclose(parts.history_["loss"], whole.history_["loss"], rtol=1e-13)
+
+
+def test_normalised_parts_see_themselves_alone_and_move_the_running_statistics_each():
+    """As in Darknet: the update is against the mean of the parts' gradients, each with the statistics of its own samples."""
+    network = convolutional("batch_norm")
+    network.classes_ = np.arange(3)
+    parts = [slice(0, 5), slice(5, 9)]  # of a mini-batch of 9 in two
+    before = [{name: p.copy() for name, p in layer.items()} for layer in network.parameters]
+    gradients = [network.gradients(PLANES[rows], LABELS[rows]) for rows in parts]
+    planes = [network_of_convolution(network).outputs(PLANES[rows]) for rows in parts]
+    network.partial_fit(PLANES[:9], LABELS[:9], batch_size=9, subdivisions=2, learning_rate=0.5, shuffle=False)
+    for number, layer in enumerate(network.parameters):
+        for name, parameter in layer.items():
+            mean = (5 * gradients[0][number][name] + 4 * gradients[1][number][name]) / 9
+            np.testing.assert_allclose(parameter, before[number][name] - 0.5 * mean, rtol=1e-12, atol=1e-14)
+    mean = np.zeros(4)
+    for z in planes:
+        mean = 0.9 * mean + 0.1 * z.mean(axis=(0, 2, 3))
+    np.testing.assert_allclose(network.states[1]["mean"], mean, rtol=1e-12)
+
+
+def network_of_convolution(network: Network) -> Network:
+    """Its first layer alone, with the same parameters."""
+    first = Network([CONVOLUTION], inputs=(2, 6, 6), dtype="float64")
+    for name, parameter in first.parameters[0].items():
+        parameter[...] = network.parameters[0][name]
+    return first
+
+
+def test_parts_draw_other_units_to_drop_and_training_goes_on_from_a_file_to_the_bit(tmp_path):
+    options = {"batch_size": 10, "subdivisions": 2, "momentum": 0.9}
+    layers = [("dropout", {"probability": 0.5}), ("dense", 3), "softmax"]
+    network = Network(layers, cost="softmax_cross_entropy", random_state=0)
+    whole = copy.deepcopy(network).fit(X[:30], Y[:30], epochs=2, **options)
+    half = network.fit(X[:30], Y[:30], epochs=1, **options)
+    half.save(tmp_path / "half.npz")
+    assert bits(load(tmp_path / "half.npz").partial_fit(X[:30], Y[:30], **options)) == bits(whole)
+    same = np.repeat(X[:1], 2, axis=0)  # two parts of one and the same sample: alike but for what is dropped
+    one = Network(layers, cost="softmax_cross_entropy", random_state=0, inputs=7)
+    one.classes_ = np.arange(3)
+    two = copy.deepcopy(one).partial_fit(same, [0, 0], batch_size=2, subdivisions=2, learning_rate=1.0)
+    one.partial_fit(same[:1], [0], learning_rate=1.0)
+    assert not np.allclose(two.parameters[1]["w"], one.parameters[1]["w"])
+
+
+def test_parts_take_less_memory():
+    X, y = PLANES[:24].repeat(10, axis=2).repeat(10, axis=3), LABELS[:24]
+
+    def peak(subdivisions: int) -> int:
+        network = convolutional(inputs=(2, 60, 60))
+        tracemalloc.start()
+        network.fit(X, y, epochs=1, batch_size=24, subdivisions=subdivisions)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    peak(1), peak(6)  # compiled
+    assert peak(6) < 0.4 * peak(1)
 
 
 # The same bits --------------------------------------------------------------------------------------------------------

@@ -97,6 +97,24 @@ def test_the_gradient_of_a_maximum_is_gathered_without_a_test_of_places_in_its_l
     assert "z_at_u[n, i, j, c] == int16(p + top - i * stride)" in text(k)
 
 
+def test_what_stands_at_a_number_is_read_and_written_there_without_a_loop_or_a_test():
+    """Also beside a part that begins after it, whose size another one says."""
+    with system("parts", inputs=[a[n, c]], outputs=[y[n, d]], sizes={D: C - 2}) as parts:
+        parts.y[n, d] = a[n, 2 + d] * a[n, 0] + a[n, 1]
+    (k,) = forward(parts).values()
+    assert text(k).splitlines()[-1].strip() == "y[n, d] = a[n, 0] * a[n, d + 2] + a[n, 1]"
+    k = backward(parts)["delta_a"]
+    assert loops(k) == ["n in range(first, last)", "c in range(C)", "c in range(2, C)"]
+    assert "    delta_a[n, 1] += delta_a_sum" in text(k) and "if" not in text(k).split()
+
+
+def test_what_a_size_may_not_have_is_read_where_it_does():
+    with system("third", inputs=[a[n, p, c]], outputs=[y[n, p]]) as third:
+        third.y[n, p] = a[n, p, 0] + a[n, p, 2]
+    (k,) = forward(third).values()
+    assert text(k).count("if C > 2:\n") == 1 and "y[n, p] += a[n, p, 2]" in text(k)
+
+
 def test_a_mean_is_multiplied_by_one_number():
     for k in (*forward(average_pooling).values(), *backward(average_pooling).values()):
         assert "c1 = T(1 / (U * V))" in text(k)

@@ -40,7 +40,7 @@ def test_forward_reads_its_input_at_stride_times_place_plus_dilation_times_tap(o
     assert (rows.slot, rows.row, rows.tap) == (p, i, u)
     assert (rows.row_step, rows.tap_step, rows.offset, rows.divisor) == (stride, dilation, -top, 1)
     assert (columns.slot, columns.row, columns.tap, columns.offset) == (q, j, v, -left)
-    assert split_of(found) == ("n", "i")
+    assert split_of(found) == ("n", "i", "j")
 
 
 def test_gradient_of_the_filter_exchanges_place_and_tap(of_convolution):

@@ -245,7 +245,7 @@ def test_a_training_that_is_cut_off_goes_on_as_if_it_had_not_been(work, capsys, 
 
 
 def test_augmented_and_scheduled_training_goes_on_to_the_bit(work, capsys, monkeypatch):
-    monkeypatch.setattr("derive.training.train.augmented", augmented_rows)
+    monkeypatch.setattr("derive.training.samples.augmented", augmented_rows)
     more = ("--schedule", "cosine", "--augment", "flip,shift", "--seed", 5)
     train(capsys, *more, "--epochs", 6)
     saved = stored("run/network.npz")
@@ -257,7 +257,7 @@ def test_augmented_and_scheduled_training_goes_on_to_the_bit(work, capsys, monke
         return augmented_rows(X, kinds, seed, epoch)
 
     with monkeypatch.context() as patched:
-        patched.setattr("derive.training.train.augmented", interrupt)
+        patched.setattr("derive.training.samples.augmented", interrupt)
         assert train(capsys, *more, "--epochs", 6)[0] == 130
     assert len(rows("run/history.csv")) == 4
     assert run(capsys, "train", "tiny.cfg", "--output", "run", "--resume")[0] == 0

@@ -66,7 +66,11 @@ class Execution:
         self.spelled = self.executor.spelled
         self.written = [w for w in self.executor.memory if w.array == v.DELTA]
         self.marked = self.of_classes and any(w.guard.has(v.LATER) for w in self.written)  # it asks for earlier truths
-        self.cases = [case.compared() for case in self.left()]
+
+    @cached_property
+    def cases(self) -> list[Case]:
+        """What is left in every entry, compared with what should be."""
+        return [case.compared() for case in self.left()]
 
     def left(self) -> Iterator[Case]:
         """What is left in every entry; statements that are no function claim only what they write."""

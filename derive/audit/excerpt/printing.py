@@ -9,6 +9,10 @@ from derive.audit.excerpt.facts import Fact
 from derive.audit.excerpt.vocabulary import INDEX, STRIDE, multiple_at
 from derive.calculus.text import LatexEquations, TextPrinter
 
+IN_C = {
+    frozenset({1}): ">", frozenset({-1}): "<", frozenset({0}): "==",
+    frozenset({0, 1}): ">=", frozenset({-1, 0}): "<=", frozenset({-1, 1}): "!=",
+}  # fmt: skip
 RELATIONS = {
     frozenset({1}): ">", frozenset({-1}): "<", frozenset({0}): "=",
     frozenset({0, 1}): r"\ge", frozenset({-1, 0}): r"\le", frozenset({-1, 1}): r"\ne",
@@ -48,6 +52,10 @@ class CPrinter(TextPrinter):
     def _print_Exp1(self, e: sp.Expr) -> str:
         return "exp(1)"
 
+    def fact(self, f: Fact) -> str:
+        more, less = sides(f)
+        return f"{self.doprint(more)} {IN_C[f.signs]} {self.doprint(less)}"
+
 
 class LatexPrinter(LatexEquations):
     """LaTeX, with words upright."""
@@ -66,5 +74,11 @@ class LatexPrinter(LatexEquations):
         return f"{self._print_Symbol(e.base)}_{{{self.doprint(e.indices[0])}}}"
 
     def fact(self, f: Fact) -> str:
-        more = sp.Add(*(a for a in sp.Add.make_args(f.e) if not a.could_extract_minus_sign()))
-        return f"{self.doprint(more)} {RELATIONS[f.signs]} {self.doprint(more - f.e)}"
+        more, less = sides(f)
+        return f"{self.doprint(more)} {RELATIONS[f.signs]} {self.doprint(less)}"
+
+
+def sides(f: Fact) -> tuple[sp.Expr, sp.Expr]:
+    """What a fact compares: what is added, and what is subtracted."""
+    more = sp.Add(*(a for a in sp.Add.make_args(f.e) if not a.could_extract_minus_sign()))
+    return more, more - f.e

@@ -22,6 +22,9 @@ NAMES: dict[str, sp.Symbol] = {
     **{name: sp.Symbol(name, real=True) for name in ("tx", "ty", "tw", "th", "truth.x", "truth.y")},
     **{name: sp.Symbol(name, positive=True) for name in ("scale", "truth.w", "truth.h")},
 }
+CALLED_WITH = {
+    "scale": "2 - truth.w*truth.h"
+}  # what `yolo_layer.c` hands to the function whose excerpt does not say it
 DELTA, OUTPUT = (sp.IndexedBase(name, real=True) for name in ("delta", "output"))
 BIASES = sp.IndexedBase("biases", positive=True)
 ARRAYS = {

@@ -6,14 +6,17 @@ Where an equation ``y[i] = sum over k of body`` reads ``x[A(i, k)]``, the adjoin
 
 Each component of ``A(i, k) = p`` is solved for an index of unit coefficient (that is the elimination of its Kronecker
 delta); what that index's range says remains as bounds on the others. So a stride or a padding ends as loop bounds, and
-every adjoint is a gather. A component ``floor(A / c) = p`` is nothing but bounds: ``c p <= A < c p + c``.
+every adjoint is a gather. A component ``floor(A / c) = p`` is nothing but bounds: ``c p <= A < c p + c``. Where ``A mod c``
+is read as well, the two are digits of A: indices of their own, of which ``A = c floor(A / c) + A mod c`` is one equation more.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import sympy as sp
 
 from derive.calculus.equation import Equation, Range, Term, fresh, size_of, tensor, tensors_of
+from derive.calculus.ranges import Inside
 
 SlopeForm = Callable[[Equation, sp.Expr], sp.Expr]
 
@@ -25,12 +28,13 @@ def adjoint(
     declared: Mapping[str, sp.Indexed] | None = None,
     parameters: Iterable[str] = (),
     slope_form: SlopeForm | None = None,
+    sizes: Mapping[sp.Symbol, sp.Expr] | None = None,
 ) -> dict[str, Equation]:
     """The adjoint of every tensor that the tensors named in ``seeds`` depend on, last equation first.
 
     The adjoint of ``x`` is named ``delta_x``, of a parameter ``nabla_x``. Those of the seeds are given; a seed that
     another equation reads has a ``delta_x_total`` besides. ``declared`` says with which indices a tensor's adjoint is to
-    be written, ``slope_form`` how a derivative is.
+    be written, ``slope_form`` how a derivative is, ``sizes`` which sizes follow from others.
     """
     declared, parameters = dict(declared or {}), set(parameters)
     bars = {}
@@ -44,7 +48,7 @@ def adjoint(
             bars[equation.name] = tensor(f"{bar_name(equation.name, parameters)}_total")
     while ready := [e for e in waiting if e.name in reached]:  # once round, unless the equations are a recurrence
         for equation in ready:
-            for name, term in contributions(equation, bars[equation.name], declared, slope_form):
+            for name, term in contributions(equation, bars[equation.name], declared, slope_form, sizes):
                 bars.setdefault(name, tensor(bar_name(name, parameters)))
                 terms.setdefault(name, []).append(term)
                 reached.add(name)
@@ -60,7 +64,11 @@ def bar_name(name: str, parameters: Iterable[str] = ()) -> str:
 
 
 def contributions(
-    equation: Equation, y_bar: sp.IndexedBase, declared: dict[str, sp.Indexed], slope_form: SlopeForm | None = None
+    equation: Equation,
+    y_bar: sp.IndexedBase,
+    declared: dict[str, sp.Indexed],
+    slope_form: SlopeForm | None = None,
+    sizes: Mapping[sp.Symbol, sp.Expr] | None = None,
 ) -> Iterable[tuple[str, Term]]:
     """What each operand of an equation receives from the equation's own adjoint."""
     for term in equation.terms:
@@ -74,7 +82,7 @@ def contributions(
             sensitivity = y_bar[equation.target.indices]
             if equation.kind == "max":
                 slope *= sp.Mul(*(sp.KroneckerDelta(winner, k) for k, winner in equation.winners().items()))
-            yield x.base.name, gather(equation, term, x, sensitivity * slope, at)
+            yield x.base.name, gather(equation, term, x, sensitivity * slope, at, sizes or {})
 
 
 def derivative(body: sp.Expr, x: sp.Indexed) -> sp.Expr:
@@ -109,7 +117,14 @@ def _prime(f: sp.Expr, *by: sp.Tuple) -> sp.Expr:
     return sp.Function(f"{f.func.__name__}'", real=True)(*f.args)
 
 
-def gather(equation: Equation, term: Term, operand: sp.Indexed, factor: sp.Expr, at: tuple[sp.Symbol, ...]) -> Term:
+def gather(
+    equation: Equation,
+    term: Term,
+    operand: sp.Indexed,
+    factor: sp.Expr,
+    at: tuple[sp.Symbol, ...],
+    sizes: Mapping[sp.Symbol, sp.Expr],
+) -> Term:
     """The sum of ``factor`` over all (i, k) at which the equation's term reads ``operand`` at the place ``at``."""
     own = [i for i in equation.target.indices if isinstance(i, sp.Symbol)]
     apart = {v: sp.Dummy(v.name, integer=True) for v in (*own, *(k for k, *_ in term.over))}
@@ -120,14 +135,18 @@ def gather(equation: Equation, term: Term, operand: sp.Indexed, factor: sp.Expr,
 
     solved: dict[sp.Basic, sp.Expr] = {}
     conditions: list[sp.Expr] = list(moved.conditions)
+    implied: list[sp.Expr] = []  # by other conditions, and of use as bounds alone
     deltas: list[sp.Expr] = []
-    for component, p in zip(place.indices, at, strict=True):
+    digits = _Digits.of(place.indices, free)
+    free |= digits.ranges
+    equations = [*zip(digits.components, at, strict=True), *((e, sp.Integer(0)) for e in digits.wholes)]
+    for component, p in equations:
         if isinstance(component, sp.floor):  # floor(top / c) = p says that c p <= top < c p + c
             top, c = sp.fraction(sp.together(component.args[0]))
             conditions += [top - c * p, c * p + c - 1 - top]
             continue
         gap = sp.expand(component.xreplace(solved) - p)
-        others = [c for c in place.indices if c != component]
+        others = [c for c, _ in equations if c != component]
         v = _solvable(gap, [v for v in free if not _address(gap, v)], others)
         if v is None:
             if gap != 0:
@@ -141,13 +160,62 @@ def gather(equation: Equation, term: Term, operand: sp.Indexed, factor: sp.Expr,
         if c != 1:
             conditions.append(-sp.Mod(multiple, c))
         if not (value == p and (low, high) == (0, size_of(p) - 1)):  # else the place's own range already says it
-            conditions += [multiple - c * low, c * high - multiple]
+            (implied if v in digits.high else conditions).extend([multiple - c * low, c * high - multiple])
+    implied = [c for e in implied if (c := e.xreplace(solved)).has(*free)]
+    conditions = [*implied, *(c.xreplace(solved) for c in conditions)]
+    conditions = [c for c in conditions if c.has(sp.Mod)] + Inside(
+        [i for i in at if isinstance(i, sp.Symbol)], sizes
+    ).open([sp.expand(c) for c in conditions if not c.has(sp.Mod)], free)
     body = (factor.xreplace(apart) * sp.Mul(*deltas)).xreplace(solved)
-    over, left = loop_bounds(free, [sp.expand(c.xreplace(solved)) for c in conditions], at)
+    over, left = loop_bounds(free, conditions, at)
     back: dict[sp.Basic, sp.Basic] = {}
     for k, *_ in over:
         back[k] = fresh(sp.Symbol(k.name, integer=True), [*at, *back.values()])
     return Term(body, tuple(over), tuple(left)).map(back)
+
+
+@dataclass(frozen=True)
+class _Digits:
+    """The components of a place with digits as indices: for each ``A mod c``, it and ``floor(A / c)``.
+
+    wholes: for each, ``A - c floor - mod``, which is 0. ranges: of the digits. high: those that are floors.
+    """
+
+    components: list[sp.Expr]
+    wholes: list[sp.Expr]
+    ranges: dict[sp.Symbol, tuple[sp.Expr, sp.Expr]]
+    high: set[sp.Symbol]
+
+    @classmethod
+    def of(cls, components: Iterable[sp.Expr], free: Mapping[sp.Symbol, tuple[sp.Expr, sp.Expr]]) -> "_Digits":
+        """What is innermost comes first. An A that may be below 0 stays as it is."""
+        found = cls(list(components), [], {}, set())
+        while remainder := found._next(free):
+            found = found._with(remainder, free)
+        return found
+
+    def _next(self, free: Mapping[sp.Symbol, tuple[sp.Expr, sp.Expr]]) -> sp.Mod | None:
+        inside = sorted({m for e in self.components for m in e.atoms(sp.Mod)}, key=lambda m: (sp.count_ops(m), str(m)))
+        known = {**free, **self.ranges}
+        return next((m for m in inside if _extreme(m.args[0], known, 0).is_nonnegative), None)
+
+    def _with(self, remainder: sp.Mod, free: Mapping[sp.Symbol, tuple[sp.Expr, sp.Expr]]) -> "_Digits":
+        whole, c = remainder.args
+        high, low = sp.Dummy("high", integer=True), sp.Dummy("low", integer=True)
+        digits = {remainder: low, sp.floor(whole / c): high}
+        least, most = (sp.floor(_extreme(whole, {**free, **self.ranges}, end) / c) for end in (0, 1))
+        return _Digits(
+            [e.xreplace(digits) for e in self.components],
+            [*self.wholes, whole - c * high - low],
+            {**self.ranges, high: (least, most), low: (sp.Integer(0), c - 1)},
+            self.high | {high},
+        )
+
+
+def _extreme(e: sp.Expr, free: Mapping[sp.Symbol, tuple[sp.Expr, sp.Expr]], end: int) -> sp.Expr:
+    """The least (end 0) or the largest (1) value of what is affine in indices of these ranges."""
+    slopes = {v: sp.expand(e).coeff(v) for v in free if e.has(v)}
+    return sp.expand(e).xreplace({v: free[v][end if slope.is_nonnegative else 1 - end] for v, slope in slopes.items()})
 
 
 def _solvable(gap: sp.Expr, free: Sequence[sp.Symbol], others: Sequence[sp.Expr]) -> sp.Symbol | None:

@@ -47,6 +47,7 @@ def derive(system: System, objective: System | None = None) -> Derivation:
         declared=whole.declared(),
         parameters=parameters,
         slope_form=lambda e, slope: in_output(e.terms[0].body, slope, e.target) if _is_one_value(e) else slope,
+        sizes=system.relations,
     )
     wanted = [x.base.name for x in (*system.inputs, *system.parameters)]
     fixed = {t.base.name for t in (*system.targets, *system.constants, *system.states, *system.random)}

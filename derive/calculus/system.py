@@ -100,6 +100,12 @@ class System:
         return tuple(g for g in self.given if not g.atoms(sp.Indexed))
 
     @property
+    def relations(self) -> dict[sp.Symbol, sp.Expr]:
+        """What sizes follow from, and then what is given that they are equal to."""
+        equal = {g.lhs: g.rhs for g in self.requirements if isinstance(g, sp.Eq) and g.lhs.is_Symbol}
+        return {**self.sizes, **{size: of for size, of in equal.items() if size not in self.sizes}}
+
+    @property
     def facts(self) -> list[sp.Eq]:
         """Those of the given relations that say what a sum of inputs is."""
         return [g for g in self.given if g not in self.requirements]  # type: ignore[misc]
@@ -133,9 +139,10 @@ class System:
         self._check_sizes()
 
     def _check_sizes(self) -> None:
+        own = (e.target for e in self.equations)
         given, learned, made = (
             {size_of(i) for x in tensors for i in x.indices if isinstance(i, sp.Symbol)}
-            for tensors in (self.inputs, self.parameters, self.outputs)
+            for tensors in (self.inputs, self.parameters, own)
         )
         known = (given | learned | set(self.settings)) - set(self.sizes)
         for size, of in self.sizes.items():

@@ -1,15 +1,16 @@
-"""Reorg, as in Darknet: planes of fewer rows and columns, `stride` squared times the channels; no value lost or changed.
+"""Reorg, as in Darknet: `stride` times fewer rows and columns, `stride` squared times the channels, no value lost.
 
-Darknet (pjreddie/darknet, src/blas.c, with reverse=0) takes the values of a sample, as they lie, for C / stride^2
-planes that are `stride` times as high and as wide. Their blocks are of stride by stride units, each of which has channels
-of its own in planes v of the input's sizes; the values of these, as they lie, are then taken for the output.
+This is what Darknet's loop does, not what the layer's name says. Of stride^2 channels that follow each other it puts the
+rows below each other, and takes them in pieces of `stride` rows; h says which piece of each `stride`, and which column,
+the new channel begins with; what it has then is cut into channels anew. Facts: pjreddie/darknet, reorg_cpu in src/blas.c
+as forward_reorg_layer in src/reorg_layer.c calls it.
 """
 
 from derive.notation import Eq, counts, indices, size_of, system, tensors
 
-n, c, p, q, d, i, j = indices("n c p q d i j")
-a, v, z = tensors("a v z")
-C, P, Q, D, I, J = map(size_of, (c, p, q, d, i, j))
+n, c, p, q, d, i, j, f, g, h, k, r, s, x = indices("n c p q d i j f g h k r s x")
+a, z = tensors("a z")
+C, P, Q, D, I, J, F, G, H, K, R, S, X = map(size_of, (c, p, q, d, i, j, f, g, h, k, r, s, x))
 stride = counts("stride", least=1)
 
 with system(
@@ -17,15 +18,15 @@ with system(
     inputs=[a[n, c, p, q]],
     outputs=[z[n, d, i, j]],
     settings={stride: 2},
-    sizes={D: C * stride**2, I: P // stride, J: Q // stride},
-    given=[Eq(C, C // stride**2 * stride**2), Eq(P, P // stride * stride), Eq(Q, Q // stride * stride)],
-) as reorg:
-    plane, unit = c % (C // stride**2), c // (C // stride**2)
-    high, wide = (
-        p * stride + unit // stride,
-        q * stride + unit % stride,
-    )  # in a large plane: its rows are several of a's
-    line = high * stride + wide // Q
-    reorg.v[n, c, p, q] = a[n, plane * stride**2 + line // P, line % P, wide % Q]
-    line = d % stride**2 * I + i  # of the stride^2 planes of z that are one of v, whose rows are several of z's
-    reorg.z[n, d, i, j] = v[n, d // stride**2, line // stride, line % stride * J + j]
+    sizes={
+        F: stride**2, G: C // stride**2, H: stride**2, K: G * H, D: K * F,
+        X: stride * P, S: stride, R: P, I: P // stride, J: Q // stride,
+    },
+    given=[Eq(C, G * F), Eq(P, I * stride), Eq(Q, J * stride)],
+) as reorg:  # fmt: skip
+    reorg.grouped[n, g, f, p, q] = a[n, stride**2 * g + f, p, q]
+    reorg.pieces[n, g, x, s, q] = reorg.grouped[n, g, (stride * x + s) // P, (stride * x + s) % P, q]
+    reorg.strided[n, h, g, r, s, j] = reorg.pieces[n, g, stride * r + h // stride, s, stride * j + h % stride]
+    reorg.channels[n, k, r, s, j] = reorg.strided[n, k // G, k % G, r, s, j]
+    line = I * (d % stride**2) + i
+    reorg.z[n, d, i, j] = reorg.channels[n, d // stride**2, line // stride, line % stride, j]

@@ -225,7 +225,7 @@ class _Room:
         shown = {e.name: e for e in equations}
         found = {e.name: window_contraction(e, self.declared, self.order) for e in equations}
         self.windows.update({name: windows for name, windows in found.items() if windows is not None})
-        groups = self._groups([in_range(e, self.declared, self.system.sizes) for e in equations])
+        groups = self._groups([in_range(e, self.declared, self.system.relations) for e in equations])
         kernels = []
         for number, group in enumerate(groups):
             elsewhere = outputs | later | {n for g in groups[number + 1 :] for e in g for n in e.reads()}

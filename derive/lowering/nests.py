@@ -8,6 +8,7 @@ import sympy as sp
 
 from derive.calculus.adjoint import loop_bounds
 from derive.calculus.equation import Equation, Term, holds, index_of, size_of, tensors_of
+from derive.calculus.ranges import Inside
 from derive.lowering.expressions import FUNCTIONS, OF_NUMPY, IndexPrinter, ValuePrinter, first_tap, gcd, with_locals
 from derive.lowering.kernel import Assign, If, Loop, While
 from derive.lowering.kinds import conditions_in
@@ -317,7 +318,7 @@ def in_range(
     that follow from others.
     """
     natural = [i for i in equation.target.indices if isinstance(i, sp.Symbol)]
-    known = _Inside(natural, sizes or {})
+    known = Inside(natural, sizes or {})
     terms = []
     for term in (part for t in equation.terms for part in _apart(t, declared, known)):
         body, conditions = conditions_in(term.body)
@@ -341,35 +342,7 @@ def in_range(
     return Equation(equation.target, tuple(terms), equation.kind, equation.note)
 
 
-@dataclass(frozen=True)
-class _Inside:
-    """What is known of indices: that they lie in their range, the ``natural`` ones all of it; of sizes, what they follow from."""
-
-    natural: Sequence[sp.Symbol]
-    sizes: Mapping[sp.Symbol, sp.Expr]
-
-    def open(
-        self, conditions: Iterable[sp.Expr], summed: Iterable[sp.Symbol], given: Iterable[sp.Basic] = ()
-    ) -> list[sp.Expr]:
-        """Those of the conditions, each that something is >= 0, that neither this nor what is ``given`` says already."""
-        lowest = {k: sp.Dummy(integer=True, nonnegative=True) for k in (*self.natural, *summed)}
-        facts = [lowest, *({**lowest, i: size_of(i) - 1 - lowest[i]} for i in self.natural)]
-        given = [g for g in given if isinstance(g, sp.Expr)]
-
-        def holds_always(c: sp.Expr) -> bool:
-            found = (c.xreplace(fact) for fact in facts)
-            forms = (sp.expand(f.xreplace(sizes)) for f in found for sizes in (dict(self.sizes), self._sources()))
-            return any(form.is_nonnegative for form in forms) or any(sp.expand(c - g).is_nonnegative for g in given)
-
-        return [c for c in conditions if not holds_always(c)]
-
-    def _sources(self) -> dict[sp.Symbol, sp.Expr]:
-        """Of a size that is another and a number, ``K = E - 5``, that other one: ``E = K + 5``."""
-        split = {size: sp.sympify(of).as_coeff_Add() for size, of in self.sizes.items()}
-        return {other: size - number for size, (number, other) in split.items() if other.is_Symbol}
-
-
-def _apart(term: Term, declared: Mapping[str, Sequence[sp.Symbol]], known: _Inside) -> list[Term]:
+def _apart(term: Term, declared: Mapping[str, Sequence[sp.Symbol]], known: Inside) -> list[Term]:
     """The addends of a term without a sum, each by itself if any of them reads beyond a tensor's sizes."""
     addends = sp.Add.make_args(term.body)
     bounds = [c for x in tensors_of(term.body) for c in _bounds(x, declared.get(x.base.name, x.indices))]

@@ -39,8 +39,7 @@ Derived from them:
     delta_z[n, p, e] = (h[n, p] - h_true[n, p])*[e = 3]*scale[n, p]/N + (w[n, p] - w_true[n, p])*[e = 2]*scale[n,
         p]/N + (1 - o[n, p])*(o[n, p] - o_true[n, p])*[e = 4]*o[n, p]*weight_o[n, p]/N + (1 - x[n, p])*(x[n, p] -
         x_true[n, p])*[e = 0]*scale[n, p]*x[n, p]/N + (1 - y[n, p])*(y[n, p] - y_true[n, p])*[e = 1]*scale[n,
-        p]*y[n, p]/N + {(c[n, p, e - 5] - c_true[n, p, e - 5])*weight_c[n, p]/N if (e >= 5) & (K - e >= -4); 0
-        otherwise}
+        p]*y[n, p]/N + {(c[n, p, e - 5] - c_true[n, p, e - 5])*weight_c[n, p]/N if e >= 5; 0 otherwise}
 
 Written by ``derive generate``; change the definition, not this file.
 """
@@ -241,8 +240,7 @@ def region_input_sensitivity(
     r"""delta_z[n, p, e] = (h[n, p] - h_true[n, p])*[e = 3]*scale[n, p]/N + (w[n, p] - w_true[n, p])*[e = 2]*scale[n,
         p]/N + (1 - o[n, p])*(o[n, p] - o_true[n, p])*[e = 4]*o[n, p]*weight_o[n, p]/N + (1 - x[n, p])*(x[n, p] -
         x_true[n, p])*[e = 0]*scale[n, p]*x[n, p]/N + (1 - y[n, p])*(y[n, p] - y_true[n, p])*[e = 1]*scale[n,
-        p]*y[n, p]/N + {(c[n, p, e - 5] - c_true[n, p, e - 5])*weight_c[n, p]/N if (e >= 5) & (K - e >= -4); 0
-        otherwise}
+        p]*y[n, p]/N + {(c[n, p, e - 5] - c_true[n, p, e - 5])*weight_c[n, p]/N if e >= 5; 0 otherwise}
 
     From the forward equations above.
     Shapes: c (N, P, K), c_true (N, P, K), h (N, P), h_true (N, P), o (N, P), o_true (N, P), scale (N, P), w (N,

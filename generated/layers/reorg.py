@@ -1,40 +1,81 @@
-"""Reorg, as in Darknet: planes of fewer rows and columns, `stride` squared times the channels; no value lost or
-changed.
+"""Reorg, as in Darknet: `stride` times fewer rows and columns, `stride` squared times the channels, no value lost.
 
-Darknet (pjreddie/darknet, src/blas.c, with reverse=0) takes the values of a sample, as they lie, for C / stride^2
-planes that are `stride` times as high and as wide. Their blocks are of stride by stride units, each of which has
-channels
-of its own in planes v of the input's sizes; the values of these, as they lie, are then taken for the output.
+This is what Darknet's loop does, not what the layer's name says. Of stride^2 channels that follow each other it
+puts the
+rows below each other, and takes them in pieces of `stride` rows; h says which piece of each `stride`, and which
+column,
+the new channel begins with; what it has then is cut into channels anew. Facts: pjreddie/darknet, reorg_cpu in
+src/blas.c
+as forward_reorg_layer in src/reorg_layer.c calls it.
 
 Forward equations:
 
-    v[n, c, p, q] = a[n, stride**2*(c mod (C//stride**2)) + (stride*(p*stride + (c//(C//stride**2))//stride) +
-        (q*stride + (c//(C//stride**2)) mod stride)//Q)//P, (stride*(p*stride + (c//(C//stride**2))//stride) +
-        (q*stride + (c//(C//stride**2)) mod stride)//Q) mod P, (q*stride + (c//(C//stride**2)) mod stride) mod Q]
-    z[n, d, i, j] = v[n, d//stride**2, (i + I*(d mod stride**2))//stride, j + J*((i + I*(d mod stride**2)) mod
-        stride)]
+    grouped[n, g, f, p, q] = a[n, f + g*stride**2, p, q]
+    pieces[n, g, x, s, q] = grouped[n, g, (s + stride*x)//P, (s + stride*x) mod P, q]
+    strided[n, h, g, r, s, j] = pieces[n, g, r*stride + h//stride, s, j*stride + h mod stride]
+    channels[n, k, r, s, j] = strided[n, k//G, k mod G, r, s, j]
+    z[n, d, i, j] = channels[n, d//stride**2, (i + I*(d mod stride**2))//stride, (i + I*(d mod stride**2)) mod
+        stride, j]
 
 Derived from them:
 
-    delta_v[n, c, p, q] = sum_(c*stride**2 <= d <= Min(D - 1, stride**2 + c*stride**2 - 1)) sum_i {delta_z[n, d,
-        i, q - J*((i + I*(d mod stride**2)) mod stride)] if (i + I*(d mod stride**2) - p*stride >= 0) & (i + I*(d
-        mod stride**2) - stride - p*stride <= -1) & (J*((i + I*(d mod stride**2)) mod stride) - q <= 0) & (J +
-        J*((i + I*(d mod stride**2)) mod stride) - q >= 1); 0 otherwise}
-    delta_a[n, c, p, q] = sum_c1 sum_p1 sum_q1 [c = stride**2*(c1 mod (C//stride**2)) + (p1*stride**2 +
-        stride*((c1//(C//stride**2))//stride) + (q1*stride + (c1//(C//stride**2)) mod stride)//Q)//P]*[p =
-        (p1*stride**2 + stride*((c1//(C//stride**2))//stride) + (q1*stride + (c1//(C//stride**2)) mod stride)//Q)
-        mod P]*[q = (q1*stride + (c1//(C//stride**2)) mod stride) mod Q]*delta_v[n, c1, p1, q1]
+    delta_strided[n, h, g, r, s, j] = sum_(Max(stride**2*(g + G*h), ceiling((1 + s + r*stride + I*stride**2*(g +
+        G*h) - I)/I)) <= d <= Min(D - 1, stride**2 + stride**2*(g + G*h) - 1, (s + r*stride + I*stride**2*(g +
+        G*h))//I)) delta_z[n, d, s + r*stride + I*stride**2*(g + G*h) - I*d, j]
+    delta_pieces[n, g, x, s, q] = sum_(Max(0, ceiling((x - (H - 1)//stride)/stride)) <= r <= Min(R - 1,
+        x//stride)) sum_(Max(0, ceiling((1 + q - stride)/stride)) <= j <= Min(J - 1, q//stride)) {delta_strided[n,
+        q + stride*x - j*stride - r*stride**2, g, r, s, j] if (j*stride + r*stride**2 - q - stride*x <= 0) & (H +
+        j*stride + r*stride**2 - q - stride*x >= 1); 0 otherwise}
+    delta_grouped[n, g, f, p, q] = sum_(Max(0, ceiling((1 + p + P*f - S)/stride)) <= x <= Min(X - 1, (p +
+        P*f)//stride)) delta_pieces[n, g, x, p + P*f - stride*x, q]
+    delta_a[n, c, p, q] = sum_(Max(0, ceiling((1 + c - F)/stride**2)) <= g <= Min(G - 1, c//stride**2))
+        delta_grouped[n, g, c - g*stride**2, p, q]
 
 Written by ``derive generate``; change the definition, not this file.
 """
 
 from ..definition import Layer
-from ..program import Kernel, span
+from ..program import Kernel
 
 
-def size_d(C, stride):
-    """D = C*stride**2"""
-    return C * stride**2
+def size_f(stride):
+    """F = stride**2"""
+    return stride**2
+
+
+def size_g(C, stride):
+    """G = C//stride**2"""
+    return C // stride**2
+
+
+def size_h(stride):
+    """H = stride**2"""
+    return stride**2
+
+
+def size_k(G, H):
+    """K = G*H"""
+    return G * H
+
+
+def size_d(F, K):
+    """D = F*K"""
+    return F * K
+
+
+def size_x(P, stride):
+    """X = P*stride"""
+    return P * stride
+
+
+def size_s(stride):
+    """S = stride"""
+    return stride
+
+
+def size_r(P):
+    """R = P"""
+    return P
 
 
 def size_i(P, stride):
@@ -47,196 +88,227 @@ def size_j(Q, stride):
     return Q // stride
 
 
-def given_1(C, stride):
-    """C = stride**2*(C//stride**2)"""
-    return stride**2 * (C // stride**2) == C
+def given_1(C, F, G):
+    """C = F*G"""
+    return F * G == C
 
 
-def given_2(P, stride):
-    """P = stride*(P//stride)"""
-    return stride * (P // stride) == P
+def given_2(I, P, stride):
+    """P = I*stride"""
+    return I * stride == P
 
 
-def given_3(Q, stride):
-    """Q = stride*(Q//stride)"""
-    return stride * (Q // stride) == Q
+def given_3(J, Q, stride):
+    """Q = J*stride"""
+    return J * stride == Q
 
 
-def reorg_v(a, v, stride, first, last):
-    r"""v[n, c, p, q] = a[n, stride**2*(c mod (C//stride**2)) + (stride*(p*stride + (c//(C//stride**2))//stride) +
-        (q*stride + (c//(C//stride**2)) mod stride)//Q)//P, (stride*(p*stride + (c//(C//stride**2))//stride) +
-        (q*stride + (c//(C//stride**2)) mod stride)//Q) mod P, (q*stride + (c//(C//stride**2)) mod stride) mod Q]
+def reorg_pieces(a, pieces, stride, first, last):
+    r"""grouped[n, g, f, p, q] = a[n, f + g*stride**2, p, q]
+    pieces[n, g, x, s, q] = grouped[n, g, (s + stride*x)//P, (s + stride*x) mod P, q]
 
-    Shapes: a (N, P, Q, C), v (N, P, Q, C); float32 or float64, C-contiguous.
+    Shapes: a (N, P, Q, C), pieces (N, S, Q, G, X); float32 or float64, C-contiguous.
     """
-    T = v.dtype.type
-    C = v.shape[3]
-    P = v.shape[1]
-    Q = v.shape[2]
+    G = pieces.shape[3]
+    P = a.shape[1]
+    Q = pieces.shape[2]
+    S = pieces.shape[1]
+    X = pieces.shape[4]
     stride = int(stride)
-    at = C // stride**2
     for n in range(first, last):
-        for p in range(P):
+        for s in range(S):
             for q in range(Q):
-                for c in range(C):
-                    v[n, p, q, c] = T(0)
-        for p in range(P):
-            for q in range(Q):
-                for c in range(C):
-                    if (
-                        stride**2 * (c % at)
-                        + (p * stride**2 + stride * ((c // at) // stride) + (q * stride + (c // at) % stride) // Q) // P
-                        >= 0
-                        and stride**2 * (c % at)
-                        + (p * stride**2 + stride * ((c // at) // stride) + (q * stride + (c // at) % stride) // Q) // P
-                        < C
-                    ):
-                        v[n, p, q, c] += a[
-                            n,
-                            (stride * (p * stride + (c // at) // stride) + (q * stride + (c // at) % stride) // Q) % P,
-                            (q * stride + (c // at) % stride) % Q,
-                            stride**2 * (c % at)
-                            + (stride * (p * stride + (c // at) // stride) + (q * stride + (c // at) % stride) // Q)
-                            // P,
-                        ]
+                for g in range(G):
+                    for x in range(X):
+                        pieces[n, s, q, g, x] = a[n, (s + stride * x) % P, q, g * stride**2 + (s + stride * x) // P]
 
 
-def reorg_forward(v, z, stride, first, last):
-    r"""z[n, d, i, j] = v[n, d//stride**2, (i + I*(d mod stride**2))//stride, j + J*((i + I*(d mod stride**2)) mod
-        stride)]
+def reorg_strided(pieces, strided, stride, first, last):
+    r"""strided[n, h, g, r, s, j] = pieces[n, g, r*stride + h//stride, s, j*stride + h mod stride]
 
-    Shapes: v (N, P, Q, C), z (N, I, J, D); float32 or float64, C-contiguous.
+    Shapes: pieces (N, S, Q, G, X), strided (N, H, G, R, S, J); float32 or float64, C-contiguous.
     """
-    T = z.dtype.type
+    T = strided.dtype.type
+    G = strided.shape[2]
+    H = strided.shape[1]
+    J = strided.shape[5]
+    R = strided.shape[3]
+    S = strided.shape[4]
+    X = pieces.shape[4]
+    stride = int(stride)
+    for n in range(first, last):
+        for h in range(H):
+            for g in range(G):
+                for r in range(R):
+                    for s in range(S):
+                        for j in range(J):
+                            strided[n, h, g, r, s, j] = T(0)
+        for h in range(H):
+            for g in range(G):
+                for r in range(R):
+                    for s in range(S):
+                        for j in range(J):
+                            if r * stride + h // stride < X:
+                                strided[n, h, g, r, s, j] += pieces[
+                                    n, s, j * stride + h % stride, g, r * stride + h // stride
+                                ]
+
+
+def reorg_forward(strided, z, stride, first, last):
+    r"""channels[n, k, r, s, j] = strided[n, k//G, k mod G, r, s, j]
+    z[n, d, i, j] = channels[n, d//stride**2, (i + I*(d mod stride**2))//stride, (i + I*(d mod stride**2)) mod
+        stride, j]
+
+    Shapes: strided (N, H, G, R, S, J), z (N, I, J, D); float32 or float64, C-contiguous.
+    """
     D = z.shape[3]
+    G = strided.shape[2]
     I = z.shape[1]
     J = z.shape[2]
-    P = v.shape[1]
-    Q = v.shape[2]
     stride = int(stride)
     for n in range(first, last):
         for i in range(I):
             for j in range(J):
                 for d in range(D):
-                    z[n, i, j, d] = T(0)
-        for i in range(I):
-            for j in range(J):
-                for d in range(D):
-                    if i + I * (d % stride**2) < P * stride and j + J * ((i + I * (d % stride**2)) % stride) < Q:
-                        z[n, i, j, d] += v[
-                            n,
-                            (i + I * (d % stride**2)) // stride,
-                            j + J * ((i + I * (d % stride**2)) % stride),
-                            d // stride**2,
-                        ]
+                    z[n, i, j, d] = strided[
+                        n,
+                        (d // stride**2) // G,
+                        (d // stride**2) % G,
+                        (i + I * (d % stride**2)) // stride,
+                        (i + I * (d % stride**2)) % stride,
+                        j,
+                    ]
 
 
-def reorg_delta_v(delta_z, delta_v, stride, first, last):
-    r"""delta_v[n, c, p, q] = sum_(c*stride**2 <= d <= Min(D - 1, stride**2 + c*stride**2 - 1)) sum_i {delta_z[n, d,
-        i, q - J*((i + I*(d mod stride**2)) mod stride)] if (i + I*(d mod stride**2) - p*stride >= 0) & (i + I*(d
-        mod stride**2) - stride - p*stride <= -1) & (J*((i + I*(d mod stride**2)) mod stride) - q <= 0) & (J +
-        J*((i + I*(d mod stride**2)) mod stride) - q >= 1); 0 otherwise}
+def reorg_input_sensitivity(delta_z, delta_strided, delta_pieces, delta_grouped, delta_a, stride, first, last):
+    r"""delta_strided[n, h, g, r, s, j] = sum_(Max(stride**2*(g + G*h), ceiling((1 + s + r*stride + I*stride**2*(g +
+        G*h) - I)/I)) <= d <= Min(D - 1, stride**2 + stride**2*(g + G*h) - 1, (s + r*stride + I*stride**2*(g +
+        G*h))//I)) delta_z[n, d, s + r*stride + I*stride**2*(g + G*h) - I*d, j]
+    delta_pieces[n, g, x, s, q] = sum_(Max(0, ceiling((x - (H - 1)//stride)/stride)) <= r <= Min(R - 1,
+        x//stride)) sum_(Max(0, ceiling((1 + q - stride)/stride)) <= j <= Min(J - 1, q//stride)) {delta_strided[n,
+        q + stride*x - j*stride - r*stride**2, g, r, s, j] if (j*stride + r*stride**2 - q - stride*x <= 0) & (H +
+        j*stride + r*stride**2 - q - stride*x >= 1); 0 otherwise}
+    delta_grouped[n, g, f, p, q] = sum_(Max(0, ceiling((1 + p + P*f - S)/stride)) <= x <= Min(X - 1, (p +
+        P*f)//stride)) delta_pieces[n, g, x, p + P*f - stride*x, q]
+    delta_a[n, c, p, q] = sum_(Max(0, ceiling((1 + c - F)/stride**2)) <= g <= Min(G - 1, c//stride**2))
+        delta_grouped[n, g, c - g*stride**2, p, q]
 
-    From v[n, c, p, q] = a[n, stride**2*(c mod (C//stride**2)) + (stride*(p*stride + (c//(C//stride**2))//stride)
-        + (q*stride + (c//(C//stride**2)) mod stride)//Q)//P, (stride*(p*stride + (c//(C//stride**2))//stride) +
-        (q*stride + (c//(C//stride**2)) mod stride)//Q) mod P, (q*stride + (c//(C//stride**2)) mod stride) mod Q];
-        z[n, d, i, j] = v[n, d//stride**2, (i + I*(d mod stride**2))//stride, j + J*((i + I*(d mod stride**2)) mod
-        stride)].
-    Shapes: delta_z (N, I, J, D), delta_v (N, P, Q, C); float32 or float64, C-contiguous.
-    """
-    T = delta_v.dtype.type
-    C = delta_v.shape[3]
-    D = delta_z.shape[3]
-    I = delta_z.shape[1]
-    J = delta_z.shape[2]
-    P = delta_v.shape[1]
-    Q = delta_v.shape[2]
-    stride = int(stride)
-    for n in range(first, last):
-        for p in range(P):
-            for q in range(Q):
-                for c in range(C):
-                    total = T(0)
-                    for d in range(c * stride**2, min(D, stride**2 + c * stride**2)):
-                        for i in range(I):
-                            if (
-                                p * stride <= i + I * (d % stride**2)
-                                and i + I * (d % stride**2) < stride + p * stride
-                                and J * ((i + I * (d % stride**2)) % stride) <= q
-                                and q < J + J * ((i + I * (d % stride**2)) % stride)
-                            ):
-                                total += delta_z[n, i, q - J * ((i + I * (d % stride**2)) % stride), d]
-                    delta_v[n, p, q, c] = total
-
-
-def reorg_input_sensitivity(delta_v, delta_a, stride, first, last):
-    r"""delta_a[n, c, p, q] = sum_c1 sum_p1 sum_q1 [c = stride**2*(c1 mod (C//stride**2)) + (p1*stride**2 +
-        stride*((c1//(C//stride**2))//stride) + (q1*stride + (c1//(C//stride**2)) mod stride)//Q)//P]*[p =
-        (p1*stride**2 + stride*((c1//(C//stride**2))//stride) + (q1*stride + (c1//(C//stride**2)) mod stride)//Q)
-        mod P]*[q = (q1*stride + (c1//(C//stride**2)) mod stride) mod Q]*delta_v[n, c1, p1, q1]
-
-    From v[n, c, p, q] = a[n, stride**2*(c mod (C//stride**2)) + (stride*(p*stride + (c//(C//stride**2))//stride)
-        + (q*stride + (c//(C//stride**2)) mod stride)//Q)//P, (stride*(p*stride + (c//(C//stride**2))//stride) +
-        (q*stride + (c//(C//stride**2)) mod stride)//Q) mod P, (q*stride + (c//(C//stride**2)) mod stride) mod Q];
-        z[n, d, i, j] = v[n, d//stride**2, (i + I*(d mod stride**2))//stride, j + J*((i + I*(d mod stride**2)) mod
-        stride)].
-    Shapes: delta_v (N, P, Q, C), delta_a (N, P, Q, C); float32 or float64, C-contiguous.
+    From grouped[n, g, f, p, q] = a[n, f + g*stride**2, p, q]; pieces[n, g, x, s, q] = grouped[n, g, (s +
+        stride*x)//P, (s + stride*x) mod P, q]; strided[n, h, g, r, s, j] = pieces[n, g, r*stride + h//stride, s,
+        j*stride + h mod stride]; channels[n, k, r, s, j] = strided[n, k//G, k mod G, r, s, j]; z[n, d, i, j] =
+        channels[n, d//stride**2, (i + I*(d mod stride**2))//stride, (i + I*(d mod stride**2)) mod stride, j].
+    Shapes: delta_z (N, I, J, D), delta_strided (N, H, G, R, S, J), delta_pieces (N, S, Q, G, X), delta_grouped
+    (N, P, Q, G, F), delta_a (N, P, Q, C); float32 or float64, C-contiguous.
     """
     T = delta_a.dtype.type
     C = delta_a.shape[3]
+    D = delta_z.shape[3]
+    F = delta_grouped.shape[4]
+    G = delta_grouped.shape[3]
+    H = delta_strided.shape[1]
+    I = delta_z.shape[1]
+    J = delta_strided.shape[5]
     P = delta_a.shape[1]
     Q = delta_a.shape[2]
+    R = delta_strided.shape[3]
+    S = delta_pieces.shape[1]
+    X = delta_pieces.shape[4]
     stride = int(stride)
-    for n in span(first, last):
-        for c in range(C):
-            for p in range(P):
-                for q in range(Q):
-                    delta_a[n, p, q, c] = T(0)
-    for c1 in range(C):
-        for p1 in range(P):
-            for q1 in range(Q):
-                q = (q1 * stride + (c1 // (C // stride**2)) % stride) % Q
-                if 0 <= q < Q:
-                    p = (
-                        p1 * stride**2
-                        + stride * ((c1 // (C // stride**2)) // stride)
-                        + (q1 * stride + (c1 // (C // stride**2)) % stride) // Q
-                    ) % P
-                    if 0 <= p < P:
-                        c = (
-                            stride**2 * (c1 % (C // stride**2))
-                            + (
-                                p1 * stride**2
-                                + stride * ((c1 // (C // stride**2)) // stride)
-                                + (q1 * stride + (c1 // (C // stride**2)) % stride) // Q
-                            )
-                            // P
-                        )
-                        if 0 <= c < C:
-                            for n in span(first, last):
-                                delta_a[n, p, q, c] += delta_v[n, p1, q1, c1]
+    for n in range(first, last):
+        for h in range(H):
+            for g in range(G):
+                for r in range(R):
+                    for s in range(S):
+                        for j in range(J):
+                            total = T(0)
+                            for d in range(
+                                max(
+                                    stride**2 * (g + G * h),
+                                    (s + r * stride + I * stride**2 * (g + G * h)) // I,
+                                    (s + r * stride + I * g * stride**2 + G * I * h * stride**2) // I,
+                                ),
+                                min(
+                                    D,
+                                    stride**2 + g * stride**2 + G * h * stride**2,
+                                    g * stride**2 + G * h * stride**2 + (s + r * stride) // I + 1,
+                                ),
+                            ):
+                                total += delta_z[n, s + r * stride + I * stride**2 * (g + G * h) - I * d, j, d]
+                            delta_strided[n, h, g, r, s, j] = total
+        for s in range(S):
+            for q in range(Q):
+                for g in range(G):
+                    for x in range(X):
+                        total1 = T(0)
+                        for r in range(max(0, (x + stride - (H - 1) // stride - 1) // stride), min(R, x // stride + 1)):
+                            for j in range(max(0, q // stride), min(J, q // stride + 1)):
+                                if (
+                                    j * stride + r * stride**2 <= q + stride * x
+                                    and q + stride * x < H + j * stride + r * stride**2
+                                ):
+                                    total1 += delta_strided[n, q + stride * x - j * stride - r * stride**2, g, r, s, j]
+                        delta_pieces[n, s, q, g, x] = total1
+        for p in range(P):
+            for q in range(Q):
+                for g in range(G):
+                    for f in range(F):
+                        total2 = T(0)
+                        for x in range(max(0, (p + stride + P * f - S) // stride), min(X, (p + P * f) // stride + 1)):
+                            total2 += delta_pieces[n, p + P * f - stride * x, q, g, x]
+                        delta_grouped[n, p, q, g, f] = total2
+        for p in range(P):
+            for q in range(Q):
+                for c in range(C):
+                    total3 = T(0)
+                    for g in range(max(0, (c + stride**2 - F) // stride**2), min(G, c // stride**2 + 1)):
+                        total3 += delta_grouped[n, p, q, g, c - g * stride**2]
+                    delta_a[n, p, q, c] = total3
 
 
 REORG = Layer(
     name="reorg",
     inputs=("a[n, c, p, q]",),
     outputs=("z[n, d, i, j]",),
-    buffers=("v[n, p, q, c]", "delta_v[n, p, q, c]"),
+    buffers=(
+        "pieces[n, s, q, g, x]",
+        "strided[n, h, g, r, s, j]",
+        "delta_grouped[n, p, q, g, f]",
+        "delta_pieces[n, s, q, g, x]",
+        "delta_strided[n, h, g, r, s, j]",
+    ),
     settings={"stride": 2},
     counts={"stride": 1},
-    sizes={"d": size_d, "i": size_i, "j": size_j},
+    sizes={
+        "f": size_f,
+        "g": size_g,
+        "h": size_h,
+        "k": size_k,
+        "d": size_d,
+        "x": size_x,
+        "s": size_s,
+        "r": size_r,
+        "i": size_i,
+        "j": size_j,
+    },
     given=(given_1, given_2, given_3),
     forward=(
         Kernel(
-            reorg_v,
-            arguments=("a[n, p, q, c]", "v[n, p, q, c]"),
+            reorg_pieces,
+            arguments=("a[n, p, q, c]", "pieces[n, s, q, g, x]"),
             split="n",
-            writes=("v",),
+            writes=("pieces",),
+            scalars=("stride",),
+        ),
+        Kernel(
+            reorg_strided,
+            arguments=("pieces[n, s, q, g, x]", "strided[n, h, g, r, s, j]"),
+            split="n",
+            writes=("strided",),
             scalars=("stride",),
         ),
         Kernel(
             reorg_forward,
-            arguments=("v[n, p, q, c]", "z[n, i, j, d]"),
+            arguments=("strided[n, h, g, r, s, j]", "z[n, i, j, d]"),
             split="n",
             writes=("z",),
             scalars=("stride",),
@@ -244,17 +316,16 @@ REORG = Layer(
     ),
     backward=(
         Kernel(
-            reorg_delta_v,
-            arguments=("delta_z[n, i, j, d]", "delta_v[n, p, q, c]"),
-            split="n",
-            writes=("delta_v",),
-            scalars=("stride",),
-        ),
-        Kernel(
             reorg_input_sensitivity,
-            arguments=("delta_v[n, p, q, c]", "delta_a[n, p, q, c]"),
+            arguments=(
+                "delta_z[n, i, j, d]",
+                "delta_strided[n, h, g, r, s, j]",
+                "delta_pieces[n, s, q, g, x]",
+                "delta_grouped[n, p, q, g, f]",
+                "delta_a[n, p, q, c]",
+            ),
             split="n",
-            writes=("delta_a",),
+            writes=("delta_a", "delta_grouped", "delta_pieces", "delta_strided"),
             scalars=("stride",),
         ),
     ),

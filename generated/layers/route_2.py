@@ -7,8 +7,8 @@ Forward equations:
 
 Derived from them:
 
-    delta_a[n, d, p, q] = {delta_z[n, d, p, q] if C - d >= 1; 0 otherwise}
-    delta_b[n, e, p, q] = {delta_z[n, e + D, p, q] if e + D - C <= -1; 0 otherwise}
+    delta_a[n, d, p, q] = delta_z[n, d, p, q]
+    delta_b[n, e, p, q] = delta_z[n, e + D, p, q]
 
 Written by ``derive generate``; change the definition, not this file.
 """
@@ -45,8 +45,8 @@ def route_2_forward(a, b, z, first, last):
 
 
 def route_2_b_sensitivity(delta_z, delta_a, delta_b, first, last):
-    r"""delta_a[n, d, p, q] = {delta_z[n, d, p, q] if C - d >= 1; 0 otherwise}
-    delta_b[n, e, p, q] = {delta_z[n, e + D, p, q] if e + D - C <= -1; 0 otherwise}
+    r"""delta_a[n, d, p, q] = delta_z[n, d, p, q]
+    delta_b[n, e, p, q] = delta_z[n, e + D, p, q]
 
     From z[n, c, p, q] = a[n, c, p, q] + b[n, c - D, p, q].
     Shapes: delta_z (N, P, Q, C), delta_a (N, P, Q, D), delta_b (N, P, Q, E); float32 or float64, C-contiguous.

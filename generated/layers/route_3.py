@@ -7,9 +7,9 @@ Forward equations:
 
 Derived from them:
 
-    delta_a[n, d, p, q] = {delta_z[n, d, p, q] if C - d >= 1; 0 otherwise}
-    delta_b[n, e, p, q] = {delta_z[n, e + D, p, q] if e + D - C <= -1; 0 otherwise}
-    delta_x[n, f, p, q] = {delta_z[n, f + D + E, p, q] if f + D + E - C <= -1; 0 otherwise}
+    delta_a[n, d, p, q] = delta_z[n, d, p, q]
+    delta_b[n, e, p, q] = delta_z[n, e + D, p, q]
+    delta_x[n, f, p, q] = delta_z[n, f + D + E, p, q]
 
 Written by ``derive generate``; change the definition, not this file.
 """
@@ -50,9 +50,9 @@ def route_3_forward(a, b, x, z, first, last):
 
 
 def route_3_x_sensitivity(delta_z, delta_a, delta_b, delta_x, first, last):
-    r"""delta_a[n, d, p, q] = {delta_z[n, d, p, q] if C - d >= 1; 0 otherwise}
-    delta_b[n, e, p, q] = {delta_z[n, e + D, p, q] if e + D - C <= -1; 0 otherwise}
-    delta_x[n, f, p, q] = {delta_z[n, f + D + E, p, q] if f + D + E - C <= -1; 0 otherwise}
+    r"""delta_a[n, d, p, q] = delta_z[n, d, p, q]
+    delta_b[n, e, p, q] = delta_z[n, e + D, p, q]
+    delta_x[n, f, p, q] = delta_z[n, f + D + E, p, q]
 
     From z[n, c, p, q] = a[n, c, p, q] + b[n, c - D, p, q] + x[n, c - D - E, p, q].
     Shapes: delta_z (N, P, Q, C), delta_a (N, P, Q, D), delta_b (N, P, Q, E), delta_x (N, P, Q, F); float32 or

@@ -38,7 +38,7 @@ Derived from them:
     delta_z[n, p, e] = (h[n, p] - h_true[n, p])*[e = 3]*scale[n, p]/N + (o[n, p] - o_true[n, p])*[e =
         4]*weight_o[n, p]/N + (w[n, p] - w_true[n, p])*[e = 2]*scale[n, p]/N + (x[n, p] - x_true[n, p])*[e =
         0]*scale[n, p]/N + (y[n, p] - y_true[n, p])*[e = 1]*scale[n, p]/N + {(c[n, p, e - 5] - c_true[n, p, e -
-        5])*weight_c[n, p]/N if (e >= 5) & (K - e >= -4); 0 otherwise}
+        5])*weight_c[n, p]/N if e >= 5; 0 otherwise}
 
 Written by ``derive generate``; change the definition, not this file.
 """
@@ -221,7 +221,7 @@ def yolo_input_sensitivity(
     r"""delta_z[n, p, e] = (h[n, p] - h_true[n, p])*[e = 3]*scale[n, p]/N + (o[n, p] - o_true[n, p])*[e =
         4]*weight_o[n, p]/N + (w[n, p] - w_true[n, p])*[e = 2]*scale[n, p]/N + (x[n, p] - x_true[n, p])*[e =
         0]*scale[n, p]/N + (y[n, p] - y_true[n, p])*[e = 1]*scale[n, p]/N + {(c[n, p, e - 5] - c_true[n, p, e -
-        5])*weight_c[n, p]/N if (e >= 5) & (K - e >= -4); 0 otherwise}
+        5])*weight_c[n, p]/N if e >= 5; 0 otherwise}
 
     From the forward equations above.
     Shapes: c (N, P, K), c_true (N, P, K), h (N, P), h_true (N, P), o (N, P), o_true (N, P), scale (N, P), w (N,

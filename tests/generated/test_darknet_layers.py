@@ -1,4 +1,5 @@
-"""What Darknet's networks need besides the field's layers: its normalisation and its momentum, locally connected layers.
+"""What Darknet's networks need besides the field's layers: its normalisation and its momentum, locally
+connected layers, reorg.
 
 Against PyTorch code in double precision, written here from the equations.
 """
@@ -16,6 +17,7 @@ from generated.layers import (
     BATCH_NORM_DARKNET_LEAKY,
     BATCH_NORM_DARKNET_RELU,
     LOCAL,
+    REORG,
 )
 
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle: pip install 'backderive[peers]'")
@@ -185,3 +187,30 @@ def test_a_network_says_how_many_filters_and_the_planes_say_how_many_places():
     assert network.outputs(np.ones((2, 3, 9, 8))).shape == (2, 4, 5, 4)
     with pytest.raises(ValueError, match="a filter of 5 x 5 is larger than its padded input of 3 x 3"):
         Network([("local", 4, 5)], inputs=(3, 3, 3))
+
+
+# Reorg ----------------------------------------------------------------------------------------------------------------
+
+
+def reorganised(a: np.ndarray, stride: int) -> np.ndarray:
+    """What Darknet's reorg_cpu does to planes (N, C, P, Q) with forward=0, place by place in its memory."""
+    N, C, P, Q = a.shape
+    flat, out, fewer = a.reshape(-1), np.empty(a.size), C // stride**2
+    for n, k, j, i in np.ndindex(N, C, P, Q):
+        row = j * stride + k // fewer // stride
+        column = i * stride + k // fewer % stride
+        source = column + Q * stride * (row + P * stride * (k % fewer + fewer * n))
+        out[i + Q * (j + P * (k + C * n))] = flat[source]
+    return out.reshape(N, C * stride**2, P // stride, Q // stride)
+
+
+@pytest.mark.parametrize(
+    ("shape", "stride"),
+    [((2, 4, 6, 4), 2), ((1, 8, 2, 2), 2), ((2, 12, 4, 10), 2), ((1, 9, 6, 3), 3), ((1, 18, 3, 9), 3), ((1, 3, 4, 5), 1), ((2, 16, 4, 8), 4)],
+)  # fmt: skip
+def test_reorg_is_darknets_and_its_gradient_goes_back_where_each_value_came_from(shape, stride):
+    a = np.random.default_rng(0).standard_normal(shape)
+    one = OneLayer(REORG, {"a": a}, {"stride": stride})
+    z = one.forward()
+    np.testing.assert_array_equal(z, reorganised(a, stride))
+    np.testing.assert_array_equal(one.backward(z=z), a)  # a permutation: what is sent forward and back is what it was

@@ -92,7 +92,7 @@ def read_detector(configuration: Path, network: Path, normalisation: str | None 
         return trained
     from generated.weights import read_weights
 
-    read_weights(found, network)
+    read_weights(found, network, sections=stated.sections)
     return found
 
 

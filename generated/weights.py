@@ -293,10 +293,14 @@ def _guessed(entries: Sequence[Entry], links: Sequence[Link | None], learned: Se
         elif _normalises(learned[n]):
             joins = before.layer.name in NAMES and not before.bias
         else:
-            joins = one is not None and one.layer.elementwise and not before.layer.elementwise
+            joins = one is not None and _activates(one) and not _activates(before)
         if not joins:
             starts.append(n)
     return [_Layers("", first, last) for first, last in zip(starts, [*starts[1:], len(entries)], strict=True)]
+
+
+def _activates(one: Link) -> bool:
+    return one.layer.elementwise and len(one.inputs) == 1 and not one.layer.random
 
 
 def _normalises(arrays: dict[str, np.ndarray]) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import sympy as sp
 
-from derive.audit.excerpt import told_of
+from derive.audit.excerpt.account import told_of
 from derive.calculus.adjoint import bar_name, derivative
 from derive.calculus.derivation import Derivation, compose, derive
 from derive.calculus.equation import Equation, tensor, tensors_of

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from derive.detection.boxes import iou
+from derive.detection.labelled import Labelled
 from derive.detection.pictures import letterbox_place, read_picture
-from derive.detection.truths import Labelled
 
 ROUNDS = 300  # at most
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from derive.detection.augmentation import Augmentation
 from derive.detection.average_precision import Precision, mean
 from derive.detection.examples import Examples
+from derive.detection.labelled import read_names
 from derive.detection.names import NAMES
-from derive.detection.truths import read_names, read_truths
+from derive.detection.truths import read_truths
 from generated import Network
 
 

@@ -16,9 +16,10 @@ import numpy as np
 from derive.detection.augmentation import Augmentation, boxes_in, changed, drawn
 from derive.detection.average_precision import Precision, average_precisions, mean
 from derive.detection.boxes import NMS, Detection, detections
+from derive.detection.labelled import Labelled, Truths, read_names
 from derive.detection.names import NAMES, classes_of
 from derive.detection.pictures import Place, letterbox, letterbox_place, read_picture, resized
-from derive.detection.truths import Labelled, Truths, read_names, read_truths
+from derive.detection.truths import read_truths
 from derive.files import write_whole
 from derive.training.folder import Settings
 from generated import Network

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from derive.detection.truths import read_names
+from derive.detection.labelled import read_names
 from generated import Network
 
 NAMES = "classes.names"  # what `derive train` leaves beside the network

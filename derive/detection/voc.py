@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from derive.detection.truths import (
+from derive.detection.labelled import (
     ANNOTATION_BYTES,
     LIST_BYTES,
     BoxReader,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from derive.detection.anchors import anchors, overlaps
-from derive.detection.truths import Labelled
+from derive.detection.labelled import Labelled
 
 
 def picture(sizes, columns=200, rows=100) -> Labelled:

@@ -11,15 +11,9 @@ C is read as mathematics: an int is an integer, a float a real number, and neith
 gives an unknown value and changes nothing; one that is handed `delta` is not read.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from derive.audit.judging.counterexample import Counterexample
-from derive.calculus.system import System
-
-if TYPE_CHECKING:
-    from derive.audit.excerpt.account import Line
 
 
 @dataclass(frozen=True)
@@ -49,22 +43,3 @@ def judge_excerpt(text: str) -> list[Claim]:
     from derive.audit.excerpt.judging import claims_of  # not before there is C to read: it needs pycparser and YOLO
 
     return claims_of(text)
-
-
-def told_of(system: System) -> "Iterator[tuple[str, Line]]":
-    """What the excerpts of our documents say of a system: the cost that they state by its sensitivities, line by line.
-
-    Each line comes with the heading that it stands under. Nothing, where no excerpt speaks of the system's equations.
-    """
-    from derive.forward.yolo import yolo
-    from derive.forward.yolo_cost import yolo_cost
-
-    if not any(all(e in system.equations for e in own.equations) for own in (yolo, yolo_cost)):
-        return
-    from derive.audit.audit import our_documents
-    from derive.audit.excerpt.account import account
-    from derive.audit.excerpt.recovery import excerpts, recovered_cost
-
-    for path in our_documents():
-        if found := excerpts(path):
-            yield from account(recovered_cost(found, path.name))

@@ -5,9 +5,11 @@ from typing import NamedTuple
 
 import sympy as sp
 
+from derive.audit.audit import our_documents
 from derive.audit.excerpt import vocabulary as v
-from derive.audit.excerpt.recovery import KINDS, Part, RecoveredCost, Term, data, defined_term
+from derive.audit.excerpt.recovery import KINDS, Part, RecoveredCost, Term, data, defined_term, excerpts, recovered_cost
 from derive.calculus.equation import Equation
+from derive.calculus.system import System
 from derive.calculus.text import LatexEquations, TextPrinter, equation_latex, equation_text
 from derive.forward.yolo import yolo
 from derive.forward.yolo_cost import yolo_cost
@@ -25,6 +27,18 @@ class Piece(NamedTuple):
 
 
 Line = tuple[Piece, ...]
+
+
+def told_of(system: System) -> Iterator[tuple[str, Line]]:
+    """What the excerpts of our documents say of a system: the cost that they state by its sensitivities, line by line.
+
+    Each line comes with the heading that it stands under. Nothing, where no excerpt speaks of the system's equations.
+    """
+    if not any(all(e in system.equations for e in own.equations) for own in (yolo, yolo_cost)):
+        return
+    for path in our_documents():
+        if found := excerpts(path):
+            yield from account(recovered_cost(found, path.name))
 
 
 def account(cost: RecoveredCost) -> Iterator[tuple[str, Line]]:

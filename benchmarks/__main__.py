@@ -190,7 +190,7 @@ def yolo(rounds: int) -> list[dict]:
                     f"{title}, {ours.split(', ')[1]}, against {other}", measure,
                     spread(seconds[ours]), spread(seconds[other]), ratios(seconds[ours], seconds[other]), goal, 1e3, "ms",
                 )
-                for ours, other, goal in pairs
+                for ours, other, goal in dict.fromkeys(pairs)  # the best may be those of one thread
             ]  # fmt: skip
     return rows if peer else [*rows, _skipped(f"{title} against Darknet", "there is no command darknet")]
 

@@ -1,1 +1,1 @@
-"""Makes ``oracle`` importable from the folders beside this file."""
+"""Makes ``oracle`` and ``commands`` importable from the folders beside this file."""

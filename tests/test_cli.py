@@ -7,21 +7,13 @@ import sys
 from html.parser import HTMLParser
 
 import pytest
+from commands import run
 
-from derive.cli import main, parser
+from derive.cli import parser
 
 COMMANDS = ("audit", "show", "generate", "demo", "train", "evaluate", "predict", "detect")
 RIGHT = "Words.\n\n$$z^l_j = \\sum_k w^l_{jk} a^{l-1}_k + b^l_j \\tag{Z}$$\n"
 WRONG = RIGHT.replace("+ b^l_j", "- b^l_j")
-
-
-def run(capsys, *arguments: str) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of a command; anything but an exit code is a failure."""
-    try:
-        code = main(arguments)
-    except SystemExit as left:
-        code = left.code
-    return code, *capsys.readouterr()
 
 
 def test_every_command_has_help_with_an_example(capsys):

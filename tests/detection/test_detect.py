@@ -3,12 +3,12 @@
 import json
 from pathlib import Path
 
+import commands
 import numpy as np
 import pytest
 from PIL import Image
 
 import derive.detection.detect as command
-from derive.cli import main
 from derive.detection.boxes import Detection, detections
 from derive.detection.drawing import colour_of
 from derive.detection.names import class_names
@@ -43,11 +43,7 @@ def work(tmp_path, monkeypatch) -> Path:
 
 
 def run(capsys, *arguments) -> tuple[int, str, str]:
-    try:
-        code = main(["detect", "x.cfg", "x.weights", *map(str, arguments)])
-    except SystemExit as left:
-        code = left.code
-    return code, *capsys.readouterr()
+    return commands.run(capsys, "detect", "x.cfg", "x.weights", *arguments)
 
 
 def test_detections_are_printed_drawn_and_written(work, capsys):

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import run, stored
 from PIL import Image
 from squares import CFG, voc_folder
 
 import derive.detection.examples as examples_module
-from derive.cli import main
 from derive.detection.augmentation import boxes_in
 from derive.detection.examples import read_examples
 from derive.detection.pictures import letterbox, letterbox_place, read_picture
@@ -20,26 +20,8 @@ from generated import Network
 from generated.configuration import read_configuration
 
 
-def run(capsys, *arguments) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of a command."""
-    try:
-        code = main(list(map(str, arguments)))
-    except SystemExit as left:
-        code = left.code
-    return code, *capsys.readouterr()
-
-
 def train(capsys, *more, output="run") -> tuple[int, str, str]:
     return run(capsys, "train", "squares.cfg", "--data", "voc", "--output", output, *more)
-
-
-def stored(path: str | Path) -> dict:
-    """All that a network's file holds, but the seconds that its epochs took."""
-    with np.load(path) as file:
-        found = {name: (file[name].dtype, file[name].shape, file[name].tobytes()) for name in file if name != "about"}
-        about = json.loads(str(file["about"]))
-    about["history"].pop("seconds", None)
-    return {**found, "about": about}
 
 
 @pytest.fixture

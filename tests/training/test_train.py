@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import run, stored
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from derive.cli import main
 from derive.training.augmentation import SHIFT, augmented
 from derive.training.folder import Settings
 from derive.training.train import rates_of
@@ -37,15 +37,6 @@ activation=linear
 [softmax]
 """
 FILES = ["history.csv", "network.npz", "settings.json"]
-
-
-def run(capsys, *arguments) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of a command."""
-    try:
-        code = main(list(map(str, arguments)))
-    except SystemExit as left:
-        code = left.code
-    return code, *capsys.readouterr()
 
 
 def blobs(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -69,15 +60,6 @@ def work(tmp_path, monkeypatch) -> Path:
 
 def train(capsys, *more, network="tiny.cfg", data="data.npz") -> tuple[int, str, str]:
     return run(capsys, "train", network, "--data", data, "--epochs", 3, "--output", "run", *more)
-
-
-def stored(path: str | Path) -> dict:
-    """All that a network's file holds, but the seconds that its epochs took."""
-    with np.load(path) as file:
-        found = {name: (file[name].dtype, file[name].shape, file[name].tobytes()) for name in file if name != "about"}
-        about = json.loads(str(file["about"]))
-    about["history"].pop("seconds", None)
-    return {**found, "about": about}
 
 
 def rows(path: str | Path) -> list[dict[str, str]]:

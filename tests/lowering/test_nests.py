@@ -108,6 +108,15 @@ def test_what_stands_at_a_number_is_read_and_written_there_without_a_loop_or_a_t
     assert "    delta_a[n, 1] += delta_a_sum" in text(k) and "if" not in text(k).split()
 
 
+def test_what_a_remainder_of_any_sign_reads_is_added_to_where_it_stands_not_looked_for():
+    top = counts("top")
+    with system("turned", inputs=[a[n, i]], outputs=[y[n, i]], settings={top: 1}) as turned:
+        turned.y[n, i] = a[n, (i - top) % I]
+    (kernel,) = lowered(turned).backward.kernels
+    assert "i = (i1 - top) % I" in text(kernel) and "delta_a[n, i] += delta_y[n, i1]" in text(kernel)
+    assert "if i ==" not in text(kernel)
+
+
 def test_what_a_size_may_not_have_is_read_where_it_does():
     with system("third", inputs=[a[n, p, c]], outputs=[y[n, p]]) as third:
         third.y[n, p] = a[n, p, 0] + a[n, p, 2]

@@ -508,7 +508,7 @@ class Network:
             "random": self._random.bit_generator.state,
             "settings": {rule: {key: a.item() for key, a in cells.items()} for rule, cells in self._cells.items()},
         }  # fmt: skip
-        arrays = {f"{n}.{name}": a for n, layer in enumerate(_kept(self)) for name, a in layer.items()}
+        arrays = {f"{n}.{name}": a for n, layer in enumerate(kept_arrays(self)) for name, a in layer.items()}
         for rule, states in self._states.items():
             arrays |= {f"{n}.{name}.{rule}.{state}": a for (n, name, state), a in states.items()}
         arrays["about"] = np.array(json.dumps(about))
@@ -541,7 +541,7 @@ def load(path: str | os.PathLike) -> Network:
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     network.history_, network.classes_ = history, arrays.pop("classes", None)
-    for number, layer in enumerate(_kept(network)):
+    for number, layer in enumerate(kept_arrays(network)):
         for name, parameter in layer.items():
             stored = arrays.pop(f"{number}.{name}", np.zeros(0))
             if stored.shape != parameter.shape:
@@ -633,8 +633,8 @@ def _predictions(plan: Plan) -> np.ndarray:
     return np.concatenate([head.predictions() for head in plan.heads], axis=1)
 
 
-def _kept(network: Network) -> list[dict[str, np.ndarray]]:
-    """What a file keeps of each layer: its parameters and its states."""
+def kept_arrays(network: Network) -> list[dict[str, np.ndarray]]:
+    """What files keep of each layer: its parameters and its states."""
     return [parameters | states for parameters, states in zip(network.parameters, network.states, strict=True)]
 
 

@@ -428,7 +428,8 @@ class Program:
         """Steps first <= step < last: rows order[step * batch : (step + 1) * batch] of the data, the stages, the loss.
 
         data: an array (samples, ...) for each one gathered; order: int64 row numbers; losses: float64, losses[step] is
-        set. rates: float64, rates[step] is put into the array ``rate`` of one element before the step. Returns the number of the first step whose loss is not finite, or last. Other Python threads run meanwhile.
+        set. rates: float64, rates[step] is put into the array ``rate`` of one element before the step. Returns the
+        number of the first step whose loss is not finite, or last. Other Python threads run meanwhile.
         """
         batch = len(self.gathered[0]) if self.gathered else 1
         for source, target in zip(data, self.gathered, strict=True):

@@ -28,7 +28,7 @@ import numpy as np
 
 from .files import written_whole
 from .graph import Entry, Link
-from .network import Network
+from .network import Network, kept_arrays
 
 VERSION = (0, 2, 0)  # of what is written
 MOST = 2000  # of major, minor and revision: no version of Darknet's has more, be it marked as transposed
@@ -263,8 +263,7 @@ class _Layers:
 
 def _chosen(network: Network, cutoff: int | None, sections: Sequence[Place] | None) -> list[_Section]:
     """The sections with numbers, those before the cutoff; raises WeightsError for layers that no section can hold."""
-    parameters, states, links = network.parameters, network.states, network._built().layers
-    learned = [{**own, **kept} for own, kept in zip(parameters, states, strict=True)]
+    learned, links = kept_arrays(network), network._built().layers
     places = _guessed(network._entries, links, learned) if sections is None else sections
     if cutoff is not None and (
         isinstance(cutoff, bool) or not isinstance(cutoff, int) or not 0 < cutoff <= len(places)

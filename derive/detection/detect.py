@@ -20,6 +20,7 @@ from derive.training.datasets import image_files
 from derive.training.folder import network_in, same_network
 from generated import Network, load
 from generated.configuration import read_configuration
+from generated.weights import read_weights
 
 FOLDER = "derive-detect"
 RECORD = "detections.json"
@@ -90,8 +91,6 @@ def read_detector(configuration: Path, network: Path, normalisation: str | None 
                 f"{path} is not the network of {configuration}, or was trained with another --normalisation"
             )
         return trained
-    from generated.weights import read_weights
-
     read_weights(found, network, sections=stated.sections)
     return found
 

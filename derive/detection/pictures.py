@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from derive.training.datasets import open_image
+from derive.training.datasets import open_image, scaled
 
 PIXELS = 1 << 26  # that a picture may have: all that is made of it stays below 1 GB
 GREY = 0.5  # around the picture
@@ -91,11 +91,13 @@ def resized(picture: np.ndarray, columns: int, rows: int) -> np.ndarray:
 
     Its corners are those of the picture: ``columns - 1`` steps go over what were ``picture.shape[2] - 1``.
     """
-    if picture.shape[2] != columns:
-        picture = _between(picture, columns, 2)
-    if picture.shape[1] != rows:
-        picture = _between(picture, rows, 1)
-    return _numbers(picture).copy() if picture.dtype == np.float32 else _numbers(picture)
+    found = picture
+    if found.shape[2] != columns:
+        found = _between(found, columns, 2)
+    if found.shape[1] != rows:
+        found = _between(found, rows, 1)
+    found = scaled(found)
+    return found.copy() if found is picture else found
 
 
 def _between(picture: np.ndarray, size: int, axis: int) -> np.ndarray:
@@ -105,13 +107,6 @@ def _between(picture: np.ndarray, size: int, axis: int) -> np.ndarray:
     at[-1] = old - 1
     before = np.minimum(at.astype(int), old - 1)
     share = np.reshape(at - before, [-1 if a == axis else 1 for a in range(3)]).astype(np.float32)
-    low = _numbers(picture.take(before, axis))
-    high = _numbers(picture.take(np.minimum(before + 1, old - 1), axis))
+    low = scaled(picture.take(before, axis))
+    high = scaled(picture.take(np.minimum(before + 1, old - 1), axis))
     return (1 - share) * low + share * high
-
-
-def _numbers(picture: np.ndarray) -> np.ndarray:
-    """float32: bytes from 0 to 1, others as they are."""
-    if picture.dtype == np.uint8:
-        return picture.astype(np.float32) / np.float32(255)
-    return picture.astype(np.float32, copy=False)

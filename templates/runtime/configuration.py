@@ -34,9 +34,10 @@ from .grammar import (
     whole,
     wholes,
 )
+from .graph import parts_of
 from .network import Network
 from .policies import NEEDED, Policy, PolicyError
-from .sections import HEADS, KINDS, NORMALISATIONS, Chain, Entry, Place, Written, parts_of
+from .sections import HEADS, KINDS, NORMALISATIONS, Chain, Entry, Place, Written
 
 __all__ = [
     "Augmentation", "Configuration", "ConfigurationError", "Training", "parse_configuration", "read_configuration",

@@ -179,9 +179,7 @@ class Section:
                 except ValueError:
                     self.refuse(name, f"must be {key.right}")
             elif key.needed:
-                raise ConfigurationError(
-                    f"{self.path}:{self.line}: [{self.name}] has no {name}; it must be {key.right}"
-                )
+                raise ConfigurationError(f"{self.place(None)} has no {name}; it must be {key.right}")
             else:
                 read[name] = key.default
             if key.built and read[name] not in key.built:

@@ -93,18 +93,25 @@ class Entry:
 
 def entry_of(given: Any, index: int) -> Entry:
     """The entry that a name or a tuple (name, sizes..., {settings}) states. Raises ValueError for what cannot stand."""
-    name, *rest = given if isinstance(given, tuple | list) and given else (given,)
+    name, sizes, settings = parts_of(given)
     if name not in HEADS:
         layer_named(name)
-    settings = {k: _plain(v) for k, v in rest.pop().items()} if rest and isinstance(rest[-1], Mapping) else {}
-    entry = Entry(index, name, tuple(rest), settings)
+    settings = {key: _plain(value) for key, value in settings.items()}
+    entry = Entry(index, name, sizes, settings)
     if entry.is_head:
-        entry = replace(entry, settings=settings_of_head(entry.where, name, rest, settings))
+        entry = replace(entry, settings=settings_of_head(entry.where, name, sizes, settings))
         if len(entry.references()) != 1:
             raise ValueError(f"{entry.where}: {name!r} takes 1 input, it has {len(entry.references())}")
     else:
         entry.forms()
-    return replace(entry, sizes=tuple(map(int, rest)))
+    return replace(entry, sizes=tuple(map(int, sizes)))
+
+
+def parts_of(given: Any) -> tuple[Any, tuple, dict[str, Any]]:
+    """The name, the sizes and the settings that a list of layers gives one of them, as they are."""
+    name, *rest = given if isinstance(given, tuple | list) and given else (given,)
+    settings = dict(rest.pop()) if rest and isinstance(rest[-1], Mapping) else {}
+    return name, tuple(rest), settings
 
 
 def check_heads(entries: Sequence[Entry]) -> None:

@@ -27,6 +27,7 @@ from .grammar import (
     whole,
     wholes,
 )
+from .graph import parts_of
 
 Entry = str | tuple
 RENAMED = {"hardtan": "hardtanh"}  # activations that have another name here
@@ -163,13 +164,6 @@ class Written:
         return found
 
 
-def parts_of(entry: Entry) -> tuple[str, tuple, dict[str, Any]]:
-    """The name, the sizes and the settings of an entry."""
-    name, *rest = entry if isinstance(entry, tuple | list) else (entry,)
-    settings = dict(rest.pop()) if rest and isinstance(rest[-1], Mapping) else {}
-    return name, tuple(rest), settings
-
-
 def ending(entries: Sequence[Entry]) -> dict[str, Any]:
     """The keys of the normalisation and of the activation that follow a section's own entry."""
     names = [parts_of(entry)[0] for entry in entries]
@@ -183,7 +177,7 @@ def ending(entries: Sequence[Entry]) -> dict[str, Any]:
 
 
 class Kind:
-    """A kind of section. ``write`` is given the section's entries, and its own number."""
+    """A kind of section. ``write`` is given the section's entries, and its own number: the settings of the last, if no more."""
 
     name: ClassVar[str]
     keys: ClassVar[dict[str, Key]] = {}
@@ -199,7 +193,7 @@ class Kind:
 
     @staticmethod
     def write(entries: Sequence[Entry], at: int, whole: Written) -> dict[str, Any]:
-        return {}
+        return parts_of(entries[-1])[2]
 
 
 def _biased(given: Given) -> dict[str, bool]:
@@ -344,10 +338,6 @@ class Dropout(Kind, names="dropout"):
             at -= 1
         return [("dropout", {"probability": given["probability"]})]
 
-    @staticmethod
-    def write(entries: Sequence[Entry], at: int, whole: Written) -> dict[str, Any]:
-        return parts_of(entries[0])[2]
-
 
 class Upsample(Kind, names="upsample"):
     keys: ClassVar = {"stride": count(2), "scale": only(1)}
@@ -356,10 +346,6 @@ class Upsample(Kind, names="upsample"):
     def read(given: Given, chain: Chain) -> list[Entry]:
         chain.planes(given)
         return [("upsample", {"stride": given["stride"]})]
-
-    @staticmethod
-    def write(entries: Sequence[Entry], at: int, whole: Written) -> dict[str, Any]:
-        return parts_of(entries[0])[2]
 
 
 class Reorg(Kind, names="reorg"):
@@ -370,10 +356,6 @@ class Reorg(Kind, names="reorg"):
         channels, stride = chain.planes(given), given["stride"]
         chain.channels = channels * stride**2
         return [("reorg", {"stride": stride})]
-
-    @staticmethod
-    def write(entries: Sequence[Entry], at: int, whole: Written) -> dict[str, Any]:
-        return parts_of(entries[0])[2]
 
 
 class Shortcut(Kind, names="shortcut"):
@@ -480,7 +462,7 @@ def _head(given: Given, chain: Chain, wanted: int, of: str) -> None:
         )
     boxes = {key: given[key] for key in ("jitter", "random", "max")}
     if chain.boxes and chain.boxes != boxes:
-        where = f"{given.section.path}:{given.section.line}: [{given.section.name}]"
+        where = given.section.place(None)
         told = ", ".join(f"{key} of an earlier head" for key in boxes if boxes[key] != chain.boxes[key])
         chain.findings.warnings.append(f"{where} makes no use of {told}; those of the last head count")
     chain.boxes, chain.head = boxes, True
@@ -558,7 +540,7 @@ class Unbuilt(Kind):
 
     @classmethod
     def read(cls, given: Given, chain: Chain) -> list[Entry]:  # type: ignore[override]
-        where = f"{given.section.path}:{given.section.line}: [{given.section.name}]"
+        where = given.section.place(None)
         chain.findings.obstacles.append(f"{where} is read and written, but cannot be built here{cls.instead}")
         cls.passed(given, chain)
         return [(cls.name, {key: value for key, value in given.values.items() if value is not None})]
@@ -566,10 +548,6 @@ class Unbuilt(Kind):
     @staticmethod
     def passed(given: Given, chain: Chain) -> None:
         """What comes out of it: as it came in, where nothing else is said."""
-
-    @staticmethod
-    def write(entries: Sequence[Entry], at: int, whole: Written) -> dict[str, Any]:
-        return parts_of(entries[0])[2]
 
 
 class Crop(Unbuilt, names="crop"):

@@ -1,0 +1,392 @@
+"""Contractions through windows by minimal filtering: into tiles, products of tiles, and back (Winograd 1980, Lavin & Gray 2016).
+
+With F(m, r) along the rows of planes and F(m', r') along their columns, m x m' places make a tile,
+
+    y = A^T [(G g G'^T) o (B^T d B')] A'
+
+for every pair of a summed channel and a lane; so the products of all tiles are n n' contractions of the engine's, where
+n = m + r - 1. The transforms A, B, G are in `filtering`; the routines here are made for one pair of them by
+`routines_for`, when a kernel is compiled. Transformed tiles lie in the thread's working memory, so few at once that they
+stay in the second-level cache.
+
+Tiles count from the first place of a plane: every place is computed in one way, wherever a chunk begins.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
+
+from .engine import BOX, contract, contract_add
+from .filtered import Filtering
+from .lanes import Vector, lanes_of
+from .native import OPTIONS
+
+_INLINE: dict[str, Any] = {"forceinline": True, **OPTIONS}
+_inline = njit(**_INLINE)
+
+
+# Blocks of vectors -----------------------------------------------------------------------------------------------------
+
+
+def _pointer(context, builder, kind, array, place, c):
+    """To the vector array[place + lane], as a function of the elements that it lies further on."""
+    vector = ir.VectorType(context.get_value_type(kind.dtype), c.width).as_pointer()
+    first = builder.gep(context.make_array(kind)(context, builder, array).data, [place])
+
+    def at(further):
+        return builder.bitcast(builder.gep(first, [further]), vector)
+
+    return at
+
+
+def _times(builder, step, k):
+    return builder.mul(step, ir.Constant(step.type, k))
+
+
+def _within(builder, limits, k, j):
+    """Whether begin_0 <= k < end_0 and begin_1 <= j < end_1."""
+    (begin_0, end_0, begin_1, end_1), inside = limits, None
+    for at, begin, end in ((k, begin_0, end_0), (j, begin_1, end_1)):
+        at = ir.Constant(begin.type, at)
+        for test in (builder.icmp_signed("<=", begin, at), builder.icmp_signed("<", at, end)):
+            inside = test if inside is None else builder.and_(inside, test)
+    return inside
+
+
+@functools.cache
+def _loader(count_0: int, count_1: int):
+    @intrinsic
+    def load(typingctx, array, place, step_0, step_1, c, limits):
+        """array[place + k step_0 + j step_1 + c] for k < count_0, j < count_1; zero outside of the limits, if there are
+        any: (begin_0, end_0, begin_1, end_1)."""
+        stack = types.UniTuple(Vector(array.dtype, c.width), count_1)
+        result = types.UniTuple(stack, count_0)
+
+        def codegen(context, builder, sig, args):
+            data, place, step_0, step_1, lane, limits = args
+            at, align = _pointer(context, builder, array, data, builder.add(place, lane), c), array.dtype.bitwidth // 8
+            limits = cgutils.unpack_tuple(builder, limits)
+            safe = _pointer(context, builder, array, data, lane, c)(ir.Constant(place.type, 0))
+            stacks = []
+            for k in range(count_0):
+                values = []
+                for j in range(count_1):
+                    pointer = at(builder.add(_times(builder, step_0, k), _times(builder, step_1, j)))
+                    if limits:  # a vector that lies outside is read from the array's beginning
+                        inside = _within(builder, limits, k, j)
+                        value = builder.load(builder.select(inside, pointer, safe), align=align)
+                        value = builder.select(inside, value, ir.Constant(value.type, None))
+                    else:
+                        value = builder.load(pointer, align=align)
+                    values.append(value)
+                stacks.append(context.make_tuple(builder, stack, values))
+            return context.make_tuple(builder, result, stacks)
+
+        n = types.intp
+        return result(array, n, n, n, c, limits), codegen
+
+    return load
+
+
+@functools.cache
+def _ring_loader(count: int):
+    @intrinsic
+    def load(typingctx, array, place, line, first, c):
+        """array[place + (first + k) % count * line + c] for k < count."""
+        result = types.UniTuple(Vector(array.dtype, c.width), count)
+
+        def codegen(context, builder, sig, args):
+            data, place, line, first, lane = args
+            at, align = _pointer(context, builder, array, data, builder.add(place, lane), c), array.dtype.bitwidth // 8
+            rows = (builder.urem(builder.add(first, first.type(k)), first.type(count)) for k in range(count))
+            loaded = [builder.load(at(builder.mul(row, line)), align=align) for row in rows]
+            return context.make_tuple(builder, result, loaded)
+
+        n = types.intp
+        return result(array, n, n, n, c), codegen
+
+    return load
+
+
+@intrinsic
+def _store(typingctx, array, place, step_0, step_1, c, values, limits):
+    """array[place + k step_0 + j step_1 + c] = values[k][j], but for what lies outside of the limits, if there are any."""
+
+    def codegen(context, builder, sig, args):
+        data, place, step_0, step_1, lane, values, limits = args
+        at, align = _pointer(context, builder, array, data, builder.add(place, lane), c), array.dtype.bitwidth // 8
+        limits = cgutils.unpack_tuple(builder, limits)
+        for k, stack in enumerate(cgutils.unpack_tuple(builder, values)):
+            for j, value in enumerate(cgutils.unpack_tuple(builder, stack)):
+                pointer = at(builder.add(_times(builder, step_0, k), _times(builder, step_1, j)))
+                if limits:
+                    with builder.if_then(_within(builder, limits, k, j)):
+                        builder.store(value, pointer, align=align)
+                else:
+                    builder.store(value, pointer, align=align)
+        return context.get_dummy_value()
+
+    n = types.intp
+    return types.void(array, n, n, n, c, values, limits), codegen
+
+
+def _tuple_of(texts: list[str], arguments: str) -> Callable:
+    """A function that gives a tuple: Numba makes none whose length is computed."""
+    return eval(f"lambda {arguments}: ({''.join(f'{text}, ' for text in texts)})")
+
+
+def _each(f, stacks):
+    """f of each of the stacks."""
+    raise TypeError("for compiled code")
+
+
+@overload(_each, jit_options=_INLINE)
+def _each_compiled(f, stacks):
+    return _tuple_of([f"f(stacks[{k}])" for k in range(len(stacks))], "f, stacks")
+
+
+def _turned(stacks):
+    """The first of each of the stacks, the second of each, and so on."""
+    raise TypeError("for compiled code")
+
+
+@overload(_turned, jit_options=_INLINE)
+def _turned_compiled(stacks):
+    stack = [[f"stacks[{k}][{j}]" for k in range(len(stacks))] for j in range(len(stacks[0]))]
+    return _tuple_of([f"({', '.join(texts)},)" for texts in stack], "stacks")
+
+
+def _plus(stacks, x):
+    """Every vector plus x."""
+    raise TypeError("for compiled code")
+
+
+@overload(_plus, jit_options=_INLINE)
+def _plus_compiled(stacks, x):
+    sums = [[f"stacks[{k}][{j}] + x" for j in range(len(stacks[0]))] for k in range(len(stacks))]
+    return _tuple_of([f"({', '.join(texts)},)" for texts in sums], "stacks, x")
+
+
+def _added(stacks, more):
+    """Vector by vector."""
+    raise TypeError("for compiled code")
+
+
+@overload(_added, jit_options=_INLINE)
+def _added_compiled(stacks, more):
+    sums = [[f"stacks[{k}][{j}] + more[{k}][{j}]" for j in range(len(stacks[0]))] for k in range(len(stacks))]
+    return _tuple_of([f"({', '.join(texts)},)" for texts in sums], "stacks, more")
+
+
+# The routines ----------------------------------------------------------------------------------------------------------
+
+ROUTINES = ("filtered_filters", "filtered_places", "filtered_places_bias", "filtered_products", "filtered_gradient")
+
+
+def _placeholder(name: str) -> Callable:
+    def routine(*arguments):
+        raise TypeError(f"{name} is for kernels, which the program compiles")
+
+    return routine
+
+
+filtered_filters, filtered_places, filtered_places_bias, filtered_products, filtered_gradient = map(_placeholder, ROUTINES)
+
+
+@functools.cache
+def routines_for(rows: Filtering, columns: Filtering, inner_width: int, lane_width: int) -> dict[str, Callable]:
+    """The routines for one pair of filterings; the summed channels and the lanes go so many at a time.
+
+    They stand in a kernel's text under the names above, and take these arguments beside arrays: where in each of them
+    the first element lies, and how many elements apart its neighbours along each axis are.
+    """
+    m_0, m_1, n_0, n_1 = rows.m, columns.m, rows.n, columns.n
+    parts = n_0 * n_1
+    inner_lanes, lanes = lanes_of(inner_width), lanes_of(lane_width)
+    data_0, data_1, filters_0, filters_1, outputs_0, outputs_1 = map(
+        _inline, (rows.data, columns.data, rows.filters, columns.filters, rows.outputs, columns.outputs)
+    )
+    sensitivities_0, sensitivities_1, gradients_0, gradients_1 = map(
+        _inline, (rows.sensitivities, columns.sensitivities, rows.gradients, columns.gradients)
+    )
+    taps, window, ring = _loader(rows.r, columns.r), _loader(1, n_1), _ring_loader(n_0)
+    tile, transformed, one = _loader(m_0, m_1), _loader(n_0, n_1), _loader(1, 1)
+
+    def filtered_filters(first, last, channels, columns, w, w_at, w_taps, w_channel, u):
+        """u[e, f, k, v] = sum over taps s, t of G[e, s] G'[f, t] w[w_at + s w_taps[0] + t w_taps[1] + k w_channel + v],
+        for first <= k < last: with negative steps of the taps, of the turned filter."""
+        part = channels * columns
+        for k in range(first, last):
+            for v in lanes(columns):
+                g = taps(w, w_at + k * w_channel, w_taps[0], w_taps[1], v, ())
+                _store(u, k * columns, part, n_1 * part, v, _each(filters_0, _turned(_each(filters_1, g))), ())
+
+    @_inline
+    def data_row(a, at, planes, pitch, channels, i, corner, known, tiles, box, to, total):
+        """One row of tiles, the first of whose windows begins at the corner of a plane: B^T d B' of each to the box.
+
+        The box begins with n rows of the plane, transformed along the columns; the first `known` are there from the row
+        of tiles above. i: the first row of places, to know them by.
+        """
+        rows_a, columns_a = planes
+        line = tiles * n_1 * channels
+        for k in range(known, n_0):
+            p, place = corner[0] + k, (i + k) % n_0 * line
+            if p < 0 or p >= rows_a:
+                for c in range(line):
+                    box[place + c] = 0
+                continue
+            for t in range(tiles):
+                q = t * m_1 + corner[1]
+                origin, target = at + (p * columns_a + q) * pitch, place + t * n_1 * channels
+                if q >= 0 and q + n_1 <= columns_a:
+                    for c in inner_lanes(channels):
+                        d = window(a, origin, 0, pitch, c, ())
+                        _store(box, target, 0, channels, c, _each(data_1, d), ())
+                else:
+                    for c in inner_lanes(channels):
+                        d = window(a, origin, 0, pitch, c, (0, 1, -q, columns_a - q))
+                        _store(box, target, 0, channels, c, _each(data_1, d), ())
+        for t in range(tiles):
+            for f in range(n_1):
+                for c in inner_lanes(channels):
+                    d = ring(box, (t * n_1 + f) * channels, line, i, c)
+                    _store(box, to + (f * total + t) * channels, 0, n_1 * total * channels, c, (data_0(d),), ())
+
+    @_inline
+    def strip(whole, tiles, channels, columns):
+        """How many rows of tiles are done at once, of so many."""
+        most = max(1, (BOX - n_0 * tiles * n_1 * channels) // (parts * tiles * (channels + columns)))
+        pieces = (whole - 1) // most + 1
+        return (whole - 1) // pieces + 1
+
+    @_inline
+    def places(
+        first, last, target, columns, a, a_at, a_plane, a_rows, pitch, channels, offset, u, u_at, u_part, u_steps,
+        z, z_at, z_plane, z_pitch, box, scratch, bias, bias_at, with_bias
+    ):  # fmt: skip
+        rows_z, columns_z = target
+        tall, wide = (rows_z - 1) // m_0 + 1, (columns_z - 1) // m_1 + 1
+        row = first // rows_z * tall + first % rows_z // m_0
+        stop = (last - 1) // rows_z * tall + (last - 1) % rows_z // m_0 + 1
+        most = strip(stop - row, wide, channels, columns)
+        ahead = n_0 * wide * n_1 * channels
+        while row < stop:
+            count = min(most, stop - row)
+            total = count * wide
+            after = ahead + parts * total * channels
+            for k in range(count):
+                plane, i = (row + k) // tall, (row + k) % tall * m_0
+                known = n_0 - m_0 if k > 0 and i > 0 else 0
+                corner = i + offset[0], offset[1]
+                data_row(a, a_at + plane * a_plane, a_rows, pitch, channels, i, corner, known, wide, box,
+                         ahead + k * wide * channels, total)  # fmt: skip
+            for e in range(parts):
+                contract(total, columns, 1, channels, box, ahead + e * total * channels, channels, 0, 1,
+                         u, u_at + e * u_part, 0, u_steps[0], u_steps[1], box, after + e * total * columns, columns,
+                         scratch)  # fmt: skip
+            for k in range(count):
+                plane, i = (row + k) // tall, (row + k) % tall * m_0
+                begin = max(0, first - plane * rows_z - i)
+                end = min(m_0, rows_z - i, last - plane * rows_z - i)
+                for t in range(wide):
+                    origin, tile = z_at + plane * z_plane + (i * columns_z + t * m_1) * z_pitch, k * wide + t
+                    left = columns_z - t * m_1
+                    for v in lanes(columns):
+                        x = transformed(box, after + tile * columns, n_1 * total * columns, total * columns, v, ())
+                        y = _each(outputs_0, _turned(_each(outputs_1, x)))
+                        if with_bias:
+                            y = _plus(y, one(bias, bias_at, 0, 0, v, ())[0][0])
+                        if begin == 0 and end == m_0 and left >= m_1:
+                            _store(z, origin, z_pitch, columns_z * z_pitch, v, y, ())
+                        else:
+                            _store(z, origin, z_pitch, columns_z * z_pitch, v, y, (0, left, begin, end))
+            row += count
+
+    def filtered_places(
+        first, last, target, columns, a, a_at, a_plane, a_rows, pitch, channels, offset, u, u_at, u_part, u_steps,
+        z, z_at, z_plane, z_pitch, box, scratch
+    ):  # fmt: skip
+        """z[z_at + n z_plane + (i J + j) z_pitch + v] = sum over taps s, t and channels k of the filter whose transform u is,
+        times a[a_at + n a_plane + ((i + s + offset[0]) Q + j + t + offset[1]) pitch + k], zero outside of its planes.
+
+        target: (I, J); a_rows: (P, Q); first <= n I + i < last; u_part: between the parts (e, f) of u, u_steps: between
+        its channels and between its lanes.
+        """
+        places(first, last, target, columns, a, a_at, a_plane, a_rows, pitch, channels, offset, u, u_at, u_part,
+               u_steps, z, z_at, z_plane, z_pitch, box, scratch, box, 0, False)  # fmt: skip
+
+    def filtered_places_bias(
+        first, last, target, columns, a, a_at, a_plane, a_rows, pitch, channels, offset, u, u_at, u_part, u_steps,
+        z, z_at, z_plane, z_pitch, box, scratch, bias, bias_at
+    ):  # fmt: skip
+        """As `filtered_places`, plus bias[bias_at + v]."""
+        places(first, last, target, columns, a, a_at, a_plane, a_rows, pitch, channels, offset, u, u_at, u_part,
+               u_steps, z, z_at, z_plane, z_pitch, box, scratch, bias, bias_at, True)  # fmt: skip
+
+    def filtered_products(
+        first, last, groups, planes, delta_rows, columns, a, a_at, a_plane, a_rows, pitch, channels, offset,
+        delta, delta_at, delta_plane, delta_pitch, part, box, scratch
+    ):  # fmt: skip
+        """part[g, e, f, k, v]: of each group of rows of tiles, first <= g < last, the sum of (A delta A')[v] (B^T d B')[k].
+
+        The filter's gradient, transformed; delta is read as `filtered_places` writes z.
+        """
+        rows_d, columns_d = delta_rows
+        tall, wide = (rows_d - 1) // m_0 + 1, (columns_d - 1) // m_1 + 1
+        ahead = n_0 * wide * n_1 * channels
+        for g in range(first, last):
+            begin = row = planes * tall * g // groups
+            stop = planes * tall * (g + 1) // groups
+            most = strip(stop - row, wide, channels, columns)
+            while row < stop:
+                count = min(most, stop - row)
+                total = count * wide
+                after = ahead + parts * total * channels
+                for k in range(count):
+                    plane, i = (row + k) // tall, (row + k) % tall * m_0
+                    known = n_0 - m_0 if k > 0 and i > 0 else 0
+                    corner = i + offset[0], offset[1]
+                    data_row(a, a_at + plane * a_plane, a_rows, pitch, channels, i, corner, known, wide, box,
+                             ahead + k * wide * channels, total)  # fmt: skip
+                    for t in range(wide):
+                        origin = delta_at + plane * delta_plane + (i * columns_d + t * m_1) * delta_pitch
+                        to, high, left = after + (k * wide + t) * columns, rows_d - i, columns_d - t * m_1
+                        for v in lanes(columns):
+                            if high >= m_0 and left >= m_1:
+                                y = tile(delta, origin, columns_d * delta_pitch, delta_pitch, v, ())
+                                x = _each(sensitivities_0, _turned(_each(sensitivities_1, y)))
+                                _store(box, to, total * columns, n_1 * total * columns, v, x, ())
+                            else:
+                                y = tile(delta, origin, columns_d * delta_pitch, delta_pitch, v, (0, high, 0, left))
+                                x = _each(sensitivities_0, _turned(_each(sensitivities_1, y)))
+                                _store(box, to, total * columns, n_1 * total * columns, v, x, ())
+                for e in range(parts):
+                    target = (g * parts + e) * channels * columns
+                    if row == begin:
+                        contract(channels, columns, 1, total, box, ahead + e * total * channels, 1, 0, channels,
+                                 box, after + e * total * columns, 0, columns, 1, part, target, columns, scratch)  # fmt: skip
+                    else:
+                        contract_add(channels, columns, 1, total, box, ahead + e * total * channels, 1, 0, channels,
+                                     box, after + e * total * columns, 0, columns, 1, part, target, columns, scratch)  # fmt: skip
+                row += count
+
+    def filtered_gradient(first, last, groups, channels, columns, part, w, w_at, w_taps, w_channel):
+        """w[w_at + s w_taps[0] + t w_taps[1] + k w_channel + v] = sum over e, f of G[e, s] G'[f, t] times the sum of the
+        groups' part[g, e, f, k, v], for first <= k < last."""
+        size = channels * columns
+        for k in range(first, last):
+            for v in lanes(columns):
+                x = transformed(part, k * columns, n_1 * size, size, v, ())
+                for g in range(1, groups):
+                    x = _added(x, transformed(part, g * parts * size + k * columns, n_1 * size, size, v, ()))
+                y = _each(gradients_0, _turned(_each(gradients_1, x)))
+                _store(w, w_at + k * w_channel, w_taps[1], w_taps[0], v, y, ())
+
+    made = (filtered_filters, filtered_places, filtered_places_bias, filtered_products, filtered_gradient)
+    return {routine.__name__: _inline(routine) for routine in made}

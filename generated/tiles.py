@@ -21,7 +21,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-from .engine import BOX, contract, contract_add
+from .engine import BLOCK, BOX, DEPTH, ROWS, _fill_rows, _integers, _moved, _pack, _pointer as _elements, _tiles
 from .filtered import Filtering
 from .lanes import Vector, lanes_of
 from .native import OPTIONS
@@ -188,6 +188,49 @@ def _added_compiled(stacks, more):
 ROUTINES = ("filtered_filters", "filtered_places", "filtered_places_bias", "filtered_products", "filtered_gradient")
 
 
+LANE_BLOCK = 64  # lanes of which the products are held at once
+APART = 80  # elements between parts: without them, parts of round sizes would fall into the same sets of the cache
+LEAST = 64  # tiles that are done at once, at least: each of them reads all of a transformed filter
+
+
+@_inline
+def _products(parts, rows, columns, length, a, a_part, a_row, a_step, b, b_part, b_step, b_lane, c, c_part, c_row, again,
+              scratch, lanes):  # fmt: skip
+    """c[e c_part + i c_row + v] = sum over t of a[e a_part + i a_row + t a_step] b[e b_part + t b_step + v b_lane], for e < parts; += with again.
+
+    A contraction of the engine's for each part, with one table of rows for all of them. rows: BLOCK at most.
+    """
+    for v in range(2 * lanes):
+        scratch[v] = 0
+    staged, panel = _moved(scratch, 2 * lanes), _moved(scratch, 2 * lanes * (ROWS + 1))
+    tables = _integers(_moved(scratch, 2 * lanes * (ROWS + 1 + DEPTH)))
+    a_rows, c_rows, none = tables, _moved(tables, BLOCK + 4 * ROWS), _moved(tables, 2 * (BLOCK + 4 * ROWS))
+    staged_rows, no_rows = _moved(none, DEPTH), _moved(none, DEPTH + 4 * ROWS)
+    none[0] = 0
+    for i in range(4 * ROWS):
+        staged_rows[i], no_rows[i] = i * lanes, 0
+    for first in range(0, rows, BLOCK):
+        height = min(BLOCK, rows - first)
+        _fill_rows(a_rows, first, first + height, 1, rows, 0, 0, a_row)
+        _fill_rows(c_rows, first, first + height, 1, rows, 0, 0, c_row)
+        for e in range(parts):
+            for t in range(0, length, DEPTH):
+                steps = min(DEPTH, length - t)
+                goes_on = again or t > 0
+                v = 0
+                while v < columns:
+                    left = columns - v
+                    width = left if left <= 2 * lanes else lanes if left < 3 * lanes else 2 * lanes
+                    second = max(0, width - lanes)
+                    origin = _moved(b, e * b_part + t * b_step + v * b_lane)
+                    target = _moved(c, e * c_part + v)
+                    _pack(panel, lanes, width, second, steps, origin, b_step, b_lane)
+                    _tiles(lanes, width, second, height, 1, steps, _moved(a, e * a_part + t * a_step), a_rows, none, a_step,
+                           panel, 0, 2 * lanes, lanes, target if goes_on else scratch, c_rows if goes_on else no_rows,
+                           1 if goes_on else 0, target, c_rows, staged, staged_rows)  # fmt: skip
+                    v += width
+
+
 def _placeholder(name: str) -> Callable:
     def routine(*arguments):
         raise TypeError(f"{name} is for kernels, which the program compiles")
@@ -199,7 +242,7 @@ filtered_filters, filtered_places, filtered_places_bias, filtered_products, filt
 
 
 @functools.cache
-def routines_for(rows: Filtering, columns: Filtering, inner_width: int, lane_width: int) -> dict[str, Callable]:
+def routines_for(rows: Filtering, columns: Filtering, inner_width: int, lane_width: int, vector: int) -> dict[str, Callable]:
     """The routines for one pair of filterings; the summed channels and the lanes go so many at a time.
 
     They stand in a kernel's text under the names above, and take these arguments beside arrays: where in each of them
@@ -227,7 +270,7 @@ def routines_for(rows: Filtering, columns: Filtering, inner_width: int, lane_wid
                 _store(u, k * columns, part, n_1 * part, v, _each(filters_0, _turned(_each(filters_1, g))), ())
 
     @_inline
-    def data_row(a, at, planes, pitch, channels, i, corner, known, tiles, box, to, total):
+    def data_row(a, at, planes, pitch, channels, i, corner, known, tiles, box, to, part):
         """One row of tiles, the first of whose windows begins at the corner of a plane: B^T d B' of each to the box.
 
         The box begins with n rows of the plane, transformed along the columns; the first `known` are there from the row
@@ -256,12 +299,13 @@ def routines_for(rows: Filtering, columns: Filtering, inner_width: int, lane_wid
             for f in range(n_1):
                 for c in inner_lanes(channels):
                     d = ring(box, (t * n_1 + f) * channels, line, i, c)
-                    _store(box, to + (f * total + t) * channels, 0, n_1 * total * channels, c, (data_0(d),), ())
+                    _store(box, to + f * part + t * channels, 0, n_1 * part, c, (data_0(d),), ())
 
     @_inline
     def strip(whole, tiles, channels, columns):
         """How many rows of tiles are done at once, of so many."""
-        most = max(1, (BOX - n_0 * tiles * n_1 * channels) // (parts * tiles * (channels + columns)))
+        room = BOX - n_0 * tiles * n_1 * channels
+        most = max(1, room // (parts * tiles * (channels + min(columns, LANE_BLOCK))), LEAST // tiles)
         pieces = (whole - 1) // most + 1
         return (whole - 1) // pieces + 1
 
@@ -279,33 +323,36 @@ def routines_for(rows: Filtering, columns: Filtering, inner_width: int, lane_wid
         while row < stop:
             count = min(most, stop - row)
             total = count * wide
-            after = ahead + parts * total * channels
+            part = total * channels + APART
+            after = ahead + parts * part
             for k in range(count):
                 plane, i = (row + k) // tall, (row + k) % tall * m_0
                 known = n_0 - m_0 if k > 0 and i > 0 else 0
                 corner = i + offset[0], offset[1]
                 data_row(a, a_at + plane * a_plane, a_rows, pitch, channels, i, corner, known, wide, box,
-                         ahead + k * wide * channels, total)  # fmt: skip
-            for e in range(parts):
-                contract(total, columns, 1, channels, box, ahead + e * total * channels, channels, 0, 1,
-                         u, u_at + e * u_part, 0, u_steps[0], u_steps[1], box, after + e * total * columns, columns,
-                         scratch)  # fmt: skip
-            for k in range(count):
-                plane, i = (row + k) // tall, (row + k) % tall * m_0
-                begin = max(0, first - plane * rows_z - i)
-                end = min(m_0, rows_z - i, last - plane * rows_z - i)
-                for t in range(wide):
-                    origin, tile = z_at + plane * z_plane + (i * columns_z + t * m_1) * z_pitch, k * wide + t
-                    left = columns_z - t * m_1
-                    for v in lanes(columns):
-                        x = transformed(box, after + tile * columns, n_1 * total * columns, total * columns, v, ())
-                        y = _each(outputs_0, _turned(_each(outputs_1, x)))
-                        if with_bias:
-                            y = _plus(y, one(bias, bias_at, 0, 0, v, ())[0][0])
-                        if begin == 0 and end == m_0 and left >= m_1:
-                            _store(z, origin, z_pitch, columns_z * z_pitch, v, y, ())
-                        else:
-                            _store(z, origin, z_pitch, columns_z * z_pitch, v, y, (0, left, begin, end))
+                         ahead + k * wide * channels, part)  # fmt: skip
+            for v_0 in range(0, columns, LANE_BLOCK):
+                these = min(LANE_BLOCK, columns - v_0)
+                product = total * these + APART
+                _products(parts, total, these, channels, _moved(_elements(box), ahead), part, channels, 1,
+                          _moved(_elements(u), u_at + v_0 * u_steps[1]), u_part, u_steps[0], u_steps[1],
+                          _moved(_elements(box), after), product, these, False, _elements(scratch), vector)  # fmt: skip
+                for k in range(count):
+                    plane, i = (row + k) // tall, (row + k) % tall * m_0
+                    begin = max(0, first - plane * rows_z - i)
+                    end = min(m_0, rows_z - i, last - plane * rows_z - i)
+                    for t in range(wide):
+                        origin = z_at + plane * z_plane + (i * columns_z + t * m_1) * z_pitch + v_0
+                        left, at = columns_z - t * m_1, after + (k * wide + t) * these
+                        for v in lanes(these):
+                            x = transformed(box, at, n_1 * product, product, v, ())
+                            y = _each(outputs_0, _turned(_each(outputs_1, x)))
+                            if with_bias:
+                                y = _plus(y, one(bias, bias_at + v_0, 0, 0, v, ())[0][0])
+                            if begin == 0 and end == m_0 and left >= m_1:
+                                _store(z, origin, z_pitch, columns_z * z_pitch, v, y, ())
+                            else:
+                                _store(z, origin, z_pitch, columns_z * z_pitch, v, y, (0, left, begin, end))
             row += count
 
     def filtered_places(
@@ -347,13 +394,14 @@ def routines_for(rows: Filtering, columns: Filtering, inner_width: int, lane_wid
             while row < stop:
                 count = min(most, stop - row)
                 total = count * wide
-                after = ahead + parts * total * channels
+                data, sensitivity = total * channels + APART, total * columns + APART
+                after = ahead + parts * data
                 for k in range(count):
                     plane, i = (row + k) // tall, (row + k) % tall * m_0
                     known = n_0 - m_0 if k > 0 and i > 0 else 0
                     corner = i + offset[0], offset[1]
                     data_row(a, a_at + plane * a_plane, a_rows, pitch, channels, i, corner, known, wide, box,
-                             ahead + k * wide * channels, total)  # fmt: skip
+                             ahead + k * wide * channels, data)  # fmt: skip
                     for t in range(wide):
                         origin = delta_at + plane * delta_plane + (i * columns_d + t * m_1) * delta_pitch
                         to, high, left = after + (k * wide + t) * columns, rows_d - i, columns_d - t * m_1
@@ -361,19 +409,16 @@ def routines_for(rows: Filtering, columns: Filtering, inner_width: int, lane_wid
                             if high >= m_0 and left >= m_1:
                                 y = tile(delta, origin, columns_d * delta_pitch, delta_pitch, v, ())
                                 x = _each(sensitivities_0, _turned(_each(sensitivities_1, y)))
-                                _store(box, to, total * columns, n_1 * total * columns, v, x, ())
+                                _store(box, to, sensitivity, n_1 * sensitivity, v, x, ())
                             else:
                                 y = tile(delta, origin, columns_d * delta_pitch, delta_pitch, v, (0, high, 0, left))
                                 x = _each(sensitivities_0, _turned(_each(sensitivities_1, y)))
-                                _store(box, to, total * columns, n_1 * total * columns, v, x, ())
-                for e in range(parts):
-                    target = (g * parts + e) * channels * columns
-                    if row == begin:
-                        contract(channels, columns, 1, total, box, ahead + e * total * channels, 1, 0, channels,
-                                 box, after + e * total * columns, 0, columns, 1, part, target, columns, scratch)  # fmt: skip
-                    else:
-                        contract_add(channels, columns, 1, total, box, ahead + e * total * channels, 1, 0, channels,
-                                     box, after + e * total * columns, 0, columns, 1, part, target, columns, scratch)  # fmt: skip
+                                _store(box, to, sensitivity, n_1 * sensitivity, v, x, ())
+                size = channels * columns
+                _products(parts, channels, columns, total, _moved(_elements(box), ahead), data, 1, channels,
+                          _moved(_elements(box), after), sensitivity, columns, 1,
+                          _moved(_elements(part), g * parts * size), size, columns, row > begin, _elements(scratch),
+                          vector)  # fmt: skip
                 row += count
 
     def filtered_gradient(first, last, groups, channels, columns, part, w, w_at, w_taps, w_channel):

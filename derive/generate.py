@@ -30,10 +30,12 @@ from derive.audit.audit import citations
 from derive.calculus.adjoint import bar_name
 from derive.calculus.derivation import Derivation, chain, compose, derive, has_pole
 from derive.calculus.equation import Equation, Term, index_of, size_of, tensor, tensors_of
+from derive.calculus.filtering import filtering, growth
 from derive.calculus.system import DefinitionError, System
 from derive.calculus.text import TextPrinter, equation_text
 from derive.lowering.approximation import formats
 from derive.lowering.expressions import FUNCTIONS, OF_NUMPY, RELATIONS, IndexPrinter
+from derive.lowering.filtering import points_text, transforms
 from derive.lowering.kernel import Kernel
 from derive.lowering.lower import lower, lower_update
 from derive.lowering.nests import RESERVED
@@ -45,8 +47,8 @@ TAKEN = {"i", *RESERVED} - set(FUNCTIONS)
 NOTED = 8  # equations that a kernel's note repeats at most
 MARK = "Written by ``derive generate``"  # in what is written from definitions, and so may be written over
 RUNTIME = (
-    "__init__", "assignment", "configuration", "data", "definition", "draws", "engine", "files", "grammar", "graph", "heads",
-    "lanes", "memory", "native", "network", "plan", "policies", "program", "progress", "sections", "subdivisions", "weights",
+    "__init__", "assignment", "configuration", "data", "definition", "draws", "engine", "files", "filtered", "grammar", "graph",
+    "heads", "lanes", "memory", "native", "network", "plan", "policies", "program", "progress", "sections", "subdivisions", "weights",
 )  # fmt: skip
 # How planes hold the numbers of a detector, what it makes of them, and the cost of that: together the head of this name.
 HEADS = {
@@ -55,6 +57,8 @@ HEADS = {
 }
 # Layers and elementwise ones after them that share kernels: what lies between is computed again, and never kept.
 FUSED = tuple((norm, after) for norm in ("batch_norm", "batch_norm_darknet") for after in ("relu", "leaky"))
+# Minimal filtering F(m, r) for the windows of convolutions; F(1, 1) is for an axis with one tap.
+FILTERINGS = ((1, 1), (2, 2), (2, 3), (2, 5), (3, 2), (4, 3), (6, 3))
 FOLDERS = {"Layer": "layers", "Pair": "layers", "Head": "layers", "Cost": "costs", "Rule": "rules"}
 
 
@@ -593,6 +597,7 @@ def render(systems: dict[str, System], others: dict[str, System], *, own: bool) 
         for folder in sorted(set(FOLDERS.values())):
             names = sorted((m.name, m.constant) for m in made if FOLDERS[m.kind] == folder)
             texts[f"{folder}/__init__.py"] = env.get_template("folder.py.j2").render(folder=folder, names=names)
+        texts |= _filtering_texts(env)
         texts["functions.py"] = env.get_template("functions.py.j2").render(formats=formats())
         for name in RUNTIME:
             texts[f"{name}.py"] = (template_folder() / "runtime" / f"{name}.py").read_text(encoding="utf-8")
@@ -600,6 +605,22 @@ def render(systems: dict[str, System], others: dict[str, System], *, own: bool) 
         names = sorted((m.name, m.constant) for m in made)
         texts["__init__.py"] = env.get_template("package.py.j2").render(names=names)
     return formatted(texts)
+
+
+def _filtering_texts(env: jinja2.Environment) -> dict[str, str]:
+    """The folder of minimal filtering. Raises ProofError for matrices that are not what they are to be."""
+    texts = {"filtering/__init__.py": env.get_template("filterings.py.j2").render(pairs=FILTERINGS)}
+    template = env.get_template("filtering.py.j2")
+    for m, r in FILTERINGS:
+        f = filtering(m, r)
+        made = transforms(f)
+        lines = [line for t in made for line in t.program.lines]
+        used = [name for name in ("fma", "times") if any(f"{name}(" in line for line in lines)]
+        texts[f"filtering/f{m}_{r}.py"] = template.render(
+            f=f, points=points_text(f), transforms=made, used=used,
+            growth=round(growth(f), 3), growth_2d=round(growth(f) ** 2, 3),
+        )  # fmt: skip
+    return texts
 
 
 def generate(files: Sequence[Path] = (), output: Path | None = None, *, check: bool = False) -> tuple[list[str], str]:

@@ -30,7 +30,7 @@ from derive.audit.audit import citations
 from derive.calculus.adjoint import bar_name
 from derive.calculus.derivation import Derivation, chain, compose, derive, has_pole
 from derive.calculus.equation import Equation, Term, index_of, size_of, tensor, tensors_of
-from derive.calculus.filtering import filtering, growth
+from derive.calculus.filtering import filtering, proved_nested
 from derive.calculus.system import DefinitionError, System
 from derive.calculus.text import TextPrinter, equation_text
 from derive.lowering.approximation import formats
@@ -40,6 +40,7 @@ from derive.lowering.kernel import Kernel
 from derive.lowering.lower import lower, lower_update
 from derive.lowering.nests import RESERVED
 from derive.lowering.rewriting import GROUP
+from derive.lowering.rounding import rounding
 from derive.notation import systems_in
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -611,15 +612,15 @@ def _filtering_texts(env: jinja2.Environment) -> dict[str, str]:
     """The folder of minimal filtering. Raises ProofError for matrices that are not what they are to be."""
     texts = {"filtering/__init__.py": env.get_template("filterings.py.j2").render(pairs=FILTERINGS)}
     template = env.get_template("filtering.py.j2")
-    for m, r in FILTERINGS:
-        f = filtering(m, r)
+    for f in (filtering(m, r) for m, r in FILTERINGS):
+        proved_nested(f, f)
         made = transforms(f)
         lines = [line for t in made for line in t.program.lines]
         used = [name for name in ("fma", "times") if any(f"{name}(" in line for line in lines)]
-        texts[f"filtering/f{m}_{r}.py"] = template.render(
-            f=f, points=points_text(f), transforms=made, used=used,
-            growth=round(growth(f), 3), growth_2d=round(growth(f) ** 2, 3),
-        )  # fmt: skip
+        roundings = dict(zip(("rounding", "rounding_gradients"), rounding(f), strict=True))
+        texts[f"filtering/f{f.m}_{f.r}.py"] = template.render(
+            f=f, points=points_text(f), transforms=made, used=used, roundings=roundings
+        )
     return texts
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 
-from derive.calculus.filtering import Filtering, Matrix, transposed
+from derive.calculus.filtering import Filtering, Matrix
 from derive.lowering.straight import Program, product
 
 
@@ -27,13 +27,13 @@ class Transform:
 
 @cache
 def transforms(f: Filtering) -> tuple[Transform, ...]:
-    """Those of F(m, r), and the transposes of two of them for the gradient by g."""
+    """Those of F(m, r), and what the calculus makes of two of them for the gradient by g."""
     made = (
         ("data", "B^T", "d", "v", f.data),
         ("filters", "G", "g", "u", f.filters),
         ("outputs", "A^T", "x", "y", f.outputs),
-        ("sensitivities", "A", "y", "x", transposed(f.outputs)),
-        ("gradients", "G^T", "x", "g", transposed(f.filters)),
+        ("sensitivities", "A", "y", "x", f.sensitivities),
+        ("gradients", "G^T", "x", "g", f.gradients),
     )
     return tuple(Transform(name, symbol, read, of, product(of, read, made)) for name, symbol, read, made, of in made)
 

@@ -20,6 +20,11 @@ class Operation:
     sign: int = 0
     second: str = ""
 
+    @property
+    def rounds(self) -> bool:
+        """Whether its result is rounded: all but a multiple by a power of two."""
+        return bool(self.sign) or not (is_binary(self.factor) and is_binary(1 / self.factor))
+
     def text(self, first: str, second: str) -> str:
         """The right side as Python, with `fma` and `times` of the runtime, for these texts of its operands."""
         c = self.factor

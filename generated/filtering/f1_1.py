@@ -7,7 +7,7 @@ Proved for all d and g before this was written.
 Written by ``derive generate``; change the template, not this file.
 """
 
-from ..filtered import Filtering
+from ..filtered import Filtering, Rounding
 
 
 def data(d):
@@ -63,6 +63,6 @@ F1_1 = Filtering(
     outputs=outputs,
     sensitivities=sensitivities,
     gradients=gradients,
-    growth=1.0,
-    growth_2d=1.0,
+    rounding=Rounding(taps=1, sums=1.0000, transforms=0.0000),
+    rounding_gradients=Rounding(taps=1, sums=1.0000, transforms=0.0000),
 )

@@ -7,7 +7,7 @@ Proved for all d and g before this was written.
 Written by ``derive generate``; change the template, not this file.
 """
 
-from ..filtered import Filtering
+from ..filtered import Filtering, Rounding
 
 
 def data(d):
@@ -79,6 +79,6 @@ F2_2 = Filtering(
     outputs=outputs,
     sensitivities=sensitivities,
     gradients=gradients,
-    growth=1.0,
-    growth_2d=1.0,
+    rounding=Rounding(taps=2, sums=4.0000, transforms=6.0000),
+    rounding_gradients=Rounding(taps=2, sums=4.0000, transforms=6.0000),
 )

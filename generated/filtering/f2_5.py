@@ -7,7 +7,7 @@ Proved for all d and g before this was written.
 Written by ``derive generate``; change the template, not this file.
 """
 
-from ..filtered import Filtering, fma, times
+from ..filtered import Filtering, Rounding, fma, times
 
 
 def data(d):
@@ -117,6 +117,6 @@ F2_5 = Filtering(
     outputs=outputs,
     sensitivities=sensitivities,
     gradients=gradients,
-    growth=1.038,
-    growth_2d=1.078,
+    rounding=Rounding(taps=5, sums=26.9507, transforms=137.0549),
+    rounding_gradients=Rounding(taps=2, sums=10.7803, transforms=41.4731),
 )

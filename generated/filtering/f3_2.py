@@ -7,7 +7,7 @@ Proved for all d and g before this was written.
 Written by ``derive generate``; change the template, not this file.
 """
 
-from ..filtered import Filtering, fma, times
+from ..filtered import Filtering, Rounding, fma, times
 
 
 def data(d):
@@ -91,6 +91,6 @@ F3_2 = Filtering(
     outputs=outputs,
     sensitivities=sensitivities,
     gradients=gradients,
-    growth=0.913,
-    growth_2d=0.833,
+    rounding=Rounding(taps=2, sums=3.3333, transforms=8.6667),
+    rounding_gradients=Rounding(taps=3, sums=5.0000, transforms=15.5000),
 )

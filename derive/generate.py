@@ -35,7 +35,7 @@ from derive.calculus.system import DefinitionError, System
 from derive.calculus.text import TextPrinter, equation_text
 from derive.lowering.approximation import formats
 from derive.lowering.expressions import FUNCTIONS, OF_NUMPY, RELATIONS, IndexPrinter
-from derive.lowering.filtering import points_text, transforms
+from derive.lowering.filtering import FILTERINGS, points_text, transforms
 from derive.lowering.kernel import Kernel
 from derive.lowering.lower import lower, lower_update
 from derive.lowering.nests import RESERVED
@@ -58,8 +58,6 @@ HEADS = {
 }
 # Layers and elementwise ones after them that share kernels: what lies between is computed again, and never kept.
 FUSED = tuple((norm, after) for norm in ("batch_norm", "batch_norm_darknet") for after in ("relu", "leaky"))
-# Minimal filtering F(m, r) for the windows of convolutions; F(1, 1) is for an axis with one tap.
-FILTERINGS = ((1, 1), (2, 2), (2, 3), (2, 5), (3, 2), (4, 3), (6, 3))
 FOLDERS = {"Layer": "layers", "Pair": "layers", "Head": "layers", "Cost": "costs", "Rule": "rules"}
 
 

@@ -179,19 +179,23 @@ def proved(f: Filtering) -> Filtering:
 
     Raises ProofError, naming a component that is not, and by how much.
     """
-    direct, tile = (_everything(derivation, f) for derivation in derivations())
+    direct, tile = evaluated(f)
     for x in direct:
         if (gap := sp.expand(tile[x] - direct[x])) != 0:
             raise ProofError(f"{f.name}: {x} is not the correlation's: {gap} too much")
     return f
 
 
-def _everything(derivation: Derivation, f: Filtering) -> dict[sp.Indexed, sp.Expr]:
-    """Every component of what is computed forward and backward, in those of d, g and delta_y."""
-    known: dict[sp.Basic, sp.Basic] = f.constants
+def evaluated(f: Filtering) -> tuple[dict[sp.Indexed, sp.Expr], dict[sp.Indexed, sp.Expr]]:
+    """Every component, forward and backward, in those of d, g and delta_y: of the correlation, and of the tile."""
+    direct, tile = (_evaluated(derivation, f) for derivation in derivations())
+    return direct, tile
+
+
+def _evaluated(derivation: Derivation, f: Filtering) -> dict[sp.Indexed, sp.Expr]:
     found: dict[sp.Indexed, sp.Expr] = {}
     for equation in (*derivation.defined, *derivation.adjoints):
-        found |= components(equation, f.sizes, {**known, **found})
+        found |= components(equation, f.sizes, {**f.constants, **found})
     return found
 
 

@@ -8,6 +8,9 @@ from functools import cache
 from derive.calculus.filtering import Filtering, Matrix
 from derive.lowering.straight import Program, product
 
+FILTERINGS = ((1, 1), (2, 2), (2, 3), (2, 5), (3, 2), (4, 3), (6, 3))
+"""(m, r) of the modules that are generated, for the windows of convolutions; F(1, 1) is for an axis with one tap."""
+
 
 @dataclass(frozen=True)
 class Transform:

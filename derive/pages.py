@@ -80,8 +80,9 @@ def _html(pages: Sequence[Page]) -> str:
         parts += [f"<h1>{html.escape(page.title)}</h1>", f"<p>{html.escape(page.doc)}</p>"]
         for stage, inside in page.stages.items():
             parts.append(f"<h2>{html.escape(stage)}</h2>")
-            parts += [f"<p>{s.html or convert(s.latex, display='block')}</p>" for s in inside]
-    style = "body{font-family:serif;max-width:60rem;margin:2rem auto;padding:0 1rem}p{overflow-x:auto}"
+            parts += [f"<div>{s.html or convert(s.latex, display='block')}</div>" for s in inside]
+    style = "body{font-family:serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
+    style += "div{margin:1rem 0;overflow-x:auto}td,th{padding:0 .5rem;text-align:right}tr :first-child{text-align:left}"
     head = (
         '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>{html.escape(pages[0].title)}</title>"

@@ -1,5 +1,6 @@
 """Minimal filtering as `derive show winograd` prints it: matrices, proof, gradients, what it saves, what it costs."""
 
+import html
 import math
 import re
 from collections.abc import Sequence
@@ -161,4 +162,6 @@ def _table(stage: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> St
         for line in lines
     )
     cells = r" \\ ".join(" & ".join(rf"\text{{{escaped(c)}}}" for c in line) for line in lines)
-    return Step(stage, text, rf"\begin{{array}}{{l{'r' * (len(head) - 1)}}} {cells} \end{{array}}")
+    page = "".join(f"<tr>{''.join(f'<td>{html.escape(c)}</td>' for c in line)}</tr>" for line in lines)
+    latex = rf"\begin{{array}}{{l{'r' * (len(head) - 1)}}} {cells} \end{{array}}"
+    return Step(stage, text, latex, f"<table>{page}</table>")

@@ -139,7 +139,12 @@ def filtering(m: int, r: int) -> Filtering:
 
 
 def interpolated(m: int, r: int, points: Sequence[Fraction]) -> Filtering:
-    """The matrices for these m + r - 2 finite points, all different, and infinity. G's first column is not negative."""
+    """The matrices for these finite points and infinity; G's first column is not negative.
+
+    Raises ValueError unless there are m + r - 2 of them, all different.
+    """
+    if len(points) != m + r - 2 or len(set(points)) != len(points):
+        raise ValueError(f"F({m}, {r}) needs {m + r - 2} different points, not {', '.join(map(str, points)) or 'none'}")
     outputs, filters, data = [], [], []
     for p in points:
         others = [q for q in points if q != p]

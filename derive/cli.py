@@ -42,7 +42,9 @@ def parser() -> argparse.ArgumentParser:
     show = command(
         "show", "Print a derivation step by step.", "derive show softmax+softmax_cross_entropy --format latex"
     )
-    show.add_argument("name", metavar="NAME", help="a definition, or LAYER+COST for both taken together")
+    show.add_argument(
+        "name", metavar="NAME", help="a definition; LAYER+COST for both taken together; winograd, or one F(m, r)"
+    )
     show.add_argument("--format", choices=["text", "latex", "html"], default="text")
 
     generate = command(
@@ -217,9 +219,10 @@ def _audit(asked: argparse.Namespace) -> int:
 
 def _show(asked: argparse.Namespace) -> int:
     from derive.generate import own_systems
-    from derive.show import derivation_named, render
+    from derive.pages import render
+    from derive.show import pages_named
 
-    print(render(derivation_named(asked.name, own_systems()), asked.format), end="")
+    print(render(pages_named(asked.name, own_systems()), asked.format), end="")
     return 0
 
 

@@ -30,14 +30,17 @@ from derive.audit.audit import citations
 from derive.calculus.adjoint import bar_name
 from derive.calculus.derivation import Derivation, chain, compose, derive, has_pole
 from derive.calculus.equation import Equation, Term, index_of, size_of, tensor, tensors_of
+from derive.calculus.filtering import filtering, proved_nested
 from derive.calculus.system import DefinitionError, System
 from derive.calculus.text import TextPrinter, equation_text
 from derive.lowering.approximation import formats
 from derive.lowering.expressions import FUNCTIONS, OF_NUMPY, RELATIONS, IndexPrinter
+from derive.lowering.filtering import FILTERINGS, points_text, transforms
 from derive.lowering.kernel import Kernel
 from derive.lowering.lower import lower, lower_update
 from derive.lowering.nests import RESERVED
 from derive.lowering.rewriting import GROUP
+from derive.lowering.rounding import rounding
 from derive.notation import systems_in
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,8 +48,8 @@ TAKEN = {"i", *RESERVED} - set(FUNCTIONS)
 NOTED = 8  # equations that a kernel's note repeats at most
 MARK = "Written by ``derive generate``"  # in what is written from definitions, and so may be written over
 RUNTIME = (
-    "__init__", "assignment", "configuration", "data", "definition", "draws", "engine", "files", "grammar", "graph", "heads",
-    "lanes", "memory", "native", "network", "plan", "policies", "program", "progress", "sections", "subdivisions", "weights",
+    "__init__", "assignment", "configuration", "data", "definition", "draws", "engine", "files", "filtered", "grammar", "graph",
+    "heads", "lanes", "memory", "native", "network", "plan", "policies", "program", "progress", "sections", "subdivisions", "weights",
 )  # fmt: skip
 # How planes hold the numbers of a detector, what it makes of them, and the cost of that: together the head of this name.
 HEADS = {
@@ -593,6 +596,7 @@ def render(systems: dict[str, System], others: dict[str, System], *, own: bool) 
         for folder in sorted(set(FOLDERS.values())):
             names = sorted((m.name, m.constant) for m in made if FOLDERS[m.kind] == folder)
             texts[f"{folder}/__init__.py"] = env.get_template("folder.py.j2").render(folder=folder, names=names)
+        texts |= _filtering_texts(env)
         texts["functions.py"] = env.get_template("functions.py.j2").render(formats=formats())
         for name in RUNTIME:
             texts[f"{name}.py"] = (template_folder() / "runtime" / f"{name}.py").read_text(encoding="utf-8")
@@ -600,6 +604,22 @@ def render(systems: dict[str, System], others: dict[str, System], *, own: bool) 
         names = sorted((m.name, m.constant) for m in made)
         texts["__init__.py"] = env.get_template("package.py.j2").render(names=names)
     return formatted(texts)
+
+
+def _filtering_texts(env: jinja2.Environment) -> dict[str, str]:
+    """The folder of minimal filtering. Raises ProofError for matrices that are not what they are to be."""
+    texts = {"filtering/__init__.py": env.get_template("filterings.py.j2").render(pairs=FILTERINGS)}
+    template = env.get_template("filtering.py.j2")
+    for f in (filtering(m, r) for m, r in FILTERINGS):
+        proved_nested(f, f)
+        made = transforms(f)
+        lines = [line for t in made for line in t.program.lines]
+        used = [name for name in ("fma", "times") if any(f"{name}(" in line for line in lines)]
+        roundings = dict(zip(("rounding", "rounding_gradients"), rounding(f), strict=True))
+        texts[f"filtering/f{f.m}_{f.r}.py"] = template.render(
+            f=f, points=points_text(f), transforms=made, used=used, roundings=roundings
+        )
+    return texts
 
 
 def generate(files: Sequence[Path] = (), output: Path | None = None, *, check: bool = False) -> tuple[list[str], str]:

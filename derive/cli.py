@@ -85,6 +85,7 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--normalisation", choices=["batch_norm_darknet", "batch_norm"], help=NORMALISATION
     )  # fmt: skip
+    train.add_argument("--accuracy", choices=ACCURACIES, help=f"{ACCURACY} (default: default)")
     train.add_argument("--seed", metavar="N", type=_whole(0), help="the seed of all randomness (default: 0)")
     train.add_argument("--output", metavar="DIR", help="where network and history go (default: derive-train/NETWORK)")
     train.add_argument(
@@ -98,6 +99,7 @@ def parser() -> argparse.ArgumentParser:
         "network", metavar="NETWORK_FILE", help="what `derive train` left: network.npz, or its folder"
     )
     evaluate.add_argument("--data", metavar="DIR_OR_NAME", required=True, help=DATA)
+    evaluate.add_argument("--accuracy", choices=ACCURACIES, help=f"{ACCURACY} (default: as in training)")
     evaluate.add_argument("--format", choices=["text", "json"], default="text")
 
     predict = command(
@@ -107,6 +109,7 @@ def parser() -> argparse.ArgumentParser:
     predict.add_argument(
         "inputs", nargs="+", metavar="INPUT", help="images, folders of images, .npz files with an array X, IDX files"
     )
+    predict.add_argument("--accuracy", choices=ACCURACIES, help=f"{ACCURACY} (default: as in training)")
     predict.add_argument("--output", metavar="FILE", help="write all outputs to a .json or .csv file")
 
     detect = command(
@@ -130,12 +133,15 @@ def parser() -> argparse.ArgumentParser:
         "--output", metavar="DIR", default="derive-detect", help="where pictures with boxes and detections.json go (default: derive-detect)"
     )  # fmt: skip
     detect.add_argument("--normalisation", choices=["batch_norm_darknet", "batch_norm"], help=NORMALISATION)
+    detect.add_argument("--accuracy", choices=ACCURACIES, help=f"{ACCURACY} (default: as in training)")
     detect.add_argument("--format", choices=["text", "json"], default="text")
     return top
 
 
 NAMES = "the classes' names, a line each (default: the .names file beside WEIGHTS or CFG)"
 NORMALISATION = "what batch_normalize=1 gives: sqrt(var) + eps as in Darknet (default), or sqrt(var + eps)"
+ACCURACIES = ["default", "fast", "direct"]
+ACCURACY = "how contractions are computed: default, with rounding errors at most twice those of direct; fast, at most 20 times; direct, as they stand"
 DATA = "a folder of IDX files or of class folders of images, an .npz file with X and y, or the name digits; for a detector, a Pascal VOC folder or a .data file as Darknet's"
 
 
@@ -257,14 +263,14 @@ def _train(asked: argparse.Namespace) -> int:
 def _evaluate(asked: argparse.Namespace) -> int:
     from derive.training.evaluate import evaluate
 
-    return evaluate(Path(asked.network), asked.data, asked.format)
+    return evaluate(Path(asked.network), asked.data, asked.format, asked.accuracy)
 
 
 def _predict(asked: argparse.Namespace) -> int:
     from derive.training.predict import predict
 
     output = Path(asked.output) if asked.output else None
-    return predict(Path(asked.network), [Path(name) for name in asked.inputs], output)
+    return predict(Path(asked.network), [Path(name) for name in asked.inputs], output, asked.accuracy)
 
 
 def _detect(asked: argparse.Namespace) -> int:
@@ -274,6 +280,7 @@ def _detect(asked: argparse.Namespace) -> int:
         Asked(
             Path(asked.configuration), Path(asked.network), tuple(map(Path, asked.pictures)), asked.threshold, asked.nms,
             Path(asked.names) if asked.names else None, Path(asked.output), asked.normalisation, asked.format,
+            asked.accuracy,
         )
     )  # fmt: skip
 

@@ -16,7 +16,7 @@ from .definition import COSTS, HEADS, RULES, Rule, tensor
 from .files import written_whole
 from .graph import Graph, Link, check_heads, entry_of, layer_names
 from .heads import as_truths, with_room
-from .plan import Plan, cost_named, plan_prediction, plan_training, rule_calls, stages
+from .plan import ACCURACIES, Plan, cost_named, plan_prediction, plan_training, rule_calls, stages
 from .program import Call, Program
 from .progress import ProgressLine
 from .subdivisions import Divided, part_sizes
@@ -54,6 +54,9 @@ class Network:
     random_state : the seed of all randomness, an integer, or None for a different one each time.
     inputs : the shape of one sample, an integer for a row of features, (channels, rows, columns) for planes; taken from
         the data if not given.
+    accuracy : how contractions may be computed, by shapes alone: ``"default"``, with rounding errors at most twice those of the
+        sum as it stands; ``"fast"``, with fewer multiplications and errors up to twenty times as large; ``"direct"``, the sum
+        as it stands. It may be set later on: what is computed from then on is computed so.
 
     Raises ValueError for a name that is not known (it lists those that are) and for sizes that do not fit.
 
@@ -75,6 +78,7 @@ class Network:
         dtype: str = "float32",
         random_state: int | None = None,
         inputs: int | tuple[int, ...] | None = None,
+        accuracy: str = ACCURACIES[0],
     ) -> None:
         if not isinstance(layers, list | tuple) or not layers:
             raise ValueError('layers must be a list of names and (name, size) tuples, as [("dense", 10), "softmax"]')
@@ -89,6 +93,7 @@ class Network:
         self.dtype = np.dtype(dtype)
         self.random_state = None if random_state is None else _integer("random_state", random_state, 0)
         self.inputs = None if inputs is None else _shape(inputs)
+        self.accuracy = accuracy
         self.classes_: np.ndarray | None = None
         self.history_: dict[str, list[float]] = {}
         self._graph: Graph | None = None
@@ -104,7 +109,18 @@ class Network:
         ]
         about = ({} if self.cost is None else {"cost": self.cost.name}) | {"dtype": self.dtype.name}
         about |= {key: getattr(self, key) for key in ("random_state", "inputs") if getattr(self, key) is not None}
+        about |= {"accuracy": self.accuracy} if self.accuracy != ACCURACIES[0] else {}
         return f"Network({layers}, {', '.join(f'{key}={value!r}' for key, value in about.items())})"
+
+    @property
+    def accuracy(self) -> str:
+        return self._accuracy
+
+    @accuracy.setter
+    def accuracy(self, asked: str) -> None:
+        if not isinstance(asked, str) or asked not in ACCURACIES:
+            raise ValueError(f"accuracy must be {', '.join(ACCURACIES[:-1])} or {ACCURACIES[-1]}, not {asked!r}")
+        self._accuracy = asked
 
     @property
     def is_detector(self) -> bool:
@@ -358,16 +374,17 @@ class Network:
         """
         graph, dtype, threads = self._built(), self.dtype, get_num_threads()
         room = 0 if what.startswith("predict") else self._room
-        key = (what, rule, size, threads, room)
+        key = (what, rule, size, threads, self.accuracy, room)
         self._programs = {k: program for k, program in self._programs.items() if k[-1] in (0, self._room)}
         if key not in self._programs:
             what, training = what.split()[0], what == "train" or what.endswith("training")
             if what == "predict":
-                plan = plan_prediction(graph, size, dtype, threads, training=training)
+                plan = plan_prediction(graph, size, dtype, threads, training=training, accuracy=self.accuracy)
             else:
                 plan = plan_training(
                     graph, self.cost, size, dtype, threads, list(updates) if what in ("train", "part") else None,
                     backward=what != "loss", training=training, clock=clock, truths=room,
+                    accuracy=self.accuracy,
                 )  # fmt: skip
             gathered = [plan.inputs] if plan.targets is None else [plan.inputs, plan.targets]
             program = Program(plan.stages, dtype, gathered=gathered, loss=plan.loss, loss_stage=plan.loss_stage)
@@ -504,8 +521,8 @@ class Network:
         self._built()
         about = {
             "format": FORMAT, "layers": self.layers, "cost": self.cost and self.cost.name, "dtype": self.dtype.name,
-            "random_state": self.random_state, "inputs": self._shape, "history": self.history_,
-            "random": self._random.bit_generator.state,
+            "random_state": self.random_state, "inputs": self._shape, "accuracy": self.accuracy,
+            "history": self.history_, "random": self._random.bit_generator.state,
             "settings": {rule: {key: a.item() for key, a in cells.items()} for rule, cells in self._cells.items()},
         }  # fmt: skip
         arrays = {f"{n}.{name}": a for n, layer in enumerate(kept_arrays(self)) for name, a in layer.items()}
@@ -534,6 +551,7 @@ def load(path: str | os.PathLike) -> Network:
             history, inputs = about["history"], tuple(about["inputs"])
             random, settings = about["random"], about["settings"]
             chosen = {key: about[key] for key in ("cost", "dtype", "random_state")}
+            chosen["accuracy"] = about.get("accuracy", ACCURACIES[0])  # files of before do not say
         except Exception as error:  # what a damaged file may raise has no end: zip, zlib, JSON, NumPy
             raise ValueError(f"{path} is not a network that Network.save wrote: {error}") from error
     try:

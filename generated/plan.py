@@ -25,6 +25,7 @@ PARALLEL_WORK = 1 << 21  # multiplications from which a stage pays for a paralle
 CACHED = 1 << 16  # elements of a chunk of a gradient and its weights
 ANEW = 16  # a chunk has this part, or more, of the elements that are read anew for every chunk
 ROWS = 5  # rows of the engine's tile: chunks are multiples of it
+ACCURACIES = ("default", "fast", "direct")  # that a plan may be asked for
 
 
 @dataclass
@@ -52,9 +53,15 @@ class _Pass:
     """The calls of one pass and the arrays that they share."""
 
     def __init__(
-        self, graph: Graph, batch: int, dtype: np.dtype, training: bool, clock: np.ndarray | None = None
+        self,
+        graph: Graph,
+        batch: int,
+        dtype: np.dtype,
+        training: bool,
+        clock: np.ndarray | None = None,
+        accuracy: str = ACCURACIES[0],
     ) -> None:
-        self.graph, self.batch, self.dtype = graph, batch, dtype
+        self.graph, self.batch, self.dtype, self.accuracy = graph, batch, dtype, accuracy
         self.links = graph.passed(training)
         self.learning = _learning(self.links)
         self.inputs = np.zeros((batch, *graph.values[0].shape), dtype)
@@ -204,9 +211,17 @@ def _sum(total: np.ndarray, more: np.ndarray) -> Call:
 # Plans ----------------------------------------------------------------------------------------------------------------
 
 
-def plan_prediction(graph: Graph, batch: int, dtype: np.dtype, threads: int, *, training: bool = False) -> Plan:
+def plan_prediction(
+    graph: Graph,
+    batch: int,
+    dtype: np.dtype,
+    threads: int,
+    *,
+    training: bool = False,
+    accuracy: str = ACCURACIES[0],
+) -> Plan:
     """Forward through all layers."""
-    here = _Pass(graph, batch, dtype, training)
+    here = _Pass(graph, batch, dtype, training, accuracy=accuracy)
     calls = [call for one in here.links for call in here.forward(one)]
     heads = [head_pass(one, here.values[one.input], partial(np.zeros, dtype=dtype)) for one in graph.heads]
     return here.planned(stages(calls + [call for head in heads for call in head.forward], threads), heads=heads)
@@ -277,13 +292,14 @@ def plan_training(
     training: bool = True,
     clock: np.ndarray | None = None,
     truths: int = 0,
+    accuracy: str = ACCURACIES[0],
 ) -> Plan:
     """Forward, cost, backward if asked for, and the ``updates`` of the parameters, each beside its gradient.
 
     With updates, a list of them even if empty, the states of layers are brought up to date as well. A detector has no cost
     but that of its heads, and so many ``truths`` a sample at most.
     """
-    here = _Pass(graph, batch, dtype, training, clock)
+    here = _Pass(graph, batch, dtype, training, clock, accuracy)
     states = updates is not None
     end = _heads_end(here, truths, states) if cost is None else _cost_end(here, cost, states)
     calls, loss = end.calls, np.zeros(1, dtype)

@@ -15,8 +15,8 @@ from .data import Targets, as_samples, as_targets
 from .definition import COSTS, HEADS, RULES, Rule, tensor
 from .files import written_whole
 from .graph import Graph, Link, check_heads, entry_of, layer_names
-from .heads import as_truths, with_room
-from .plan import ACCURACIES, Plan, cost_named, plan_prediction, plan_training, rule_calls, stages
+from .heads import ROOM, as_truths, with_room
+from .plan import ACCURACIES, Plan, cost_named, plan_prediction, plan_training, rule_calls, rule_named, stages
 from .program import Call, Program
 from .progress import ProgressLine
 from .subdivisions import Divided, part_sizes
@@ -372,20 +372,12 @@ class Network:
         "training" follows; "train" updates by a rule, whose number of the step ``clock`` keeps; "part training" leaves that
         to another program. Programs of a detector with less room for truths than there is by now are dropped.
         """
-        graph, dtype, threads = self._built(), self.dtype, get_num_threads()
+        dtype, threads = self.dtype, get_num_threads()
         room = 0 if what.startswith("predict") else self._room
         key = (what, rule, size, threads, self.accuracy, room)
         self._programs = {k: program for k, program in self._programs.items() if k[-1] in (0, self._room)}
         if key not in self._programs:
-            what, training = what.split()[0], what == "train" or what.endswith("training")
-            if what == "predict":
-                plan = plan_prediction(graph, size, dtype, threads, training=training, accuracy=self.accuracy)
-            else:
-                plan = plan_training(
-                    graph, self.cost, size, dtype, threads, list(updates) if what in ("train", "part") else None,
-                    backward=what != "loss", training=training, clock=clock, truths=room,
-                    accuracy=self.accuracy,
-                )  # fmt: skip
+            plan = self._planned(what, size, threads, room, updates, clock)
             gathered = [plan.inputs] if plan.targets is None else [plan.inputs, plan.targets]
             program = Program(plan.stages, dtype, gathered=gathered, loss=plan.loss, loss_stage=plan.loss_stage)
             program.steps_done = plan.clock
@@ -393,6 +385,51 @@ class Network:
                 del self._programs[next(iter(self._programs))]
             self._programs[key] = plan, program
         return self._programs[key]
+
+    def _planned(
+        self,
+        what: str,
+        size: int,
+        threads: int,
+        room: int,
+        updates: Sequence[Call] = (),
+        clock: np.ndarray | None = None,
+    ) -> Plan:
+        """The plan of a pass: see :meth:`_program`."""
+        graph, dtype, accuracy = self._built(), self.dtype, self.accuracy
+        what, training = what.split()[0], what == "train" or what.endswith("training")
+        if what == "predict":
+            return plan_prediction(graph, size, dtype, threads, training=training, accuracy=accuracy)
+        return plan_training(
+            graph, self.cost, size, dtype, threads, list(updates) if what in ("train", "part") else None,
+            backward=what != "loss", training=training, clock=clock, truths=room, accuracy=accuracy,
+        )  # fmt: skip
+
+    def plan(
+        self,
+        batch_size: int,
+        *,
+        training: bool = True,
+        subdivisions: int = 1,
+        rule: str | None = None,
+        threads: int | None = None,
+    ) -> Plan:
+        """What is done with a mini-batch of so many samples, stage by stage, and how its arrays lie in memory.
+
+        training: the step that :meth:`fit` repeats, or what :meth:`predict` does; of a step with ``subdivisions`` that of
+        its largest part, without the update. rule: by default the one that the network was trained with last. threads: by
+        default those that there are. Nothing is compiled or computed. Raises ValueError for what does not fit.
+        """
+        size, parts = _integer("batch_size", batch_size, 1), _integer("subdivisions", subdivisions, 1)
+        count = get_num_threads() if threads is None else _integer("threads", threads, 1)
+        if not training:
+            return self._planned("predict", size, count, 0)
+        if parts > 1:
+            return self._planned("part training", part_sizes(size, parts)[0], count, self._room or ROOM)
+        known = rule_named(rule or next(reversed(self._cells), "gradient_descent"))
+        cells = {name: np.zeros(1) for name in (*known.settings, "step")}
+        updates = rule_calls(known, self._built().layers, cells, {}, self.dtype)
+        return self._planned("train", size, count, self._room or ROOM, updates, cells["step"])
 
     def _pass(self, what: str, samples: np.ndarray, targets: np.ndarray | None = None) -> Plan:
         """All of the samples at once; the results are in the plan's arrays. What is drawn is the same every time."""
@@ -630,9 +667,7 @@ def _rule(name: str | None, given: dict[str, Any]) -> tuple[Rule, dict[str, floa
             raise ValueError(f"{key} must not be negative, as {settings[key]} is")
     if name is None:
         name = "momentum" if settings.get("momentum") else "gradient_descent"
-    if not isinstance(name, str) or name not in RULES:
-        raise ValueError(f"there is no update rule named {name!r}; there are {', '.join(sorted(RULES))}")
-    rule = RULES[name]
+    rule = rule_named(name)
     known = {key: value for key, value in rule.settings.items() if key != "step"}
     unknown = [key for key in settings if key not in known]
     if any(settings[key] or key not in ("momentum", "weight_decay") for key in unknown):  # 0 asks for none

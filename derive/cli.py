@@ -40,10 +40,21 @@ def parser() -> argparse.ArgumentParser:
     audit.add_argument("--jobs", metavar="N", type=_jobs, default=1, help="processes to use, or `all` (default: 1)")
 
     show = command(
-        "show", "Print a derivation step by step.", "derive show softmax+softmax_cross_entropy --format latex"
+        "show", "Print a derivation step by step; with --plan, what a network does in a step.", "derive show softmax+softmax_cross_entropy --format latex"
+    )  # fmt: skip
+    show.add_argument(
+        "name", metavar="NAME", help="a definition, or LAYER+COST for both taken together; with --plan a network: a .cfg file, or what `derive train` left"
+    )  # fmt: skip
+    show.add_argument("--format", choices=["text", "latex", "html"], default="text", help="latex: of derivations alone")
+    show.add_argument(
+        "--plan", action="store_true", help="the kernels of a training step in their stages, how each is computed, and how memory is shared"
+    )  # fmt: skip
+    show.add_argument(
+        "--batch", metavar="N", type=_whole(1), help="samples of a step (default: as the file says, or 64)"
     )
-    show.add_argument("name", metavar="NAME", help="a definition, or LAYER+COST for both taken together")
-    show.add_argument("--format", choices=["text", "latex", "html"], default="text")
+    show.add_argument("--threads", metavar="N", type=_whole(1), help="of the step (default: as many as there are)")
+    show.add_argument("--accuracy", choices=ACCURACIES, help=f"{ACCURACY} (default: as in training)")
+    show.add_argument("--inference", action="store_true", help="the plan of a prediction instead")
 
     generate = command(
         "generate", "Write the kernel modules, ours or those of your own definitions.", "derive generate mylayers.py --output mine/"
@@ -222,6 +233,14 @@ def _audit(asked: argparse.Namespace) -> int:
 
 
 def _show(asked: argparse.Namespace) -> int:
+    own = {key: getattr(asked, key) for key in ("batch", "threads", "accuracy", "inference") if getattr(asked, key)}
+    if asked.plan:
+        from derive.training.plan import show_plan
+
+        print(show_plan(Path(asked.name), asked.format, **own), end="")
+        return 0
+    if own:
+        raise ValueError(f"--{next(iter(own))} is for the plan of a network: add --plan")
     from derive.generate import own_systems
     from derive.show import derivation_named, render
 

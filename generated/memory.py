@@ -33,9 +33,9 @@ class Place:
 
 @dataclass(frozen=True)
 class Memory:
-    """The block that the arrays of a pass share: its size in bytes, and their places in it."""
+    """The block of bytes that the arrays of a pass share, and their places in it."""
 
-    size: int
+    block: np.ndarray
     places: list[Place]
 
 
@@ -73,7 +73,7 @@ def placed(stages: Sequence[Stage], arrays: Sequence[np.ndarray]) -> tuple[list[
         places[address] = place
     size = max((places[k] + own[k].nbytes for k in places), default=0)
     block = np.zeros(size + LINE, np.uint8)
-    block = block[-block.ctypes.data % LINE :]
+    block = block[-block.ctypes.data % LINE :][:size]
 
     def moved(held: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         return {name: in_block(a) if a.ctypes.data in places else a for name, a in held.items()}
@@ -83,6 +83,5 @@ def placed(stages: Sequence[Stage], arrays: Sequence[np.ndarray]) -> tuple[list[
         return block[place : place + a.nbytes].view(a.dtype).reshape(a.shape)
 
     there = [Place(*named[k], own[k].shape, own[k].dtype, needed[k], places[k]) for k in needed]
-    return [replace(s, calls=[replace(c, arrays=moved(c.arrays)) for c in s.calls]) for s in stages], Memory(
-        size, there
-    )
+    settled = [replace(s, calls=[replace(c, arrays=moved(c.arrays)) for c in s.calls]) for s in stages]
+    return settled, Memory(block, there)

@@ -1,6 +1,7 @@
 """What a network does in a step, stage by stage, and how its arrays share memory. `derive show --plan` is this file."""
 
 import html
+import re
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -41,12 +42,16 @@ class Table:
 
 @dataclass(frozen=True)
 class _Step:
-    """A network, and how many samples it learns from in a step, in how many parts; rule: None for its last one."""
+    """A network, and how many samples it learns from in a step, in how many parts.
+
+    rule: None for its last one. lines: those of a .cfg file that its layers come from.
+    """
 
     network: Network
     batch: int
     subdivisions: int = 1
     rule: str | None = None
+    lines: Sequence[int] = ()
 
 
 def show_plan(
@@ -80,7 +85,7 @@ def show_plan(
     if step.subdivisions > 1 and not inference:
         count += f", of which {len(plan.inputs):,} at a time; the update follows the last of them"
     about = f"{network_file}: {what} of {count}\nthreads {threads}, {network.dtype}, accuracy {network.accuracy}"
-    return FORMS[form](about, [stages_of(plan, threads), memory_of(plan)])
+    return FORMS[form](about, [stages_of(plan, threads, step.lines), memory_of(plan)])
 
 
 def _step(path: Path, batch: int | None) -> _Step:
@@ -97,14 +102,18 @@ def _step(path: Path, batch: int | None) -> _Step:
         print(f"warning: {warning}", file=sys.stderr)
     network, training = configuration.network(random_state=0), configuration.training
     parts = training.subdivisions if batch is None else 1
-    return _Step(network, batch or training.batch_size, parts, training.rule)
+    lines = [line for line, _ in configuration.places]
+    return _Step(network, batch or training.batch_size, parts, training.rule, lines)
 
 
 # Stages ---------------------------------------------------------------------------------------------------------------
 
 
-def stages_of(plan: Plan, threads: int) -> Table:
-    """A row for each kernel; the first of a stage has what all of the stage have in common."""
+def stages_of(plan: Plan, threads: int, lines: Sequence[int] = ()) -> Table:
+    """A row for each kernel; the first of a stage has what all of the stage have in common.
+
+    lines: of the file that the layers were read from, if they were.
+    """
     rows: list[tuple[Cell, ...]] = []
     for number, stage in enumerate(plan.stages, 1):
         extent = min(call.extent for call in stage.calls)
@@ -114,15 +123,17 @@ def stages_of(plan: Plan, threads: int) -> Table:
         for call in stage.calls:
             split = f"{call.kernel.split} = {call.extent:,}" if call.kernel.split else ""
             count = multiplications(call) or None
-            rows.append((*common, call.kernel.name, call.layer, split, count, call.way, call.why))
+            layer = re.match(r"\d+", call.layer)  # the first of those that share the kernel
+            line = lines[int(layer[0]) - 1] if layer and lines else None
+            rows.append((*common, call.kernel.name, call.layer, line, split, count, call.way, call.why))
             common = (None,) * 4
     passed = sum(sum(_arrays([stage]).values()) for stage in plan.stages)
     total = sum(multiplications(call) for stage in plan.stages for call in stage.calls)
-    rows.append((None, "", None, passed, "all stages", "", "", total or None, "", ""))
+    rows.append((None, "", None, passed, "all stages", "", None, "", total or None, "", ""))
     return Table(
         "Kernels of one stage go together through its chunks, each while it is in the cache: one pass over the data. bytes: "
         "of the arrays of a stage, each counted once. multiplications: those of contractions, as the sums stand.",
-        ("stage", "chunks", "threads", "bytes", "kernel", "layer", "split", "multiplications", "way", "why"),
+        ("stage", "chunks", "threads", "bytes", "kernel", "layer", "line", "split", "multiplications", "way", "why"),
         rows,
     )
 

@@ -86,6 +86,7 @@ def test_every_kernel_of_a_step_is_there_with_its_layer(work, capsys):
     assert {f"{LAYERS[1]}, {LAYERS[2]}", f"{LAYERS[6]}, cost softmax_cross_entropy", "cost", ""} <= layers
     assert {layer for layer in layers if layer in LAYERS} == {LAYERS[k] for k in (0, 1, 3, 4, 5)}
     updates = {row["layer"] for row in found if row["kernel"] == "momentum_darknet_update"}
+    assert {row["layer"]: row["line"] for row in found if row["layer"] in LAYERS}[LAYERS[3]] == "14"  # [maxpool]
     assert updates == {
         f"{LAYERS[0]}: w",
         f"{LAYERS[1]}: gamma",
@@ -219,7 +220,12 @@ def test_a_saved_network_has_the_plan_of_its_training(work, capsys, monkeypatch)
     text = shown(capsys, "--accuracy", "fast")
     for path in ("run", "run/network.npz"):
         code, out, err = run(capsys, "show", path, "--plan")
-        assert (code, err) == (0, "") and out == text.replace("small.cfg", path)
+        assert (code, err) == (0, "") and out.startswith(
+            f"{path}: a training step of 12 samples, of which 4 at a time;"
+        )
+        for heading in ("stage", "array"):
+            expected = [{key: word for key, word in row.items() if key != "line"} for row in rows(text, heading)]
+            assert rows(out, heading) == expected
     code, out, _ = run(capsys, "show", "run", "--plan", "--batch", 7, "--accuracy", "direct")
     assert out.startswith("run: a training step of 7 samples\n") and "accuracy direct" in out
     assert "momentum_darknet_update" in out  # the rule that it was trained by

@@ -40,12 +40,21 @@ def parser() -> argparse.ArgumentParser:
     audit.add_argument("--jobs", metavar="N", type=_jobs, default=1, help="processes to use, or `all` (default: 1)")
 
     show = command(
-        "show", "Print a derivation step by step.", "derive show softmax+softmax_cross_entropy --format latex"
-    )
+        "show", "Print a derivation step by step; with --plan, what a network does in a step.", "derive show softmax+softmax_cross_entropy --format latex"
+    )  # fmt: skip
     show.add_argument(
-        "name", metavar="NAME", help="a definition; LAYER+COST for both taken together; winograd, or one F(m, r)"
+        "name", metavar="NAME", help="a definition; LAYER+COST for both taken together; winograd, or one F(m, r); with --plan a network: a .cfg file, or what `derive train` left"
+    )  # fmt: skip
+    show.add_argument("--format", choices=["text", "latex", "html"], default="text", help="latex: of derivations alone")
+    show.add_argument(
+        "--plan", action="store_true", help="the kernels of a training step in their stages, how each is computed, and how memory is shared"
+    )  # fmt: skip
+    show.add_argument(
+        "--batch", metavar="N", type=_whole(1), help="samples of a step (default: as the file says, or 64)"
     )
-    show.add_argument("--format", choices=["text", "latex", "html"], default="text")
+    show.add_argument("--threads", metavar="N", type=_whole(1), help="of the step (default: as many as there are)")
+    show.add_argument("--accuracy", choices=ACCURACIES, help=f"{ACCURACY} (default: as in training)")
+    show.add_argument("--inference", action="store_true", help="the plan of a prediction instead")
 
     generate = command(
         "generate", "Write the kernel modules, ours or those of your own definitions.", "derive generate mylayers.py --output mine/"
@@ -87,6 +96,7 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--normalisation", choices=["batch_norm_darknet", "batch_norm"], help=NORMALISATION
     )  # fmt: skip
+    train.add_argument("--accuracy", choices=ACCURACIES, help=f"{ACCURACY} (default: default)")
     train.add_argument("--seed", metavar="N", type=_whole(0), help="the seed of all randomness (default: 0)")
     train.add_argument("--output", metavar="DIR", help="where network and history go (default: derive-train/NETWORK)")
     train.add_argument(
@@ -100,6 +110,7 @@ def parser() -> argparse.ArgumentParser:
         "network", metavar="NETWORK_FILE", help="what `derive train` left: network.npz, or its folder"
     )
     evaluate.add_argument("--data", metavar="DIR_OR_NAME", required=True, help=DATA)
+    evaluate.add_argument("--accuracy", choices=ACCURACIES, help=f"{ACCURACY} (default: as in training)")
     evaluate.add_argument("--format", choices=["text", "json"], default="text")
 
     predict = command(
@@ -109,6 +120,7 @@ def parser() -> argparse.ArgumentParser:
     predict.add_argument(
         "inputs", nargs="+", metavar="INPUT", help="images, folders of images, .npz files with an array X, IDX files"
     )
+    predict.add_argument("--accuracy", choices=ACCURACIES, help=f"{ACCURACY} (default: as in training)")
     predict.add_argument("--output", metavar="FILE", help="write all outputs to a .json or .csv file")
 
     detect = command(
@@ -132,12 +144,15 @@ def parser() -> argparse.ArgumentParser:
         "--output", metavar="DIR", default="derive-detect", help="where pictures with boxes and detections.json go (default: derive-detect)"
     )  # fmt: skip
     detect.add_argument("--normalisation", choices=["batch_norm_darknet", "batch_norm"], help=NORMALISATION)
+    detect.add_argument("--accuracy", choices=ACCURACIES, help=f"{ACCURACY} (default: as in training)")
     detect.add_argument("--format", choices=["text", "json"], default="text")
     return top
 
 
 NAMES = "the classes' names, a line each (default: the .names file beside WEIGHTS or CFG)"
 NORMALISATION = "what batch_normalize=1 gives: sqrt(var) + eps as in Darknet (default), or sqrt(var + eps)"
+ACCURACIES = ["default", "fast", "direct"]
+ACCURACY = "how contractions are computed: default, with rounding errors at most twice those of direct; fast, at most 20 times; direct, as they stand"
 DATA = "a folder of IDX files or of class folders of images, an .npz file with X and y, or the name digits; for a detector, a Pascal VOC folder or a .data file as Darknet's"
 
 
@@ -218,6 +233,14 @@ def _audit(asked: argparse.Namespace) -> int:
 
 
 def _show(asked: argparse.Namespace) -> int:
+    own = {key: getattr(asked, key) for key in ("batch", "threads", "accuracy", "inference") if getattr(asked, key)}
+    if asked.plan:
+        from derive.training.plan import show_plan
+
+        print(show_plan(Path(asked.name), asked.format, **own), end="")
+        return 0
+    if own:
+        raise ValueError(f"--{next(iter(own))} is for the plan of a network: add --plan")
     from derive.generate import own_systems
     from derive.pages import render
     from derive.show import pages_named
@@ -260,14 +283,14 @@ def _train(asked: argparse.Namespace) -> int:
 def _evaluate(asked: argparse.Namespace) -> int:
     from derive.training.evaluate import evaluate
 
-    return evaluate(Path(asked.network), asked.data, asked.format)
+    return evaluate(Path(asked.network), asked.data, asked.format, asked.accuracy)
 
 
 def _predict(asked: argparse.Namespace) -> int:
     from derive.training.predict import predict
 
     output = Path(asked.output) if asked.output else None
-    return predict(Path(asked.network), [Path(name) for name in asked.inputs], output)
+    return predict(Path(asked.network), [Path(name) for name in asked.inputs], output, asked.accuracy)
 
 
 def _detect(asked: argparse.Namespace) -> int:
@@ -277,6 +300,7 @@ def _detect(asked: argparse.Namespace) -> int:
         Asked(
             Path(asked.configuration), Path(asked.network), tuple(map(Path, asked.pictures)), asked.threshold, asked.nms,
             Path(asked.names) if asked.names else None, Path(asked.output), asked.normalisation, asked.format,
+            asked.accuracy,
         )
     )  # fmt: skip
 

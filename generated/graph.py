@@ -40,6 +40,10 @@ class Entry:
         return f"layer {self.index + 1}"
 
     @property
+    def listed(self) -> str:
+        return f"{self.index + 1} {self.name}"
+
+    @property
     def is_head(self) -> bool:
         return self.name in HEADS
 
@@ -171,7 +175,7 @@ class Link:
     inputs, output: the numbers of the values that it reads and gives. sizes: of its indices. settings: where its kernels
     read them. shape: of a sample that it gives, in memory. places: how many rows of the layer a sample is. ``parameters``,
     ``gradients``, ``states`` and ``frozen`` (what does not learn) are arrays in the order of storage. inference: what takes
-    its place outside of training.
+    its place outside of training. listed: the layer of the list that it is, or serves, as "3 convolution", counted from 1.
     """
 
     layer: Layer
@@ -187,6 +191,7 @@ class Link:
     states: dict[str, np.ndarray] = field(default_factory=dict)
     frozen: dict[str, np.ndarray] = field(default_factory=dict)
     inference: "Link | None" = None
+    listed: str = ""
 
     def axes(self, slot: str, batch: int | None = None) -> tuple[int, ...]:
         """The sizes of a tensor's axes; the first index of the layer's input is that of samples, and of their places."""
@@ -226,7 +231,9 @@ class Graph:
             if entry is entries[-1] and not entry.is_head and layer_named(entry.name).elementwise:
                 read = list(map(self._channels_first, read))  # a cost that is taken together with it sees rows
             given.append(self._added(entry, read))
+            self._name_new_links(entry.listed)
         self.output = given[-1] if self.heads else self._channels_first(given[-1])
+        self._name_new_links(entries[-1].listed)
         self.ends = {head.input for head in self.heads} or {self.output.number}
 
     def _added(self, entry: Entry, read: list[Value]) -> Value:
@@ -237,6 +244,7 @@ class Graph:
             known = planes.number, planes.shape, planes.source
             inputs = self.values[0].shape
             self.heads.append(linked_head(where, entry.name, entry.sizes[0], entry.settings, known, inputs))
+            self.heads[-1].listed = entry.listed
             self.layers.append(None)
             return planes
         if entry.name == "flatten":
@@ -251,6 +259,12 @@ class Graph:
         one, value = self._linked(forms, read, entry.sizes, entry.settings, where)
         self.layers.append(one)
         return value
+
+    def _name_new_links(self, listed: str) -> None:
+        for one in (one for one in self.links if not one.listed):
+            one.listed = listed
+            if one.inference:
+                one.inference.listed = listed
 
     def _linked(
         self, forms: list[Layer], read: list[Value], sizes: tuple[int, ...], settings: Mapping[str, Any], where: str
@@ -362,8 +376,8 @@ def _fused(links: list[Link], ends: set[int]) -> list[Link]:
             found.append(one)
             continue
         first = found[before]  # type: ignore[index]
-        settings = first.settings | one.settings
-        found[before] = replace(first, layer=layer, output=one.output, settings=settings, shape=one.shape)  # type: ignore[index]
+        both = {"settings": first.settings | one.settings, "listed": f"{first.listed}, {one.listed}"}
+        found[before] = replace(first, layer=layer, output=one.output, shape=one.shape, **both)  # type: ignore[index, arg-type]
         by_output[one.output] = before  # type: ignore[assignment]
     return found
 

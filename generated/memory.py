@@ -2,7 +2,7 @@
 
 import mmap
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -12,6 +12,33 @@ from .program import Stage
 LINE = 64  # bytes that places are multiples of
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where an array lies in the block: from the byte ``begin`` on, while the stages ``needed`` run.
+
+    name, layer: what the first kernel that has it calls it, and which layer that is a part of.
+    """
+
+    name: str
+    layer: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    needed: range
+    begin: int
+
+    @property
+    def bytes(self) -> int:
+        return prod(self.shape) * self.dtype.itemsize
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The block of bytes that the arrays of a pass share, and their places in it."""
+
+    block: np.ndarray
+    places: list[Place]
+
+
 def reserved(shape: Sequence[int], dtype: np.dtype | str) -> np.ndarray:
     """An array with an address, in pages that take no memory before they are written to: see `placed`."""
     count = prod(shape)
@@ -19,16 +46,20 @@ def reserved(shape: Sequence[int], dtype: np.dtype | str) -> np.ndarray:
     return np.frombuffer(pages, dtype, count).reshape(tuple(shape))
 
 
-def placed(stages: Sequence[Stage], arrays: Sequence[np.ndarray]) -> list[Stage]:
-    """The stages with these `reserved` arrays in one block of memory instead.
+def placed(stages: Sequence[Stage], arrays: Sequence[np.ndarray]) -> tuple[list[Stage], Memory]:
+    """The stages with these `reserved` arrays in one block of memory instead; and how they lie in it.
 
     An array is needed from the first stage that has it to the last; the largest finds its place first.
     """
     own = {a.ctypes.data: a for a in arrays}
     needed: dict[int, range] = {}
+    named: dict[int, tuple[str, str]] = {}
     for at, stage in enumerate(stages):
-        for address in {a.ctypes.data for call in stage.calls for a in call.arrays.values()} & own.keys():
-            needed[address] = range(needed.get(address, range(at, at)).start, at + 1)
+        for call in stage.calls:
+            for name, a in call.arrays.items():
+                if (address := a.ctypes.data) in own:
+                    needed[address] = range(needed.get(address, range(at, at)).start, at + 1)
+                    named.setdefault(address, (name, call.layer))
     places: dict[int, int] = {}
     for address in sorted(needed, key=lambda k: (-own[k].nbytes, needed[k].start)):
         beside = (
@@ -42,7 +73,7 @@ def placed(stages: Sequence[Stage], arrays: Sequence[np.ndarray]) -> list[Stage]
         places[address] = place
     size = max((places[k] + own[k].nbytes for k in places), default=0)
     block = np.zeros(size + LINE, np.uint8)
-    block = block[-block.ctypes.data % LINE :]
+    block = block[-block.ctypes.data % LINE :][:size]
 
     def moved(held: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         return {name: in_block(a) if a.ctypes.data in places else a for name, a in held.items()}
@@ -51,4 +82,6 @@ def placed(stages: Sequence[Stage], arrays: Sequence[np.ndarray]) -> list[Stage]
         place = places[a.ctypes.data]
         return block[place : place + a.nbytes].view(a.dtype).reshape(a.shape)
 
-    return [replace(s, calls=[replace(c, arrays=moved(c.arrays)) for c in s.calls]) for s in stages]
+    there = [Place(*named[k], own[k].shape, own[k].dtype, needed[k], places[k]) for k in needed]
+    settled = [replace(s, calls=[replace(c, arrays=moved(c.arrays)) for c in s.calls]) for s in stages]
+    return settled, Memory(block, there)

@@ -177,11 +177,18 @@ def _key(python: Callable, *more: str) -> tuple | None:
 
 @dataclass(frozen=True)
 class Call:
-    """A kernel and what it runs on: its arrays, and its scalars as float64 arrays of one element, by name."""
+    """A kernel and what it runs on: its arrays, and its scalars as float64 arrays of one element, by name.
+
+    For people, and of no effect: ``layer`` is what it is a part of, ``way`` how it is computed where there is a choice, and
+    ``why`` that was chosen.
+    """
 
     kernel: Kernel
     arrays: Mapping[str, np.ndarray]
     scalars: Mapping[str, np.ndarray] = field(default_factory=dict)
+    layer: str = ""
+    way: str = ""
+    why: str = ""
 
     @functools.cached_property
     def sizes(self) -> dict[str, int]:

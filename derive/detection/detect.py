@@ -20,6 +20,7 @@ from derive.training.datasets import image_files
 from derive.training.folder import network_in, same_network
 from generated import Network, load
 from generated.configuration import read_configuration
+from generated.plan import ACCURACIES
 from generated.weights import read_weights
 
 FOLDER = "derive-detect"
@@ -40,6 +41,7 @@ class Asked:
     output: Path = Path(FOLDER)
     normalisation: str | None = None
     format: str = "text"
+    accuracy: str | None = None
 
 
 def detect(asked: Asked) -> int:
@@ -49,7 +51,7 @@ def detect(asked: Asked) -> int:
     """
     pictures = [file for path in asked.pictures for file in _files(path)]
     drawings = _drawings(pictures, asked.output)
-    network = read_detector(asked.configuration, asked.network, asked.normalisation)
+    network = read_detector(asked.configuration, asked.network, asked.normalisation, asked.accuracy)
     names = class_names(network, asked.names, (asked.network, asked.configuration))
     record = []
     for path, drawing in zip(pictures, drawings, strict=True):
@@ -70,13 +72,18 @@ def detect(asked: Asked) -> int:
     return 0
 
 
-def read_detector(configuration: Path, network: Path, normalisation: str | None = None) -> Network:
-    """The detector of a .cfg file with the weights of a .weights or .npz file. Raises ValueError for what is none."""
+def read_detector(
+    configuration: Path, network: Path, normalisation: str | None = None, accuracy: str | None = None
+) -> Network:
+    """The detector of a .cfg file with the weights of a .weights or .npz file. Raises ValueError for what is none.
+
+    accuracy: as Network takes it, None for what it was trained with.
+    """
     more = {} if normalisation is None else {"normalisation": normalisation}
     stated = read_configuration(configuration, **more)
     for warning in stated.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    found = stated.network(random_state=0)
+    found = stated.network(random_state=0, accuracy=accuracy or ACCURACIES[0])
     if not found.is_detector:
         raise ValueError(
             f"{configuration}: no detector: it has no [yolo] or [region]; derive predict is for other networks"
@@ -90,6 +97,7 @@ def read_detector(configuration: Path, network: Path, normalisation: str | None 
             raise ValueError(
                 f"{path} is not the network of {configuration}, or was trained with another --normalisation"
             )
+        trained.accuracy = accuracy or trained.accuracy
         return trained
     read_weights(found, network, sections=stated.sections)
     return found

@@ -29,13 +29,14 @@ class Evaluation:
     confusion: np.ndarray | None = None
 
 
-def evaluate(network_file: Path, data: str, format: str = "text") -> int:
+def evaluate(network_file: Path, data: str, format: str = "text", accuracy: str | None = None) -> int:
     """Print the measures of a network file on the held-out samples of the data, or on all if none are. Returns 0.
 
-    Raises ValueError or OSError for bad input.
+    accuracy: as Network takes it, None for what it was trained with. Raises ValueError or OSError for bad input.
     """
     path = network_in(network_file)
     network = load(path)
+    network.accuracy = accuracy or network.accuracy
     if network.is_detector:
         from derive.detection.evaluate import evaluate as evaluate_detector
 

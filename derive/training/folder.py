@@ -8,6 +8,7 @@ from pathlib import Path
 
 from derive.files import write_whole
 from generated import Network
+from generated.plan import ACCURACIES
 from generated.sections import NORMALISATIONS
 
 NETWORK, HISTORY, SETTINGS = "network.npz", "history.csv", "settings.json"
@@ -30,6 +31,7 @@ class Settings:
     augment: tuple[str, ...]
     normalisation: str
     seed: int
+    accuracy: str = ACCURACIES[0]
 
     def write(self, folder: Path) -> None:
         """Raises ValueError if the file cannot be written."""
@@ -43,6 +45,8 @@ def read_settings(folder: Path) -> Settings:
         raise ValueError(f"{folder}: no training to go on with: it has no {SETTINGS} and {NETWORK}; leave out --resume")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(found, dict):
+            found.setdefault("accuracy", ACCURACIES[0])  # files of before do not say
         if not isinstance(found, dict) or found.keys() != {f.name for f in fields(Settings)}:
             raise ValueError(f"it must hold {', '.join(f.name for f in fields(Settings))}")
         settings = Settings(**{**found, "augment": tuple(found["augment"])})
@@ -53,6 +57,7 @@ def read_settings(folder: Path) -> Settings:
             and settings.seed >= 0
             and settings.schedule in SCHEDULES
             and settings.normalisation in NORMALISATIONS
+            and settings.accuracy in ACCURACIES
             and set(settings.augment) <= set(AUGMENTATIONS)
         )
         numbers = [float(settings.learning_rate), float(settings.momentum or 0), float(settings.weight_decay)]

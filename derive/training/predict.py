@@ -31,14 +31,15 @@ class Predictions:
     shares: bool
 
 
-def predict(network_file: Path, inputs: Sequence[Path], output: Path | None = None) -> int:
+def predict(network_file: Path, inputs: Sequence[Path], output: Path | None = None, accuracy: str | None = None) -> int:
     """Print a line a sample, or write all outputs to a ``.json`` or ``.csv`` file. Returns 0.
 
-    Raises ValueError or OSError for bad input.
+    accuracy: as Network takes it, None for what it was trained with. Raises ValueError or OSError for bad input.
     """
     if output is not None and output.suffix not in FORMATS:
         raise ValueError(f"{output}: its name must end in {' or '.join(FORMATS)}")
     network = load(network_in(network_file))
+    network.accuracy = accuracy or network.accuracy
     if network.is_detector:
         raise ValueError(f"{network_file}: a detector; derive detect says what is in pictures")
     names, samples = [], []

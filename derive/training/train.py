@@ -17,6 +17,7 @@ from derive.training.folder import NETWORK, SCHEDULES, History, Settings, read_s
 from derive.training.samples import Samples, WholeDataset
 from generated import DivergedError, Network, load
 from generated.configuration import Augmentation, Configuration, read_configuration
+from generated.plan import ACCURACIES
 from generated.policies import Policy
 from generated.progress import ProgressLine
 from generated.sections import NORMALISATIONS
@@ -40,6 +41,7 @@ class Asked:
     normalisation: str | None = None
     seed: int | None = None
     names: Path | None = None
+    accuracy: str | None = None
 
 
 def train(network_file: Path, asked: Asked, output: Path | None = None, *, resume: bool = False) -> int:
@@ -61,7 +63,7 @@ def train(network_file: Path, asked: Asked, output: Path | None = None, *, resum
         seed = asked.seed or 0
         if asked.data is None:
             raise ValueError("give the data to learn from: --data FOLDER, --data FILE or --data digits")
-        network = configuration.network(random_state=seed)
+        network = configuration.network(random_state=seed, accuracy=asked.accuracy or ACCURACIES[0])
         _refuse_to_overwrite(folder)
         data = _samples(network, configuration, asked.data, seed, asked.names)
         try:
@@ -130,6 +132,7 @@ def _settings(asked: Asked, source: str, seed: int, configuration: Configuration
         augment=chosen(asked.augment, data.usual),
         normalisation=configuration.normalisation,
         seed=seed,
+        accuracy=asked.accuracy or ACCURACIES[0],
     )
 
 
@@ -141,7 +144,9 @@ def _left(folder: Path, asked: Asked, configuration: Configuration) -> tuple[Set
     if asked.seed not in (None, settings.seed) or network.random_state != settings.seed:
         raise ValueError(f"{folder}: this training began with --seed {network.random_state}; it cannot change")
     said = {name: value for name, value in vars(asked).items() if value is not None and name != "names"}
-    return replace(settings, **said), network
+    settings = replace(settings, **said)
+    network.accuracy = settings.accuracy
+    return settings, network
 
 
 def _refuse_to_overwrite(folder: Path) -> None:

@@ -124,15 +124,25 @@ class Configuration:
         """Whether it finds objects in pictures."""
         return any(parts_of(entry)[0] in HEADS for entry in self.layers)
 
-    def network(self, *, dtype: str = "float32", random_state: int | None = None) -> Network:
-        """The network, with new parameters. Raises ConfigurationError, naming the section's line, if it cannot be built."""
+    def network(self, *, dtype: str = "float32", random_state: int | None = None, accuracy: str = "default") -> Network:
+        """The network, with new parameters; the arguments are Network's.
+
+        Raises ConfigurationError, naming the section's line, if it cannot be built.
+        """
         if self.obstacles:
             raise ConfigurationError(self.obstacles[0])
         for entry, (line, name) in zip(self.layers, self.places, strict=True):
             if parts_of(entry)[0] not in (*definition.LAYERS, *definition.HEADS):
                 raise ConfigurationError(f"{self.path}:{line}: [{name}] is read and written, but cannot be built here")
         try:
-            return Network(self.layers, cost=self.cost, dtype=dtype, random_state=random_state, inputs=self.inputs)
+            return Network(
+                self.layers,
+                cost=self.cost,
+                dtype=dtype,
+                random_state=random_state,
+                inputs=self.inputs,
+                accuracy=accuracy,
+            )
         except ValueError as error:
             if match := re.match(r"layer (\d+): ", str(error)):
                 line, name = self.places[int(match[1]) - 1]

@@ -15,6 +15,7 @@ from .assignment import ASSIGN, NONE, ROW
 from .definition import HEADS, Head, tensor
 from .program import Call, Kernel
 
+ROOM = 8  # for truths of a sample, at least
 BOX = ("b_x", "b_y", "b_w", "b_h")  # of a prediction, in shares of the network's input
 
 
@@ -79,7 +80,7 @@ class HeadLink:
     """A head in its place.
 
     input: the number of the value that it reads. classes, anchors (M, 2), mask: as the list of layers has them.
-    grid: (rows, columns) of cells. settings: where its kernels read them.
+    grid: (rows, columns) of cells. settings: where its kernels read them. listed: as a link's.
     """
 
     head: Head
@@ -89,6 +90,7 @@ class HeadLink:
     mask: np.ndarray
     grid: tuple[int, int]
     settings: dict[str, np.ndarray] = field(default_factory=dict)
+    listed: str = ""
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -236,7 +238,7 @@ def head_pass(
     cells = {**one.settings, "step": np.array([inf]) if step is None else step}
 
     def calls(kernels: Sequence[Kernel]) -> list[Call]:
-        return [Call(k, {n: names[n] for n in k.arrays}, {n: cells[n] for n in k.scalars}) for k in kernels]
+        return [Call(k, {n: names[n] for n in k.arrays}, {n: cells[n] for n in k.scalars}, one.listed) for k in kernels]
 
     found = HeadPass(names, calls(head.forward))
     if truths is not None:
@@ -265,7 +267,7 @@ def as_truths(y: Any, count: int, classes: int, dtype: np.dtype, name: str = "y"
     if len(given) != count:
         raise ValueError(f"{wanted}; it has {len(given)} entries")
     kept = [_truths_of(one, classes, dtype, f"{name}: sample {n}", wanted) for n, one in enumerate(given)]
-    most = max([8, room, *map(len, kept)])
+    most = max([ROOM, room, *map(len, kept)])
     truths = with_room(np.zeros((count, 0, ROW), dtype), 1 << (most - 1).bit_length())
     for rows, own in zip(truths, kept, strict=True):
         rows[: len(own)] = own

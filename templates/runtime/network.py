@@ -15,8 +15,8 @@ from .data import Targets, as_samples, as_targets
 from .definition import COSTS, HEADS, RULES, Rule, tensor
 from .files import written_whole
 from .graph import Graph, Link, check_heads, entry_of, layer_names
-from .heads import as_truths, with_room
-from .plan import Plan, cost_named, plan_prediction, plan_training, rule_calls, stages
+from .heads import ROOM, as_truths, with_room
+from .plan import ACCURACIES, Plan, cost_named, plan_prediction, plan_training, rule_calls, rule_named, stages
 from .program import Call, Program
 from .progress import ProgressLine
 from .subdivisions import Divided, part_sizes
@@ -54,6 +54,9 @@ class Network:
     random_state : the seed of all randomness, an integer, or None for a different one each time.
     inputs : the shape of one sample, an integer for a row of features, (channels, rows, columns) for planes; taken from
         the data if not given.
+    accuracy : how contractions may be computed, by shapes alone: ``"default"``, with rounding errors at most twice those of the
+        sum as it stands; ``"fast"``, with fewer multiplications and errors up to twenty times as large; ``"direct"``, the sum
+        as it stands. It may be set later on: what is computed from then on is computed so.
 
     Raises ValueError for a name that is not known (it lists those that are) and for sizes that do not fit.
 
@@ -75,6 +78,7 @@ class Network:
         dtype: str = "float32",
         random_state: int | None = None,
         inputs: int | tuple[int, ...] | None = None,
+        accuracy: str = ACCURACIES[0],
     ) -> None:
         if not isinstance(layers, list | tuple) or not layers:
             raise ValueError('layers must be a list of names and (name, size) tuples, as [("dense", 10), "softmax"]')
@@ -89,6 +93,7 @@ class Network:
         self.dtype = np.dtype(dtype)
         self.random_state = None if random_state is None else _integer("random_state", random_state, 0)
         self.inputs = None if inputs is None else _shape(inputs)
+        self.accuracy = accuracy
         self.classes_: np.ndarray | None = None
         self.history_: dict[str, list[float]] = {}
         self._graph: Graph | None = None
@@ -104,7 +109,18 @@ class Network:
         ]
         about = ({} if self.cost is None else {"cost": self.cost.name}) | {"dtype": self.dtype.name}
         about |= {key: getattr(self, key) for key in ("random_state", "inputs") if getattr(self, key) is not None}
+        about |= {"accuracy": self.accuracy} if self.accuracy != ACCURACIES[0] else {}
         return f"Network({layers}, {', '.join(f'{key}={value!r}' for key, value in about.items())})"
+
+    @property
+    def accuracy(self) -> str:
+        return self._accuracy
+
+    @accuracy.setter
+    def accuracy(self, asked: str) -> None:
+        if not isinstance(asked, str) or asked not in ACCURACIES:
+            raise ValueError(f"accuracy must be {', '.join(ACCURACIES[:-1])} or {ACCURACIES[-1]}, not {asked!r}")
+        self._accuracy = asked
 
     @property
     def is_detector(self) -> bool:
@@ -356,19 +372,12 @@ class Network:
         "training" follows; "train" updates by a rule, whose number of the step ``clock`` keeps; "part training" leaves that
         to another program. Programs of a detector with less room for truths than there is by now are dropped.
         """
-        graph, dtype, threads = self._built(), self.dtype, get_num_threads()
+        dtype, threads = self.dtype, get_num_threads()
         room = 0 if what.startswith("predict") else self._room
-        key = (what, rule, size, threads, room)
+        key = (what, rule, size, threads, self.accuracy, room)
         self._programs = {k: program for k, program in self._programs.items() if k[-1] in (0, self._room)}
         if key not in self._programs:
-            what, training = what.split()[0], what == "train" or what.endswith("training")
-            if what == "predict":
-                plan = plan_prediction(graph, size, dtype, threads, training=training)
-            else:
-                plan = plan_training(
-                    graph, self.cost, size, dtype, threads, list(updates) if what in ("train", "part") else None,
-                    backward=what != "loss", training=training, clock=clock, truths=room,
-                )  # fmt: skip
+            plan = self._planned(what, size, threads, room, updates, clock)
             gathered = [plan.inputs] if plan.targets is None else [plan.inputs, plan.targets]
             program = Program(plan.stages, dtype, gathered=gathered, loss=plan.loss, loss_stage=plan.loss_stage)
             program.steps_done = plan.clock
@@ -376,6 +385,51 @@ class Network:
                 del self._programs[next(iter(self._programs))]
             self._programs[key] = plan, program
         return self._programs[key]
+
+    def _planned(
+        self,
+        what: str,
+        size: int,
+        threads: int,
+        room: int,
+        updates: Sequence[Call] = (),
+        clock: np.ndarray | None = None,
+    ) -> Plan:
+        """The plan of a pass: see :meth:`_program`."""
+        graph, dtype, accuracy = self._built(), self.dtype, self.accuracy
+        what, training = what.split()[0], what == "train" or what.endswith("training")
+        if what == "predict":
+            return plan_prediction(graph, size, dtype, threads, training=training, accuracy=accuracy)
+        return plan_training(
+            graph, self.cost, size, dtype, threads, list(updates) if what in ("train", "part") else None,
+            backward=what != "loss", training=training, clock=clock, truths=room, accuracy=accuracy,
+        )  # fmt: skip
+
+    def plan(
+        self,
+        batch_size: int,
+        *,
+        training: bool = True,
+        subdivisions: int = 1,
+        rule: str | None = None,
+        threads: int | None = None,
+    ) -> Plan:
+        """What is done with a mini-batch of so many samples, stage by stage, and how its arrays lie in memory.
+
+        training: the step that :meth:`fit` repeats, or what :meth:`predict` does; of a step with ``subdivisions`` that of
+        its largest part, without the update. rule: by default the one that the network was trained with last. threads: by
+        default those that there are. Nothing is compiled or computed. Raises ValueError for what does not fit.
+        """
+        size, parts = _integer("batch_size", batch_size, 1), _integer("subdivisions", subdivisions, 1)
+        count = get_num_threads() if threads is None else _integer("threads", threads, 1)
+        if not training:
+            return self._planned("predict", size, count, 0)
+        if parts > 1:
+            return self._planned("part training", part_sizes(size, parts)[0], count, self._room or ROOM)
+        known = rule_named(rule or next(reversed(self._cells), "gradient_descent"))
+        cells = {name: np.zeros(1) for name in (*known.settings, "step")}
+        updates = rule_calls(known, self._built().layers, cells, {}, self.dtype)
+        return self._planned("train", size, count, self._room or ROOM, updates, cells["step"])
 
     def _pass(self, what: str, samples: np.ndarray, targets: np.ndarray | None = None) -> Plan:
         """All of the samples at once; the results are in the plan's arrays. What is drawn is the same every time."""
@@ -504,8 +558,8 @@ class Network:
         self._built()
         about = {
             "format": FORMAT, "layers": self.layers, "cost": self.cost and self.cost.name, "dtype": self.dtype.name,
-            "random_state": self.random_state, "inputs": self._shape, "history": self.history_,
-            "random": self._random.bit_generator.state,
+            "random_state": self.random_state, "inputs": self._shape, "accuracy": self.accuracy,
+            "history": self.history_, "random": self._random.bit_generator.state,
             "settings": {rule: {key: a.item() for key, a in cells.items()} for rule, cells in self._cells.items()},
         }  # fmt: skip
         arrays = {f"{n}.{name}": a for n, layer in enumerate(kept_arrays(self)) for name, a in layer.items()}
@@ -534,6 +588,7 @@ def load(path: str | os.PathLike) -> Network:
             history, inputs = about["history"], tuple(about["inputs"])
             random, settings = about["random"], about["settings"]
             chosen = {key: about[key] for key in ("cost", "dtype", "random_state")}
+            chosen["accuracy"] = about.get("accuracy", ACCURACIES[0])  # files of before do not say
         except Exception as error:  # what a damaged file may raise has no end: zip, zlib, JSON, NumPy
             raise ValueError(f"{path} is not a network that Network.save wrote: {error}") from error
     try:
@@ -612,9 +667,7 @@ def _rule(name: str | None, given: dict[str, Any]) -> tuple[Rule, dict[str, floa
             raise ValueError(f"{key} must not be negative, as {settings[key]} is")
     if name is None:
         name = "momentum" if settings.get("momentum") else "gradient_descent"
-    if not isinstance(name, str) or name not in RULES:
-        raise ValueError(f"there is no update rule named {name!r}; there are {', '.join(sorted(RULES))}")
-    rule = RULES[name]
+    rule = rule_named(name)
     known = {key: value for key, value in rule.settings.items() if key != "step"}
     unknown = [key for key in settings if key not in known]
     if any(settings[key] or key not in ("momentum", "weight_decay") for key in unknown):  # 0 asks for none

@@ -14,17 +14,18 @@ from math import prod
 
 import numpy as np
 
-from .definition import COSTS, LAYERS, PAIRS, Cost, Pair, Rule, tensor
+from .definition import COSTS, LAYERS, PAIRS, RULES, Cost, Pair, Rule, tensor
 from .draws import DRAW
 from .graph import Graph, Link
 from .heads import ROW, HeadPass, head_pass
-from .memory import placed, reserved
+from .memory import Memory, placed, reserved
 from .program import Call, Kernel, Stage
 
 PARALLEL_WORK = 1 << 21  # multiplications from which a stage pays for a parallel region
 CACHED = 1 << 16  # elements of a chunk of a gradient and its weights
 ANEW = 16  # a chunk has this part, or more, of the elements that are read anew for every chunk
 ROWS = 5  # rows of the engine's tile: chunks are multiples of it
+ACCURACIES = ("default", "fast", "direct")  # that a plan may be asked for
 
 
 @dataclass
@@ -32,8 +33,8 @@ class Plan:
     """The stages of a pass over a mini-batch of fixed size, and the arrays that they work on.
 
     loss: of one element, right after stage loss_stage. random: what layers draw, by the number of their value; seed and
-    clock (the step's number) are what it is drawn from. heads: those of a detector, whose predictions are there after a
-    pass that is forward alone.
+    clock (the step's number) are what it is drawn from. memory: how the arrays lie that are not kept from step to step.
+    heads: those of a detector, whose predictions are there after a pass that is forward alone.
     """
 
     stages: list[Stage]
@@ -42,6 +43,7 @@ class Plan:
     random: dict[int, np.ndarray]
     seed: np.ndarray
     clock: np.ndarray
+    memory: Memory
     targets: np.ndarray | None = None
     loss: np.ndarray | None = None
     loss_stage: int | None = None
@@ -52,9 +54,15 @@ class _Pass:
     """The calls of one pass and the arrays that they share."""
 
     def __init__(
-        self, graph: Graph, batch: int, dtype: np.dtype, training: bool, clock: np.ndarray | None = None
+        self,
+        graph: Graph,
+        batch: int,
+        dtype: np.dtype,
+        training: bool,
+        clock: np.ndarray | None = None,
+        accuracy: str = ACCURACIES[0],
     ) -> None:
-        self.graph, self.batch, self.dtype = graph, batch, dtype
+        self.graph, self.batch, self.dtype, self.accuracy = graph, batch, dtype, accuracy
         self.links = graph.passed(training)
         self.learning = _learning(self.links)
         self.inputs = np.zeros((batch, *graph.values[0].shape), dtype)
@@ -73,7 +81,8 @@ class _Pass:
         """The plan of these stages."""
         output = self.graph.output
         outputs = self.values[output.number].reshape(self.batch, *(output.lies if self.graph.heads else output.shape))
-        return Plan(placed(stages, self.reserved), self.inputs, outputs, self.random, self.seed, self.clock, **more)
+        stages, memory = placed(stages, self.reserved)
+        return Plan(stages, self.inputs, outputs, self.random, self.seed, self.clock, memory, **more)
 
     # Forward ----------------------------------------------------------------------------------------------------------
 
@@ -84,7 +93,7 @@ class _Pass:
         calls = [self._drawn(one, names[tensor(slot)[0]]) for slot in one.layer.random]
         new = {f"{name}_new" for name in one.states}
         kernels = [k for k in one.layer.forward if states or not set(k.writes) <= new]
-        return calls + [_call(k, names, one.settings) for k in kernels]
+        return calls + [_call(k, names, one.settings, one.listed) for k in kernels]
 
     def give(self, one: Link) -> None:
         """A link's output has its array; what the last layer gives is there after the pass as well."""
@@ -111,7 +120,8 @@ class _Pass:
     def _drawn(self, one: Link, u: np.ndarray) -> Call:
         """Draws a link's random numbers, other ones for every link, step and seed."""
         self.random[one.output] = u
-        return _call(DRAW, {"u": u}, {"seed": self.seed, "layer": np.array([float(one.output)]), "step": self.clock})
+        cells = {"seed": self.seed, "layer": np.array([float(one.output)]), "step": self.clock}
+        return _call(DRAW, {"u": u}, cells, one.listed)
 
     # Backward ---------------------------------------------------------------------------------------------------------
 
@@ -134,7 +144,7 @@ class _Pass:
                 array = self.array(self.values[number].shape)
                 names[name] = one.seen(slot, array)
                 if number in deltas:
-                    more.append(_sum(deltas[number], array))
+                    more.append(_sum(deltas[number], array, one.listed))
                 else:
                     deltas[number] = array
             kernels = _needed(one.layer.backward, wanted)
@@ -150,22 +160,23 @@ class _Pass:
                     if f"delta_{tensor(pair[0])[0]}" == name
                 )
                 names[name] = one.seen(slot, self.array(self.values[number].shape))
-            yield _Back(kernels, {f"nabla_{name}" for name in one.gradients}, names, one.settings, more)
+            yield _Back(kernels, {f"nabla_{name}" for name in one.gradients}, names, one.settings, more, one.listed)
 
 
 @dataclass
 class _Back:
-    """What a link sends back: the kernels for it, which tensors are gradients, the arrays, the sums that follow."""
+    """What a link sends back: the kernels for it, which tensors are gradients, the arrays, the sums that follow, its name."""
 
     kernels: list[Kernel]
     gradients: set[str]
     names: dict[str, np.ndarray]
     settings: Mapping[str, np.ndarray]
     sums: list[Call]
+    listed: str
 
     def calls(self) -> tuple[list[Call], list[Call]]:
         """(the calls in their order, those of them that only gradients come from and nothing else here reads)."""
-        calls = [_call(k, self.names, self.settings) for k in self.kernels]
+        calls = [_call(k, self.names, self.settings, self.listed) for k in self.kernels]
         apart = []
         for kernel, call in zip(self.kernels, calls, strict=True):
             read = {name for other in self.kernels if other is not kernel for name in other.arrays}
@@ -193,20 +204,28 @@ def _needed(kernels: Sequence[Kernel], wanted: set[str]) -> list[Kernel]:
     return kept[::-1]
 
 
-def _sum(total: np.ndarray, more: np.ndarray) -> Call:
+def _sum(total: np.ndarray, more: np.ndarray, listed: str) -> Call:
     """``total + more``, into ``total``: what a shortcut computes."""
     layer = LAYERS["shortcut"]
     (kernel,) = layer.forward
     a, b, z = (tensor(slot)[0] for slot in (*layer.inputs, *layer.outputs))
-    return _call(kernel, {a: total, b: more, z: total}, {})
+    return _call(kernel, {a: total, b: more, z: total}, {}, listed)
 
 
 # Plans ----------------------------------------------------------------------------------------------------------------
 
 
-def plan_prediction(graph: Graph, batch: int, dtype: np.dtype, threads: int, *, training: bool = False) -> Plan:
+def plan_prediction(
+    graph: Graph,
+    batch: int,
+    dtype: np.dtype,
+    threads: int,
+    *,
+    training: bool = False,
+    accuracy: str = ACCURACIES[0],
+) -> Plan:
     """Forward through all layers."""
-    here = _Pass(graph, batch, dtype, training)
+    here = _Pass(graph, batch, dtype, training, accuracy=accuracy)
     calls = [call for one in here.links for call in here.forward(one)]
     heads = [head_pass(one, here.values[one.input], partial(np.zeros, dtype=dtype)) for one in graph.heads]
     return here.planned(stages(calls + [call for head in heads for call in head.forward], threads), heads=heads)
@@ -241,8 +260,9 @@ def _cost_end(here: _Pass, cost: Cost, states: bool) -> _End:
     delta, targets, costs = here.array(here.values[end].shape), np.zeros_like(outputs), np.zeros(here.batch, here.dtype)
     ahead = here.values[end].reshape(here.batch, -1)
     ends = _ends(pair or cost, ahead, delta.reshape(here.batch, -1), outputs, targets, costs)
-    calls += [_call(k, *ends) for k in (pair or cost).forward]
-    back = [_call(k, *ends) for k in (pair or cost).backward]
+    listed = f"{links[-1].listed}, cost {cost.name}" if pair else f"cost {cost.name}"
+    calls += [_call(k, *ends, listed) for k in (pair or cost).forward]
+    back = [_call(k, *ends, listed) for k in (pair or cost).backward]
     return _End(calls, back, {end: delta}, targets, costs, links[:-1] if pair else links)
 
 
@@ -259,9 +279,9 @@ def _heads_end(here: _Pass, truths: int, states: bool) -> _End:
         costs.append(found.arrays[tensor(one.head.outputs[-1])[0]])
         back += found.backward
         if one.input in deltas:
-            back.append(_sum(deltas[one.input], delta))
+            back.append(_sum(deltas[one.input], delta, one.listed))
         deltas.setdefault(one.input, delta)
-    calls += [_sum(costs[0], more) for more in costs[1:]]
+    calls += [_sum(costs[0], more, "cost") for more in costs[1:]]
     return _End(calls, back, deltas, targets, costs[0], here.links)
 
 
@@ -277,13 +297,14 @@ def plan_training(
     training: bool = True,
     clock: np.ndarray | None = None,
     truths: int = 0,
+    accuracy: str = ACCURACIES[0],
 ) -> Plan:
     """Forward, cost, backward if asked for, and the ``updates`` of the parameters, each beside its gradient.
 
     With updates, a list of them even if empty, the states of layers are brought up to date as well. A detector has no cost
     but that of its heads, and so many ``truths`` a sample at most.
     """
-    here = _Pass(graph, batch, dtype, training, clock)
+    here = _Pass(graph, batch, dtype, training, clock, accuracy)
     states = updates is not None
     end = _heads_end(here, truths, states) if cost is None else _cost_end(here, cost, states)
     calls, loss = end.calls, np.zeros(1, dtype)
@@ -303,7 +324,7 @@ def plan_training(
                 calls += [c for c in chain if c not in gradients]
     objective = LAYERS["objective"]
     mean = {tensor(objective.inputs[0])[0]: end.costs, tensor(objective.outputs[0])[0]: loss}
-    found = stages(calls, threads) + stages([_call(k, mean, {}) for k in objective.forward], threads)
+    found = stages(calls, threads) + stages([_call(k, mean, {}, "cost") for k in objective.forward], threads)
     loss_stage = len(found) - 1
     left = list(updates or [])
     for at, call in enumerate(apart):
@@ -338,16 +359,23 @@ def cost_named(name: str) -> Cost:
     return COSTS[name]
 
 
+def rule_named(name: str) -> Rule:
+    """The update rule of that name; raises ValueError naming those there are."""
+    if not isinstance(name, str) or name not in RULES:
+        raise ValueError(f"there is no update rule named {name!r}; there are {', '.join(sorted(RULES))}")
+    return RULES[name]
+
+
 # Stages ---------------------------------------------------------------------------------------------------------------
 
 
-def _call(kernel: Kernel, names: Mapping[str, np.ndarray], cells: Mapping[str, np.ndarray]) -> Call:
-    """The kernel on its arrays; a kernel of single rows sees an array of more axes as one row."""
+def _call(kernel: Kernel, names: Mapping[str, np.ndarray], cells: Mapping[str, np.ndarray], listed: str) -> Call:
+    """The kernel of a layer on its arrays; a kernel of single rows sees an array of more axes as one row."""
     arrays = {}
     for name, (axes, _) in kernel.arrays.items():
         array = names[name]
         arrays[name] = array.reshape(-1) if len(axes) == 1 and array.ndim > 1 else array
-    return Call(kernel, arrays, {name: cells[name] for name in kernel.scalars})
+    return Call(kernel, arrays, {name: cells[name] for name in kernel.scalars}, listed)
 
 
 def _overlap(a: np.ndarray, b: np.ndarray) -> bool:
@@ -442,11 +470,6 @@ def _tile_rows(call: Call) -> int:
     return ROWS if any(list(call.kernel.arrays[name][0][:-1]) == split for name in call.kernel.writes) else 1
 
 
-def _trained(one: Link | None) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """The name, the array and the gradient of every parameter of a link."""
-    return [(name, array, one.gradients[name]) for name, array in one.parameters.items()] if one else []
-
-
 def _is_weight(one: Link, name: str) -> bool:
     """Whether a parameter has an index that its layer's output lacks, as what is summed over; biases and scales have none."""
     outputs = {index for slot in one.layer.outputs for index in tensor(slot)[1]}
@@ -462,12 +485,14 @@ def rule_calls(
     """
     calls = []
     for number, one in enumerate(links):
-        for name, parameter, gradient in _trained(one):
-            names = {rule.parameter: parameter, rule.gradient: gradient}
+        if one is None:
+            continue
+        for name, parameter in one.parameters.items():
+            names = {rule.parameter: parameter, rule.gradient: one.gradients[name]}
             for state in rule.states:
                 names[state] = states.setdefault((number, name, state), np.zeros_like(parameter))
             own = dict(cells)
-            if "weight_decay" in own and one is not None and not _is_weight(one, name):
+            if "weight_decay" in own and not _is_weight(one, name):
                 own["weight_decay"] = np.zeros(1)
-            calls += [_call(k, names, own) for k in rule.update]
+            calls += [_call(k, names, own, f"{one.listed}: {name}") for k in rule.update]
     return calls

@@ -47,3 +47,15 @@ def test_weights_of_darknet_and_a_file_of_ours_make_the_same_detector(tmp_path):
     file.write_text("[net]\ninputs=4\n[connected]\noutput=3\n[softmax]\n")
     with pytest.raises(ValueError, match="no detector: it has no"):
         read_detector(file, tmp_path / "network.npz")
+
+
+def test_a_detector_has_the_accuracy_asked_for_or_that_of_its_training(tmp_path):
+    file = tmp_path / "squares.cfg"
+    file.write_text(CFG)
+    network = read_configuration(file).network(random_state=3, accuracy="fast")
+    assert network.accuracy == "fast"
+    network.save(tmp_path / "network.npz")
+    write_weights(network, tmp_path / "squares.weights")
+    for name, usual in (("network.npz", "fast"), ("squares.weights", "default")):
+        assert read_detector(file, tmp_path / name).accuracy == usual
+        assert read_detector(file, tmp_path / name, accuracy="direct").accuracy == "direct"

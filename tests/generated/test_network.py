@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -647,6 +648,46 @@ def test_a_network_shows_how_to_make_it_again():
     network = Network([("dense", np.int64(4)), "relu", ("dense", 2)], cost="quadratic", random_state=3, inputs=(2, 5))
     assert bits(eval(repr(network))) == bits(network)
     assert repr(eval(repr(network))) == repr(network)
+
+
+@pytest.mark.parametrize("accuracy", ["exact", "", None, 1, ["fast"]])
+def test_an_accuracy_that_there_is_not_is_refused(accuracy):
+    message = rf"accuracy must be default, fast or direct, not {re.escape(repr(accuracy))}"
+    with pytest.raises(ValueError, match=message):
+        classifier(accuracy=accuracy)
+    network = classifier(accuracy="fast")
+    with pytest.raises(ValueError, match=message):
+        network.accuracy = accuracy
+    assert network.accuracy == "fast"
+
+
+def test_accuracy_goes_with_the_network_into_plans_files_and_copies(tmp_path, monkeypatch):
+    planned = []
+
+    def recorded(whole):
+        return lambda *given, **settings: (planned.append(settings["accuracy"]), whole(*given, **settings))[1]
+
+    for name in ("plan_training", "plan_prediction"):
+        monkeypatch.setattr(module, name, recorded(getattr(module, name)))
+    network = classifier(accuracy="fast").fit(X, Y, epochs=1)
+    network.save(tmp_path / "n.npz")
+    assert load(tmp_path / "n.npz").accuracy == copy.deepcopy(network).accuracy == "fast"
+    assert eval(repr(network)).accuracy == "fast" and "accuracy" not in repr(classifier())
+    network.predict(X)
+    assert set(planned) == {"fast"}
+    network.accuracy = "direct"  # counts from now on, for programs too that there are already
+    network.predict(X)
+    assert planned[-1] == "direct"
+
+
+def test_files_of_before_there_was_a_choice_have_the_default_accuracy(tmp_path):
+    classifier(accuracy="fast", inputs=7).save(tmp_path / "n.npz")
+    with np.load(tmp_path / "n.npz") as file:
+        arrays = dict(file)
+    about = json.loads(str(arrays["about"]))
+    assert about.pop("accuracy") == "fast"
+    np.savez(tmp_path / "n.npz", **{**arrays, "about": np.array(json.dumps(about))})
+    assert load(tmp_path / "n.npz").accuracy == "default"
 
 
 @pytest.mark.parametrize("labels", [Y, np.array(["ash", "birch", "cedar"], dtype=object)[Y], np.eye(3)[Y]])

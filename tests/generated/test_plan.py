@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from generated import Network
+from generated.graph import parts_of
 from generated.plan import plan_prediction, plan_training
 from generated.program import Stage
 
@@ -38,6 +39,23 @@ def test_a_stage_of_one_kernel_has_a_chunk_for_each_thread():
     alone = [s for s in plan.stages if len(s.calls) == 1 and s.calls[0].extent >= 100]
     assert {name for s in alone for name in names(s)} >= {"convolution_forward", "convolution_w_gradient"}
     assert all(chunks(s) == (3 if s.parallel else 1) for s in alone)
+
+
+def test_calls_know_the_layers_that_they_are_a_part_of():
+    head = {"anchors": [(5, 6)], "mask": [0]}
+    layers = [
+        ("convolution", 7, 3, {"padding": 1}), "batch_norm", "leaky", "dropout", ("shortcut", {"from": 1}),
+        ("yolo", 2, head), ("route", {"layers": [0]}), ("yolo", 2, head),
+    ]  # fmt: skip
+    network = Network(layers, inputs=(3, 16, 16))
+    known = [f"{number} {parts_of(entry)[0]}" for number, entry in enumerate(layers, 1)]
+    for plan in (network.plan(2), network.plan(2, training=False)):
+        layers_of = [call.layer.partition(":")[0] for stage in plan.stages for call in stage.calls]
+        assert {part for layer in layers_of for part in layer.split(", ")} - {"cost"} == {*known}
+    updated = [call.layer for stage in network.plan(2).stages for call in stage.calls if ":" in call.layer]
+    assert sorted(updated) == ["1 convolution: b", "1 convolution: w", "2 batch_norm: beta", "2 batch_norm: gamma"]
+    rows = Network([("dense", 4), "softmax"], cost="softmax_cross_entropy", inputs=(2, 3, 3)).plan(2)
+    assert "2 softmax, cost softmax_cross_entropy" in {call.layer for stage in rows.stages for call in stage.calls}
 
 
 def test_few_samples_are_shared_out_where_the_tile_counts_other_rows():

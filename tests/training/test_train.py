@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from derive.training.augmentation import SHIFT, augmented
-from derive.training.folder import Settings
+from derive.training.folder import Settings, read_settings
 from derive.training.train import rates_of
 from generated import load
+from generated import network as network_module
 from generated.policies import Policy
 
 CFG = """[net]
@@ -94,14 +95,16 @@ def test_training_leaves_network_history_and_settings(work, capsys):
 def test_what_the_command_line_says_counts_before_the_file(work, capsys):
     train(
         capsys, "--batch-size", 7, "--learning-rate", 0.25, "--momentum", 0, "--weight-decay", 0.5, "--seed", 9,
-        "--schedule", "cosine", "--subdivisions", 2, "--normalisation", "batch_norm",
+        "--schedule", "cosine", "--subdivisions", 2, "--normalisation", "batch_norm", "--accuracy", "direct",
     )  # fmt: skip
     about = json.loads(Path("run/settings.json").read_text())
     assert about == {
         "data": "data.npz", "epochs": 3, "batch_size": 7, "subdivisions": 2, "learning_rate": 0.25, "momentum": 0.0,
         "weight_decay": 0.5, "schedule": "cosine", "augment": [], "normalisation": "batch_norm", "seed": 9,
+        "accuracy": "direct",
     }  # fmt: skip
-    assert load("run/network.npz").random_state == 9
+    network = load("run/network.npz")
+    assert network.random_state == 9 and network.accuracy == "direct"
 
 
 def test_max_batches_says_how_many_epochs_if_nobody_else_does(work, capsys):
@@ -366,6 +369,39 @@ def test_normalisation_is_darknets_unless_asked_for_otherwise(work, capsys):
     assert code == 2 and "run/network.npz is not the network of tiny.cfg" in err
 
 
+def test_a_resumed_training_keeps_its_accuracy_unless_told_otherwise(work, capsys):
+    train(capsys, "--accuracy", "fast")
+    resume = "train", "tiny.cfg", "--output", "run", "--resume", "--epochs"
+    assert run(capsys, *resume, 4)[0] == 0 and load("run/network.npz").accuracy == "fast"
+    assert run(capsys, *resume, 5, "--accuracy", "direct")[0] == 0 and load("run/network.npz").accuracy == "direct"
+    assert json.loads(Path("run/settings.json").read_text())["accuracy"] == "direct"
+
+
+def test_settings_of_before_there_was_a_choice_have_the_default_accuracy(work, capsys):
+    train(capsys)
+    path = Path("run/settings.json")
+    said = json.loads(path.read_text())
+    assert said.pop("accuracy") == "default"
+    path.write_text(json.dumps(said))
+    assert read_settings(Path("run")).accuracy == "default"
+
+
+@pytest.mark.parametrize("command", [("evaluate", "run", "--data", "data.npz"), ("predict", "run", "data.npz")])
+def test_a_network_is_used_with_the_accuracy_that_it_was_trained_with_or_that_asked_for(
+    work, capsys, monkeypatch, command
+):
+    train(capsys, "--accuracy", "fast")
+    used, whole = [], network_module.plan_prediction
+
+    def plan(*given, **settings):
+        used.append(settings["accuracy"])
+        return whole(*given, **settings)
+
+    monkeypatch.setattr(network_module, "plan_prediction", plan)
+    assert run(capsys, *command)[0] == run(capsys, *command, "--accuracy", "direct")[0] == 0
+    assert used[0] == "fast" and used[-1] == "direct"
+
+
 @pytest.mark.parametrize("kinds", [("flip",), ("shift",), ("flip", "shift")])
 def test_augmentation_mirrors_and_moves_each_image(kinds):
     X = np.random.default_rng(0).random((300, 2, 7, 6)).astype(np.float32)
@@ -551,7 +587,7 @@ SETTINGS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", [*SETTINGS, "epochs", "learning_rate", "schedule", "augment", "momentum"])
+@pytest.mark.parametrize("case", [*SETTINGS, "epochs", "learning_rate", "schedule", "augment", "momentum", "accuracy"])
 def test_damaged_settings_are_refused(work, capsys, case):
     train(capsys)
     path = Path("run/settings.json")

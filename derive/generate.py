@@ -36,7 +36,7 @@ from derive.calculus.text import TextPrinter, equation_text
 from derive.lowering.approximation import formats
 from derive.lowering.expressions import FUNCTIONS, OF_NUMPY, RELATIONS, IndexPrinter
 from derive.lowering.filtering import FILTERINGS, points_text, transforms
-from derive.lowering.kernel import Kernel
+from derive.lowering.kernel import Filtered, Kernel
 from derive.lowering.lower import lower, lower_update
 from derive.lowering.nests import RESERVED
 from derive.lowering.rewriting import GROUP
@@ -48,8 +48,9 @@ TAKEN = {"i", *RESERVED} - set(FUNCTIONS)
 NOTED = 8  # equations that a kernel's note repeats at most
 MARK = "Written by ``derive generate``"  # in what is written from definitions, and so may be written over
 RUNTIME = (
-    "__init__", "assignment", "configuration", "data", "definition", "draws", "engine", "files", "filtered", "grammar", "graph",
-    "heads", "lanes", "memory", "native", "network", "plan", "policies", "program", "progress", "sections", "subdivisions", "weights",
+    "__init__", "assignment", "choice", "configuration", "data", "definition", "draws", "engine", "files", "filtered", "grammar", "graph",
+    "heads", "lanes", "memory", "native", "network", "plan", "policies", "program", "progress", "sections", "subdivisions", "tiles",
+    "weights",
 )  # fmt: skip
 # How planes hold the numbers of a detector, what it makes of them, and the cost of that: together the head of this name.
 HEADS = {
@@ -183,7 +184,8 @@ class Module:
     kernels: list[dict] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.kernels = [k for phase in self.phases.values() for k in phase]
+        kernels = [k for phase in self.phases.values() for k in phase]
+        self.kernels = [k for own in kernels for k in (own, *(own["filtered"]["kernels"] if own["filtered"] else ()))]
 
     @property
     def constant(self) -> str:
@@ -196,7 +198,8 @@ class Module:
     @property
     def program(self) -> list[str]:
         """What the module takes from the runtime's program."""
-        return ["Kernel", *(["span"] if any(s.plain for k in self.kernels for s in _found(k["body"], "Loop")) else [])]
+        filtered = ["Filtered"] if any(k["filtered"] for k in self.kernels) else []
+        return [*filtered, "Kernel", *(["span"] if any(s.plain for k in self.kernels for s in _found(k["body"], "Loop")) else [])]
 
     @property
     def numpy(self) -> list[str]:
@@ -211,8 +214,14 @@ class Module:
 
     @property
     def engine(self) -> list[str]:
-        called = {s.routine for k in self.kernels for s in _found(k["body"], "EngineCall")}
+        called = {s.routine for k in self.kernels for s in _found(k["body"], "EngineCall")} - set(self.tiles)
         return sorted(called | {name for name in ("BOX", "first_tap") if name in self._addresses})
+
+    @property
+    def tiles(self) -> list[str]:
+        """What the module takes from the runtime's tiles."""
+        called = {s.routine for k in self.kernels if k["vectors"] for s in _found(k["body"], "EngineCall")}
+        return sorted(called)
 
     @property
     def needs_gcd(self) -> bool:
@@ -256,7 +265,7 @@ def _kernel_view(k: Kernel, notes: Sequence[str]) -> dict:
         "name": k.name,
         "equations": [line for e in k.equations for line in textwrap.wrap(e, 110, subsequent_indent="    ")],
         "parameters": [*k.arguments, *working, *k.scalars, "first", "last"],
-        "box": None if k.box is None else _box_view(k, k.box),
+        "box": _box_view(k, k.box) if k.box is not None and not k.vectors else None,
         "slots": tuple(slots),
         "split": "i" if k.flat else k.split,
         "writes": k.writes,
@@ -271,6 +280,18 @@ def _kernel_view(k: Kernel, notes: Sequence[str]) -> dict:
         ),
         "typed": k.typed,
         "body": k.body,
+        "vectors": k.vectors,
+        "filtered": _filtered_view(k.filtered, notes) if k.filtered else None,
+    }
+
+
+def _filtered_view(f: Filtered, notes: Sequence[str]) -> dict[str, Any]:
+    """The kernels that do the same by minimal filtering, and the fields that say where."""
+    said = "By minimal filtering, whose transforms and sizes the plan of a step chooses."
+    fields = ("places", "taps", "inner", "lane", "groups", "settings")
+    return {
+        "kernels": [_kernel_view(k, [said, *notes]) for k in f.kernels],
+        "fields": {name: repr(getattr(f, name)) for name in fields if getattr(f, name)},
     }
 
 
@@ -588,7 +609,7 @@ def render(systems: dict[str, System], others: dict[str, System], *, own: bool) 
     texts = {}
     for m in made:
         folder = f"{FOLDERS[m.kind]}/" if own else ""
-        derived = ("constant", "functions", "numpy", "needs_gcd", "lanes", "engine", "program")
+        derived = ("constant", "functions", "numpy", "needs_gcd", "lanes", "engine", "program", "tiles")
         view = {**m.__dict__, **{name: getattr(m, name) for name in derived}}
         view["fields"] = {k: repr(v) for k, v in m.fields.items()}
         texts[f"{folder}{m.name}.py"] = env.get_template("kernels.py.j2").render(module=view)

@@ -238,11 +238,15 @@ def _placeholder(name: str) -> Callable:
     return routine
 
 
-filtered_filters, filtered_places, filtered_places_bias, filtered_products, filtered_gradient = map(_placeholder, ROUTINES)
+filtered_filters, filtered_places, filtered_places_bias, filtered_products, filtered_gradient = map(
+    _placeholder, ROUTINES
+)
 
 
 @functools.cache
-def routines_for(rows: Filtering, columns: Filtering, inner_width: int, lane_width: int, vector: int) -> dict[str, Callable]:
+def routines_for(
+    rows: Filtering, columns: Filtering, inner_width: int, lane_width: int, vector: int
+) -> dict[str, Callable]:
     """The routines for one pair of filterings; the summed channels and the lanes go so many at a time.
 
     They stand in a kernel's text under the names above, and take these arguments beside arrays: where in each of them

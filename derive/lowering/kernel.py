@@ -80,6 +80,24 @@ class Kernel:
     notes: list[str] = field(default_factory=list)
     box: sp.Expr | None = None  # the elements of working memory that it needs for what it reads through windows
     typed: str = ""  # the array whose dtype the arithmetic has, if any constant needs one
+    vectors: tuple[str, ...] = ()  # the summed index and the lane of a contraction by minimal filtering
+    filtered: "Filtered | None" = None  # other kernels that do the same
+
+
+@dataclass
+class Filtered:
+    """Kernels that do the same as another by minimal filtering, where the ``settings`` have these values.
+
+    ``places`` are the index of planes ("" without one) and those of places in them, ``taps`` those of the filter's places.
+    """
+
+    kernels: list[Kernel]
+    places: tuple[str, ...]
+    taps: tuple[str, ...]
+    inner: str
+    lane: str
+    groups: tuple[str, ...]
+    settings: dict[str, int]
 
 
 @dataclass

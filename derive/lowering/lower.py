@@ -19,7 +19,8 @@ from derive.calculus.system import DefinitionError, System
 from derive.calculus.text import equation_text
 from derive.lowering.contractions import contraction_body
 from derive.lowering.expressions import FUNCTIONS, ValuePrinter
-from derive.lowering.kernel import Assign, Kernel, Loop, Phase
+from derive.lowering.filtered import filtered
+from derive.lowering.kernel import Assign, Filtered, Kernel, Loop, Phase
 from derive.lowering.kinds import (
     Contraction,
     as_stored,
@@ -371,7 +372,8 @@ class _Room:
         if windows is not None:
             nest = self._nest([equation], made, " ".join(split_of(windows)))
             kernel = self._finished(nest, name, made, window_body(windows, nest), local=False)
-            return replace(kernel, contracts=True, box=box_of(windows))
+            kernel = replace(kernel, contracts=True, box=box_of(windows))
+            return replace(kernel, filtered=self._filtered(windows, kernel))
         if found is None and is_boxed(equation):
             limited = {n for n, i in enumerate(rows) for t in equation.terms for c in t.conditions if c.has(i)}
             outer = max(1, min(limited, default=len(rows)))  # of sizes alone, no index is limited
@@ -383,6 +385,19 @@ class _Room:
             body = accumulated(nest, equation) if found is None else contraction_body(found, nest)
         kernel = self._finished(nest, name, made, body, self._is_local([equation], split))
         return replace(kernel, contracts=found is not None)
+
+    def _filtered(self, windows: WindowContraction, kernel: Kernel) -> Filtered | None:
+        """Another way to the same, by minimal filtering."""
+
+        def nest(arrays: Mapping[str, tuple[str, ...]], split: str) -> Nest:
+            made = Nest(arrays, self.declared, split, self.dtypes)
+            made.reserve([windows.equation])
+            return made
+
+        def finish(nest: Nest, name: str, writes: str, body: list) -> Kernel:
+            return replace(self._finished(nest, name, {writes}, body), equations=[equation_text(windows.equation)])
+
+        return filtered(windows, kernel, self.order, nest, finish)
 
     def _is_local(self, group: Sequence[Equation], split: str) -> bool:
         """Whether everything that has the split index is read and written at exactly that index."""
@@ -407,7 +422,8 @@ class _Room:
 
     def _finished(self, nest: Nest, name: str, writes: Set[str], body: list, local: bool = True) -> Kernel:
         counts = {s for s in self.system.settings if s.is_integer}
-        given = {x.base.name: self.order[x.base.name] for x in (*self.system.inputs, *self.system.outputs)}
+        of_system = (*self.system.inputs, *self.system.outputs, *self.system.parameters)
+        given = {x.base.name: self.order[x.base.name] for x in of_system}
         return replace(_kernel(nest, name, tuple(sorted(writes)), body, counts, given), local=local)
 
 

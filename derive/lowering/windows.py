@@ -201,7 +201,7 @@ def box_of(c: WindowContraction) -> sp.Expr:
 
 def window_body(c: WindowContraction, nest: Nest) -> list:
     """The statements over [first, last): of (outer, places) together, or of all rows of a filter."""
-    body = _Body(c, nest)
+    body = Body(c, nest, nest.arrays)
     return body.place_rows() if c.inner_is_summed else body.filter_rows()
 
 
@@ -220,18 +220,18 @@ class _Axis:
     target_row: sp.Expr
 
 
-class _Body:
+class Body:
     """Builds the statements of one kernel."""
 
-    def __init__(self, c: WindowContraction, nest: Nest) -> None:
-        self.c, self.nest, self.inner = c, nest, size_of(c.inner)
+    def __init__(self, c: WindowContraction, nest: Nest, order: Order) -> None:
+        self.c, self.nest, self.order, self.inner = c, nest, order, size_of(c.inner)
         self.channels = sp.Mul(self.inner, *map(size_of, c.groups))  # of one place in the box
         self.group = c.groups[0] if c.groups else NONE
         self.a_step, self.b_step, self.target_step = map(self._steps, (c.a, c.b, c.equation.target))
 
     def _steps(self, x: sp.Indexed) -> dict[sp.Expr, sp.Expr]:
         """How many elements apart two neighbours along each index lie."""
-        stored = [sp.Symbol(i, integer=True) for i in self.nest.arrays[x.base.name]]
+        stored = [sp.Symbol(i, integer=True) for i in self.order[x.base.name]]
         at = dict(zip(map(str, self.nest.declared[x.base.name]), x.indices, strict=True))
         return {at[str(i)]: sp.Mul(*map(size_of, stored[place + 1 :])) for place, i in enumerate(stored)}
 

@@ -241,6 +241,28 @@ def _placeholder(name: str) -> Callable:
 filtered_filters, filtered_places, filtered_places_bias, filtered_products, filtered_gradient = map(_placeholder, ROUTINES)
 
 
+def _at_once(n_0: int, n_1: int) -> Callable[[int, int, int], int]:
+    """The function that says how many rows of tiles are done at once: as many as the second-level cache holds."""
+
+    def at_once(wide, channels, held):
+        room = BOX - n_0 * wide * n_1 * channels
+        return max(1, room // (n_0 * n_1 * wide * (channels + held)), LEAST // wide)
+
+    return at_once
+
+
+def rows_at_once(rows: Filtering, columns: Filtering, wide: int, channels: int, held: int) -> int:
+    """How many rows of so many tiles are done at once, with so many transformed channels and lanes held."""
+    return _at_once(rows.n, columns.n)(wide, channels, held)
+
+
+def working_memory(rows: Filtering, columns: Filtering, wide: int, channels: int, held: int) -> int:
+    """Elements that the routines need for rows of so many tiles, with so many transformed channels and lanes held."""
+    parts = rows.n * columns.n
+    lines = rows.n * wide * columns.n * channels
+    return lines + max(BOX, parts * max(wide, LEAST) * (channels + held)) + 2 * parts * APART
+
+
 @functools.cache
 def routines_for(rows: Filtering, columns: Filtering, inner_width: int, lane_width: int, vector: int) -> dict[str, Callable]:
     """The routines for one pair of filterings; the summed channels and the lanes go so many at a time.
@@ -257,17 +279,18 @@ def routines_for(rows: Filtering, columns: Filtering, inner_width: int, lane_wid
     sensitivities_0, sensitivities_1, gradients_0, gradients_1 = map(
         _inline, (rows.sensitivities, columns.sensitivities, rows.gradients, columns.gradients)
     )
+    at_once = _inline(_at_once(n_0, n_1))
     taps, window, ring = _loader(rows.r, columns.r), _loader(1, n_1), _ring_loader(n_0)
     tile, transformed, one = _loader(m_0, m_1), _loader(n_0, n_1), _loader(1, 1)
 
-    def filtered_filters(first, last, channels, columns, w, w_at, w_taps, w_channel, u):
-        """u[e, f, k, v] = sum over taps s, t of G[e, s] G'[f, t] w[w_at + s w_taps[0] + t w_taps[1] + k w_channel + v],
+    def filtered_filters(first, last, channels, columns, w, w_at, w_taps, w_channel, u, u_at):
+        """u[u_at + (e, f, k, v)] = sum over taps s, t of G[e, s] G'[f, t] w[w_at + s w_taps[0] + t w_taps[1] + k w_channel + v],
         for first <= k < last: with negative steps of the taps, of the turned filter."""
         part = channels * columns
         for k in range(first, last):
             for v in lanes(columns):
                 g = taps(w, w_at + k * w_channel, w_taps[0], w_taps[1], v, ())
-                _store(u, k * columns, part, n_1 * part, v, _each(filters_0, _turned(_each(filters_1, g))), ())
+                _store(u, u_at + k * columns, part, n_1 * part, v, _each(filters_0, _turned(_each(filters_1, g))), ())
 
     @_inline
     def data_row(a, at, planes, pitch, channels, i, corner, known, tiles, box, to, part):
@@ -302,10 +325,9 @@ def routines_for(rows: Filtering, columns: Filtering, inner_width: int, lane_wid
                     _store(box, to + f * part + t * channels, 0, n_1 * part, c, (data_0(d),), ())
 
     @_inline
-    def strip(whole, tiles, channels, columns):
-        """How many rows of tiles are done at once, of so many."""
-        room = BOX - n_0 * tiles * n_1 * channels
-        most = max(1, room // (parts * tiles * (channels + min(columns, LANE_BLOCK))), LEAST // tiles)
+    def strip(whole, wide, channels, held):
+        """How many of so many rows of tiles are done at once."""
+        most = at_once(wide, channels, held)
         pieces = (whole - 1) // most + 1
         return (whole - 1) // pieces + 1
 
@@ -318,7 +340,7 @@ def routines_for(rows: Filtering, columns: Filtering, inner_width: int, lane_wid
         tall, wide = (rows_z - 1) // m_0 + 1, (columns_z - 1) // m_1 + 1
         row = first // rows_z * tall + first % rows_z // m_0
         stop = (last - 1) // rows_z * tall + (last - 1) % rows_z // m_0 + 1
-        most = strip(stop - row, wide, channels, columns)
+        most = strip(stop - row, wide, channels, min(columns, LANE_BLOCK))
         ahead = n_0 * wide * n_1 * channels
         while row < stop:
             count = min(most, stop - row)
@@ -377,19 +399,21 @@ def routines_for(rows: Filtering, columns: Filtering, inner_width: int, lane_wid
                u_steps, z, z_at, z_plane, z_pitch, box, scratch, bias, bias_at, True)  # fmt: skip
 
     def filtered_products(
-        first, last, groups, planes, delta_rows, columns, a, a_at, a_plane, a_rows, pitch, channels, offset,
-        delta, delta_at, delta_plane, delta_pitch, part, box, scratch
+        first, last, shares, planes, delta_rows, columns, a, a_at, a_plane, a_rows, pitch, channels, offset,
+        delta, delta_at, delta_plane, delta_pitch, part, part_at, part_share, box, scratch
     ):  # fmt: skip
-        """part[g, e, f, k, v]: of each group of rows of tiles, first <= g < last, the sum of (A delta A')[v] (B^T d B')[k].
+        """part[part_at + s part_share + (e, f, k, v)] = sum of (A delta A')[e, f, v] (B^T d B')[e, f, k] over the tiles of
+        the share s of all rows of tiles, for first <= s n + e < last: the filter's gradient, transformed.
 
-        The filter's gradient, transformed; delta is read as `filtered_places` writes z.
+        delta is read as `filtered_places` writes z.
         """
         rows_d, columns_d = delta_rows
         tall, wide = (rows_d - 1) // m_0 + 1, (columns_d - 1) // m_1 + 1
-        ahead = n_0 * wide * n_1 * channels
-        for g in range(first, last):
-            begin = row = planes * tall * g // groups
-            stop = planes * tall * (g + 1) // groups
+        ahead, size = n_0 * wide * n_1 * channels, channels * columns
+        for s in range(first // n_0, (last - 1) // n_0 + 1):
+            e_0, e_1 = max(0, first - s * n_0) * n_1, min(n_0, last - s * n_0) * n_1
+            begin = row = planes * tall * s // shares
+            stop = planes * tall * (s + 1) // shares
             most = strip(stop - row, wide, channels, columns)
             while row < stop:
                 count = min(most, stop - row)
@@ -414,22 +438,24 @@ def routines_for(rows: Filtering, columns: Filtering, inner_width: int, lane_wid
                                 y = tile(delta, origin, columns_d * delta_pitch, delta_pitch, v, (0, high, 0, left))
                                 x = _each(sensitivities_0, _turned(_each(sensitivities_1, y)))
                                 _store(box, to, sensitivity, n_1 * sensitivity, v, x, ())
-                size = channels * columns
-                _products(parts, channels, columns, total, _moved(_elements(box), ahead), data, 1, channels,
-                          _moved(_elements(box), after), sensitivity, columns, 1,
-                          _moved(_elements(part), g * parts * size), size, columns, row > begin, _elements(scratch),
-                          vector)  # fmt: skip
+                _products(e_1 - e_0, channels, columns, total, _moved(_elements(box), ahead + e_0 * data), data, 1, channels,
+                          _moved(_elements(box), after + e_0 * sensitivity), sensitivity, columns, 1,
+                          _moved(_elements(part), part_at + s * part_share + e_0 * size), size, columns, row > begin,
+                          _elements(scratch), vector)  # fmt: skip
                 row += count
 
-    def filtered_gradient(first, last, groups, channels, columns, part, w, w_at, w_taps, w_channel):
-        """w[w_at + s w_taps[0] + t w_taps[1] + k w_channel + v] = sum over e, f of G[e, s] G'[f, t] times the sum of the
-        groups' part[g, e, f, k, v], for first <= k < last."""
+    def filtered_gradient(
+        first, last, shares, channels, columns, part, part_at, part_share, w, w_at, w_taps, w_channel
+    ):  # fmt: skip
+        """w[w_at + s w_taps[0] + t w_taps[1] + k w_channel + v] = sum over e, f of G[e, s] G'[f, t] times the sum of
+        all shares' part[part_at + s part_share + (e, f, k, v)], for first <= k < last."""
         size = channels * columns
         for k in range(first, last):
             for v in lanes(columns):
-                x = transformed(part, k * columns, n_1 * size, size, v, ())
-                for g in range(1, groups):
-                    x = _added(x, transformed(part, g * parts * size + k * columns, n_1 * size, size, v, ()))
+                at = part_at + k * columns
+                x = transformed(part, at, n_1 * size, size, v, ())
+                for share in range(1, shares):
+                    x = _added(x, transformed(part, at + share * part_share, n_1 * size, size, v, ()))
                 y = _each(gradients_0, _turned(_each(gradients_1, x)))
                 _store(w, w_at + k * w_channel, w_taps[1], w_taps[0], v, y, ())
 

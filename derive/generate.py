@@ -35,7 +35,7 @@ from derive.calculus.system import DefinitionError, System
 from derive.calculus.text import TextPrinter, equation_text
 from derive.lowering.approximation import formats
 from derive.lowering.expressions import FUNCTIONS, OF_NUMPY, RELATIONS, IndexPrinter
-from derive.lowering.filtering import FILTERINGS, points_text, transforms
+from derive.lowering.filtering import FILTERINGS, counted, points_text, transforms
 from derive.lowering.kernel import Filtered, Kernel
 from derive.lowering.lower import lower, lower_update
 from derive.lowering.nests import RESERVED
@@ -638,7 +638,7 @@ def _filtering_texts(env: jinja2.Environment) -> dict[str, str]:
         used = [name for name in ("fma", "times") if any(f"{name}(" in line for line in lines)]
         roundings = dict(zip(("rounding", "rounding_gradients"), rounding(f), strict=True))
         texts[f"filtering/f{f.m}_{f.r}.py"] = template.render(
-            f=f, points=points_text(f), transforms=made, used=used, roundings=roundings
+            f=f, points=points_text(f), transforms=made, used=used, roundings=roundings, counted=counted
         )
     return texts
 

@@ -9,7 +9,7 @@ import sympy as sp
 
 from derive.calculus.filtering import Filtering, Matrix, derivations, evaluated, filtering, power, proved_nested, shares
 from derive.calculus.text import LatexEquations, TextPrinter
-from derive.lowering.filtering import FILTERINGS, aligned, points_text, transforms
+from derive.lowering.filtering import FILTERINGS, aligned, counted, points_text, transforms
 from derive.lowering.rounding import rounding
 from derive.pages import Page, Step, equation_step, escaped
 
@@ -64,7 +64,8 @@ def _page(f: Filtering) -> Page:
     saved, nested = f.m * f.r / f.n, (f.m * f.r / f.n) ** 2
     return Page(
         f.name,
-        f"{f.m} outputs of a correlation with {f.r} taps by {f.n} multiplications instead of {f.m * f.r} "
+        f"{counted(f.m, 'output')} of a correlation with {counted(f.r, 'tap')} by {counted(f.n, 'multiplication')} "
+        f"instead of {f.m * f.r} "
         f"({saved:.2f} times fewer); nested for two dimensions {f.n**2} instead of {(f.m * f.r) ** 2} "
         f"({nested:.2f} times fewer).",
         (*_matrices(f), *_proof(f), _operations(f), _points(f), _growth(f)),

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import pytest
 from commands import run
@@ -65,6 +66,9 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, capsys):
         ("no definition named ''", "show", "softmax+"),
         ("", "show", "quadratic+softmax"),
         ("", "show", "dense+adam"),
+        ("F(0, 3): outputs and taps must be 1 or more", "show", "F(0, 3)"),
+        ("F(40, 3): there are no 41 points to interpolate at", "show", "F(40,3)"),
+        ("no definition named 'F(4, x)'", "show", "F(4, x)"),
         (str(right), "generate", "--output", str(right)),
         (str(right), "demo", "--output", str(right)),
     ]
@@ -106,7 +110,8 @@ def test_errata_are_only_what_is_wrong_or_needs_a_reading(tmp_path, capsys):
 
 @pytest.mark.parametrize("form", ["text", "latex", "html"])
 @pytest.mark.parametrize(
-    "name", ["dense", "softmax", "adam", "weight_decay", "objective", "logistic+logistic_cross_entropy"]
+    "name",
+    ["dense", "softmax", "adam", "weight_decay", "objective", "logistic+logistic_cross_entropy", "winograd", "F(3, 3)"],
 )
 def test_every_kind_of_definition_is_shown_in_every_format(capsys, name, form):
     code, out, err = run(capsys, "show", name, "--format", form)
@@ -129,6 +134,29 @@ def test_show_prints_the_derivation_to_its_end(capsys):
         assert line in out
     _, out, _ = run(capsys, "show", "softmax+softmax_cross_entropy")
     assert "delta_z[n, j] = (a[n, j] - t[n, j])/N" in out
+
+
+def test_show_winograd_prints_matrices_proofs_gradients_and_the_growth_of_errors(capsys):
+    code, out, err = run(capsys, "show", "winograd")
+    assert (code, err) == (0, "")
+    titles = [line for line, under in pairwise(out.splitlines()) if line and under == "=" * len(line)]
+    assert titles == ["Minimal filtering", "F(2, 2)", "F(2, 3)", "F(2, 5)", "F(3, 2)", "F(4, 3)", "F(6, 3)"]
+    for line in (
+        "delta_d[i] = sum_e B[e, i]*delta_v[e]",
+        "Matrices, interpolated at 0, 1, -1, infinity",
+        "y[5] = d[5]*g[0] + d[6]*g[1] + d[7]*g[2]",
+        "nabla_g[2] = d[2]*delta_y[0] + d[3]*delta_y[1]",
+        "Nested for two dimensions: proved for all 64 d and 9 g",
+    ):
+        assert line in out
+    table = [line.split() for line in out[out.index("point by point") :].splitlines()[1:6]]
+    assert [row[0] for row in table] == ["point", "0", "1", "infinity", "all"]
+    assert sum(float(row[4]) ** 2 for row in table[1:4]) == pytest.approx(float(table[4][1]) ** 2, abs=2e-3)
+
+
+def test_show_of_one_filter_prints_that_one(capsys):
+    code, out, err = run(capsys, "show", "F(4,3)")
+    assert (code, err) == (0, "") and "\nF(4, 3)\n=======\n" in out and "F(2, 3)" not in out
 
 
 @pytest.mark.parametrize("name", ["yolo", "yolo_cost", "yolo+yolo_cost"])

@@ -68,15 +68,15 @@ def test_check_tells_what_is_stale_and_writes_nothing(written, capsys):
     changed.write_text(changed.read_text().replace("def dense_forward", "def dense_backward"))
     (folder / "costs" / "quadratic.py").unlink()
     (folder / "rules" / "old.py").write_text(f'"""{MARK}."""\n')
+    (folder / "filtering" / "f9_9.py").write_text(f'"""{MARK}."""\n')
     (folder / "mine.py").write_text("x = 1\n")
     stale = files_of(folder)
 
     assert main(["generate", "--check", "--output", str(folder)]) == 1
     out, err = capsys.readouterr()
     assert "-def dense_backward" in out and "+def dense_forward" in out and "+QUADRATIC = Cost(" in out
-    assert (
-        all(name in err for name in ("layers/dense.py", "costs/quadratic.py", "rules/old.py")) and err.count("\n") == 1
-    )
+    named = ("layers/dense.py", "costs/quadratic.py", "rules/old.py", "filtering/f9_9.py")
+    assert all(name in err for name in named) and err.count("\n") == 1
     assert files_of(folder) == stale
 
     assert main(["generate", "--output", str(folder)]) == 0

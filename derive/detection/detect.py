@@ -20,7 +20,7 @@ from derive.training.datasets import image_files
 from derive.training.folder import network_in, same_network
 from generated import Network, load
 from generated.configuration import read_configuration
-from generated.plan import ACCURACIES
+from generated.choice import DEFAULT
 from generated.weights import read_weights
 
 FOLDER = "derive-detect"
@@ -83,7 +83,7 @@ def read_detector(
     stated = read_configuration(configuration, **more)
     for warning in stated.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    found = stated.network(random_state=0, accuracy=accuracy or ACCURACIES[0])
+    found = stated.network(random_state=0, accuracy=accuracy or DEFAULT)
     if not found.is_detector:
         raise ValueError(
             f"{configuration}: no detector: it has no [yolo] or [region]; derive predict is for other networks"

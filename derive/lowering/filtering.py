@@ -51,3 +51,8 @@ def aligned(matrix: Sequence[Sequence[Fraction]]) -> list[str]:
 def points_text(f: Filtering) -> str:
     """The points that it is interpolated at, infinity among them."""
     return ", ".join([*map(str, f.points), "infinity"])
+
+
+def counted(count: int, what: str) -> str:
+    """`1 tap`, `3 taps`."""
+    return f"{count} {what}{'' if count == 1 else 's'}"

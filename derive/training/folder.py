@@ -8,7 +8,7 @@ from pathlib import Path
 
 from derive.files import write_whole
 from generated import Network
-from generated.plan import ACCURACIES
+from generated.choice import DEFAULT
 from generated.sections import NORMALISATIONS
 
 NETWORK, HISTORY, SETTINGS = "network.npz", "history.csv", "settings.json"
@@ -31,7 +31,7 @@ class Settings:
     augment: tuple[str, ...]
     normalisation: str
     seed: int
-    accuracy: str = ACCURACIES[0]
+    accuracy: str = DEFAULT
 
     def write(self, folder: Path) -> None:
         """Raises ValueError if the file cannot be written."""
@@ -46,7 +46,7 @@ def read_settings(folder: Path) -> Settings:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(found, dict):
-            found.setdefault("accuracy", ACCURACIES[0])  # files of before do not say
+            found.setdefault("accuracy", DEFAULT)  # files of before do not say
         if not isinstance(found, dict) or found.keys() != {f.name for f in fields(Settings)}:
             raise ValueError(f"it must hold {', '.join(f.name for f in fields(Settings))}")
         settings = Settings(**{**found, "augment": tuple(found["augment"])})

@@ -17,7 +17,7 @@ from derive.training.folder import NETWORK, SCHEDULES, History, Settings, read_s
 from derive.training.samples import Samples, WholeDataset
 from generated import DivergedError, Network, load
 from generated.configuration import Augmentation, Configuration, read_configuration
-from generated.plan import ACCURACIES
+from generated.choice import DEFAULT
 from generated.policies import Policy
 from generated.progress import ProgressLine
 from generated.sections import NORMALISATIONS
@@ -63,7 +63,7 @@ def train(network_file: Path, asked: Asked, output: Path | None = None, *, resum
         seed = asked.seed or 0
         if asked.data is None:
             raise ValueError("give the data to learn from: --data FOLDER, --data FILE or --data digits")
-        network = configuration.network(random_state=seed, accuracy=asked.accuracy or ACCURACIES[0])
+        network = configuration.network(random_state=seed, accuracy=asked.accuracy or DEFAULT)
         _refuse_to_overwrite(folder)
         data = _samples(network, configuration, asked.data, seed, asked.names)
         try:
@@ -132,7 +132,7 @@ def _settings(asked: Asked, source: str, seed: int, configuration: Configuration
         augment=chosen(asked.augment, data.usual),
         normalisation=configuration.normalisation,
         seed=seed,
-        accuracy=asked.accuracy or ACCURACIES[0],
+        accuracy=asked.accuracy or DEFAULT,
     )
 
 

@@ -14,8 +14,9 @@ from .filtering import FILTERINGS
 from .program import Filtered, Kernel
 from .tiles import LANE_BLOCK, rows_at_once, working_memory
 
-ACCURACIES = {"default": 2.0, "fast": 20.0, "direct": 0.0}
+ACCURACIES = {"default": 1.0, "fast": 5.0, "direct": 0.0}
 """The growth of rounding errors that each allows: their root mean square, as a multiple of the direct sum's."""
+DEFAULT = "default"
 
 LANES = 8  # lanes are counted in whole vectors of so many, the last one too
 MOVED = 4  # multiplications that take as long as to move an element within the cache

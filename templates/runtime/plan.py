@@ -7,13 +7,14 @@ over the rows of the weight. A stage runs in parallel when it has work enough to
 The sensitivity of a value that several links read is the sum of what they send back.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
 
 import numpy as np
 
+from .choice import DEFAULT, choose
 from .definition import COSTS, LAYERS, PAIRS, RULES, Cost, Pair, Rule, tensor
 from .draws import DRAW
 from .graph import Graph, Link
@@ -59,7 +60,7 @@ class _Pass:
         dtype: np.dtype,
         training: bool,
         clock: np.ndarray | None = None,
-        accuracy: str = "default",
+        accuracy: str = DEFAULT,
     ) -> None:
         self.graph, self.batch, self.dtype, self.accuracy = graph, batch, dtype, accuracy
         self.links = graph.passed(training)
@@ -223,7 +224,7 @@ def plan_prediction(
     threads: int,
     *,
     training: bool = False,
-    accuracy: str = "default",
+    accuracy: str = DEFAULT,
 ) -> Plan:
     """Forward through all layers."""
     here = _Pass(graph, batch, dtype, training, accuracy=accuracy)
@@ -298,7 +299,7 @@ def plan_training(
     training: bool = True,
     clock: np.ndarray | None = None,
     truths: int = 0,
-    accuracy: str = "default",
+    accuracy: str = DEFAULT,
 ) -> Plan:
     """Forward, cost, backward if asked for, and the ``updates`` of the parameters, each beside its gradient.
 

@@ -2,6 +2,8 @@
 
 import re
 from fractions import Fraction
+from itertools import takewhile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import from_dtype, njit
 
-from derive.calculus.filtering import filtering
+from derive.calculus.filtering import filtering, interpolated
 from derive.lowering.filtering import FILTERINGS as PAIRS
 from derive.lowering.filtering import transforms
 from derive.lowering.rounding import rounding
@@ -20,6 +22,7 @@ from generated.lanes import lanes_of
 
 NAMES = ("data", "filters", "outputs", "sensitivities", "gradients")
 REQUIRED = [(2, 3), (4, 3), (6, 3), (2, 5), (3, 2), (2, 2)]
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "filtering.md"
 FRACTIONS = st.fractions(-9, 9, max_denominator=9)
 
 
@@ -136,6 +139,21 @@ def test_constants_are_of_the_numbers_own_dtype_and_rounded_once(dtype):
     assert found == (dtype(float(exact[0])), dtype(float(exact[1])), x * third, x * dtype(-5))
 
 
+def table(first: str) -> dict[str, list[str]]:
+    """The rows of a table of docs/filtering.md, by their first cells."""
+    lines = DOCUMENT.read_text(encoding="utf-8").splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith(f"| {first}"))
+    rows = [line.strip("| ").split(" | ") for line in takewhile(lambda line: line.startswith("|"), lines[start + 2 :])]
+    return {name: cells for name, *cells in rows}
+
+
+def test_the_documented_operations_are_those_of_the_functions():
+    found = table("| data")
+    assert set(found) == {f"F({m}, {r})" for m, r in REQUIRED}
+    for m, r in REQUIRED:
+        assert found[f"F({m}, {r})"] == [str(len(t.program)) for t in transforms(filtering(m, r))]
+
+
 # Rounding errors -----------------------------------------------------------------------------------------------------
 
 
@@ -158,6 +176,19 @@ def test_growth_for_many_channels_is_what_growth_for_more_and_more_tends_to():
 def test_nested_with_one_tap_nothing_changes():
     one, other = FILTERINGS[1, 1].rounding, FILTERINGS[4, 3].rounding
     assert one.nested(other) == other.nested(one) == other and one == Rounding(1, 1, 0)
+
+
+def test_the_documented_growth_is_the_models():
+    found = table("two dimensions")
+    usual = interpolated(4, 3, tuple(map(Fraction, (0, 1, -1, 2, -2))))
+    named = {f"F({m}x{m}, {r}x{r})": filtering(m, r) for m, r in ((2, 3), (2, 5), (4, 3), (6, 3))}
+    named["F(4x4, 3x3) at 0, +-1, +-2"] = usual
+    assert set(found) == set(named)
+    for name, f in named.items():
+        outputs, gradient = (Rounding(float(x.taps), float(x.sums), float(x.transforms)) for x in rounding(f))
+        outputs, gradient = outputs.nested(outputs), gradient.nested(gradient)
+        growths = [*(outputs.growth(c) for c in (1, 4, 16, 64, 256)), outputs.growth(), gradient.growth()]
+        assert found[name] == [f"{growth:.2f}" for growth in growths]
 
 
 def chained(products: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:

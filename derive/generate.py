@@ -199,7 +199,11 @@ class Module:
     def program(self) -> list[str]:
         """What the module takes from the runtime's program."""
         filtered = ["Filtered"] if any(k["filtered"] for k in self.kernels) else []
-        return [*filtered, "Kernel", *(["span"] if any(s.plain for k in self.kernels for s in _found(k["body"], "Loop")) else [])]
+        return [
+            *filtered,
+            "Kernel",
+            *(["span"] if any(s.plain for k in self.kernels for s in _found(k["body"], "Loop")) else []),
+        ]
 
     @property
     def numpy(self) -> list[str]:

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numba import get_num_threads
 
+from .choice import ACCURACIES, DEFAULT
 from .data import Targets, as_samples, as_targets
 from .definition import COSTS, HEADS, RULES, Rule, tensor
 from .files import written_whole
 from .graph import Graph, Link, check_heads, entry_of, layer_names
 from .heads import ROOM, as_truths, with_room
-from .plan import ACCURACIES, Plan, cost_named, plan_prediction, plan_training, rule_calls, rule_named, stages
+from .plan import Plan, cost_named, plan_prediction, plan_training, rule_calls, rule_named, stages
 from .program import Call, Program
 from .progress import ProgressLine
 from .subdivisions import Divided, part_sizes
@@ -78,7 +79,7 @@ class Network:
         dtype: str = "float32",
         random_state: int | None = None,
         inputs: int | tuple[int, ...] | None = None,
-        accuracy: str = ACCURACIES[0],
+        accuracy: str = DEFAULT,
     ) -> None:
         if not isinstance(layers, list | tuple) or not layers:
             raise ValueError('layers must be a list of names and (name, size) tuples, as [("dense", 10), "softmax"]')
@@ -109,7 +110,7 @@ class Network:
         ]
         about = ({} if self.cost is None else {"cost": self.cost.name}) | {"dtype": self.dtype.name}
         about |= {key: getattr(self, key) for key in ("random_state", "inputs") if getattr(self, key) is not None}
-        about |= {"accuracy": self.accuracy} if self.accuracy != ACCURACIES[0] else {}
+        about |= {"accuracy": self.accuracy} if self.accuracy != DEFAULT else {}
         return f"Network({layers}, {', '.join(f'{key}={value!r}' for key, value in about.items())})"
 
     @property
@@ -119,7 +120,7 @@ class Network:
     @accuracy.setter
     def accuracy(self, asked: str) -> None:
         if not isinstance(asked, str) or asked not in ACCURACIES:
-            raise ValueError(f"accuracy must be {', '.join(ACCURACIES[:-1])} or {ACCURACIES[-1]}, not {asked!r}")
+            raise ValueError(f"accuracy must be {', '.join(list(ACCURACIES)[:-1])} or {list(ACCURACIES)[-1]}, not {asked!r}")
         self._accuracy = asked
 
     @property
@@ -588,7 +589,7 @@ def load(path: str | os.PathLike) -> Network:
             history, inputs = about["history"], tuple(about["inputs"])
             random, settings = about["random"], about["settings"]
             chosen = {key: about[key] for key in ("cost", "dtype", "random_state")}
-            chosen["accuracy"] = about.get("accuracy", ACCURACIES[0])  # files of before do not say
+            chosen["accuracy"] = about.get("accuracy", DEFAULT)  # files of before do not say
         except Exception as error:  # what a damaged file may raise has no end: zip, zlib, JSON, NumPy
             raise ValueError(f"{path} is not a network that Network.save wrote: {error}") from error
     try:

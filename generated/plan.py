@@ -7,13 +7,14 @@ over the rows of the weight. A stage runs in parallel when it has work enough to
 The sensitivity of a value that several links read is the sum of what they send back.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
 
 import numpy as np
 
+from .choice import DEFAULT, choose
 from .definition import COSTS, LAYERS, PAIRS, RULES, Cost, Pair, Rule, tensor
 from .draws import DRAW
 from .graph import Graph, Link
@@ -25,7 +26,6 @@ PARALLEL_WORK = 1 << 21  # multiplications from which a stage pays for a paralle
 CACHED = 1 << 16  # elements of a chunk of a gradient and its weights
 ANEW = 16  # a chunk has this part, or more, of the elements that are read anew for every chunk
 ROWS = 5  # rows of the engine's tile: chunks are multiples of it
-ACCURACIES = ("default", "fast", "direct")  # that a plan may be asked for
 
 
 @dataclass
@@ -60,7 +60,7 @@ class _Pass:
         dtype: np.dtype,
         training: bool,
         clock: np.ndarray | None = None,
-        accuracy: str = ACCURACIES[0],
+        accuracy: str = DEFAULT,
     ) -> None:
         self.graph, self.batch, self.dtype, self.accuracy = graph, batch, dtype, accuracy
         self.links = graph.passed(training)
@@ -76,6 +76,10 @@ class _Pass:
         """An array that has its place in memory only while it is needed."""
         self.reserved.append(reserved(shape, dtype or self.dtype))
         return self.reserved[-1]
+
+    def computed(self, kernel: Kernel, names: Mapping[str, np.ndarray], cells: Mapping, listed: str) -> list[Call]:
+        """The calls that do what a kernel does, in the way that is chosen for it."""
+        return computed(kernel, names, cells, listed, self.accuracy, self.array)
 
     def planned(self, stages: list[Stage], **more) -> Plan:
         """The plan of these stages."""
@@ -93,7 +97,7 @@ class _Pass:
         calls = [self._drawn(one, names[tensor(slot)[0]]) for slot in one.layer.random]
         new = {f"{name}_new" for name in one.states}
         kernels = [k for k in one.layer.forward if states or not set(k.writes) <= new]
-        return calls + [_call(k, names, one.settings, one.listed) for k in kernels]
+        return calls + [c for k in kernels for c in self.computed(k, names, one.settings, one.listed)]
 
     def give(self, one: Link) -> None:
         """A link's output has its array; what the last layer gives is there after the pass as well."""
@@ -160,29 +164,27 @@ class _Pass:
                     if f"delta_{tensor(pair[0])[0]}" == name
                 )
                 names[name] = one.seen(slot, self.array(self.values[number].shape))
-            yield _Back(kernels, {f"nabla_{name}" for name in one.gradients}, names, one.settings, more, one.listed)
+            calls = [self.computed(k, names, one.settings, one.listed) for k in kernels]
+            yield _Back(kernels, calls, {f"nabla_{name}" for name in one.gradients}, more)
 
 
 @dataclass
 class _Back:
-    """What a link sends back: the kernels for it, which tensors are gradients, the arrays, the sums that follow, its name."""
+    """What a link sends back: the kernels for it, the calls of each, which tensors are gradients, the sums that follow."""
 
     kernels: list[Kernel]
+    computed: list[list[Call]]
     gradients: set[str]
-    names: dict[str, np.ndarray]
-    settings: Mapping[str, np.ndarray]
     sums: list[Call]
-    listed: str
 
     def calls(self) -> tuple[list[Call], list[Call]]:
         """(the calls in their order, those of them that only gradients come from and nothing else here reads)."""
-        calls = [_call(k, self.names, self.settings, self.listed) for k in self.kernels]
         apart = []
-        for kernel, call in zip(self.kernels, calls, strict=True):
+        for kernel, calls in zip(self.kernels, self.computed, strict=True):
             read = {name for other in self.kernels if other is not kernel for name in other.arrays}
             if set(kernel.writes) <= self.gradients - read:
-                apart.append(call)
-        return calls + self.sums, apart
+                apart += calls
+        return [call for calls in self.computed for call in calls] + self.sums, apart
 
 
 def _learning(links: Sequence[Link]) -> set[int]:
@@ -222,7 +224,7 @@ def plan_prediction(
     threads: int,
     *,
     training: bool = False,
-    accuracy: str = ACCURACIES[0],
+    accuracy: str = DEFAULT,
 ) -> Plan:
     """Forward through all layers."""
     here = _Pass(graph, batch, dtype, training, accuracy=accuracy)
@@ -297,7 +299,7 @@ def plan_training(
     training: bool = True,
     clock: np.ndarray | None = None,
     truths: int = 0,
-    accuracy: str = ACCURACIES[0],
+    accuracy: str = DEFAULT,
 ) -> Plan:
     """Forward, cost, backward if asked for, and the ``updates`` of the parameters, each beside its gradient.
 
@@ -376,6 +378,39 @@ def _call(kernel: Kernel, names: Mapping[str, np.ndarray], cells: Mapping[str, n
         array = names[name]
         arrays[name] = array.reshape(-1) if len(axes) == 1 and array.ndim > 1 else array
     return Call(kernel, arrays, {name: cells[name] for name in kernel.scalars}, listed)
+
+
+def computed(
+    kernel: Kernel,
+    names: Mapping[str, np.ndarray],
+    cells: Mapping[str, np.ndarray],
+    listed: str,
+    accuracy: str,
+    make: Callable[[Sequence[int]], np.ndarray],
+    tile: Sequence[int] = (),
+) -> list[Call]:
+    """The calls that do what a kernel does, in the way that is chosen for it; ``make`` gives an array to work with.
+
+    tile: of the filtering that is taken wherever there is one; see `choice.choose`.
+    """
+    direct = _call(kernel, names, cells, listed)
+    settings = {name: float(cell[0]) for name, cell in cells.items()}
+    way = choose(kernel, direct.sizes, settings, accuracy, tile)
+    if way is None:
+        return [direct]
+    if way.filtering is None or kernel.filtered is None:
+        return [replace(direct, way=way.name, why=way.why)]
+    rows, columns = way.filtering
+    sizes = {**direct.sizes, "row_part": rows.n, "column_part": columns.n, "share": way.shares}
+    known, calls = dict(names), list[Call]()
+    for other in kernel.filtered.kernels:
+        for name, (axes, _) in other.arrays.items():
+            if name not in known:
+                known[name] = make([sizes[index] for index in axes])
+        call = _call(other, known, cells, listed)
+        room = way.room if "box" in other.arguments else 0
+        calls.append(replace(call, filtering=way.filtering, room=room, way=way.name, why=way.why))
+    return calls
 
 
 def _overlap(a: np.ndarray, b: np.ndarray) -> bool:
@@ -466,6 +501,8 @@ def _tile_rows(call: Call) -> int:
     """A chunk should be a multiple of so many rows: those of the engine's tile, if they are counted by the split."""
     if "scratch" not in call.kernel.arguments:
         return 1
+    if call.filtering:
+        return 1 if "share" in call.sizes else call.filtering[0].m
     split = call.kernel.split.split()
     return ROWS if any(list(call.kernel.arrays[name][0][:-1]) == split for name in call.kernel.writes) else 1
 

@@ -28,8 +28,9 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 from numba.np.numpy_support import from_dtype
 
-from . import engine
+from . import engine, tiles
 from .engine import prefetch
+from .filtered import Filtering
 from .lanes import lanes_of, width_for
 from .native import OPTIONS, compile_native, digest_of
 
@@ -60,6 +61,8 @@ class Kernel:
     lane: the index that it goes over several at a time, if any: see `lanes`; a vector of its dtype in so many registers.
     box: a function of sizes (``P`` is the size of index ``p``) and scalars, the elements of working memory that it needs
         as its argument "box"; it has engine.BOX at least.
+    vectors: of a kernel that calls the routines of `tiles`, the summed index and the lane, which go several at a time.
+    filtered: other kernels that do the same.
     """
 
     function: Callable
@@ -71,6 +74,8 @@ class Kernel:
     lane: str = ""
     registers: int = 4
     box: Callable[..., int] | None = None
+    vectors: tuple[str, ...] = ()
+    filtered: "Filtered | None" = field(default=None, compare=False)
 
     @property
     def name(self) -> str:
@@ -99,6 +104,23 @@ class Kernel:
         return tuple(dict.fromkeys(index for indices, _ in self.arrays.values() for index in indices))
 
 
+@dataclass(frozen=True)
+class Filtered:
+    """Kernels that do by minimal filtering what another does, where the ``settings`` have these values.
+
+    places: the index of planes ("" where there is none) and the indices of places in them; taps: the indices of the filter's
+    places; inner: the channels that are summed; lane: those along the lanes; groups: an index of groups of channels.
+    """
+
+    kernels: tuple[Kernel, ...]
+    places: tuple[str, ...]
+    taps: tuple[str, ...]
+    inner: str
+    lane: str
+    groups: tuple[str, ...] = ()
+    settings: Mapping[str, int] = field(default_factory=dict)
+
+
 @intrinsic
 def _array(typingctx, address, shape, dtype):
     """The C-contiguous array of this shape and dtype at this address."""
@@ -119,19 +141,25 @@ def _array(typingctx, address, shape, dtype):
     return kind(types.intp, shape, dtype), codegen
 
 
-def compile_kernel(kernel: Kernel, dtype: type | np.dtype, width: int = 1):
+def compile_kernel(
+    kernel: Kernel, dtype: type | np.dtype, width: int = 1, filtering: tuple[Filtering, Filtering] | None = None,
+    widths: tuple[int, ...] = (),
+):  # fmt: skip
     """The kernel as a C function void(int64 *values, int64 first, int64 last, int64 scratch), for one dtype.
 
-    width: how many components its loops over `lanes` take at a time.
+    width: how many components its loops over `lanes` take at a time. filtering: along rows and columns, for the routines
+    of `tiles`, whose loops take so many components of each of `Kernel.vectors` at a time.
 
     values: the addresses of its arrays, of its scalars (each in a float64 of its own, so that it can change), and its
     sizes in the order of `Kernel.sizes`. The result has the machine code's `.address`, valid while it is referenced.
     """
-    return _compiled(kernel, np.dtype(dtype), width)
+    return _compiled(kernel, np.dtype(dtype), width, filtering, widths)
 
 
 @functools.cache
-def _compiled(kernel: Kernel, dtype: np.dtype, width: int):
+def _compiled(
+    kernel: Kernel, dtype: np.dtype, width: int, filtering: tuple[Filtering, Filtering] | None, widths: tuple[int, ...]
+):  # fmt: skip
     own = from_dtype(dtype)
     position = {text: k for k, text in enumerate([*kernel.arrays, *kernel.scalars])}
     position |= {f"[{index}]": len(position) + k for k, index in enumerate(kernel.sizes)}
@@ -150,8 +178,9 @@ def _compiled(kernel: Kernel, dtype: np.dtype, width: int):
     text = f"def entry(values, first, last, scratch):\n    function({', '.join(passed)}, first, last)\n"
 
     python = getattr(kernel.function, "py_func", kernel.function)
-    if kernel.lane:
+    if kernel.lane or filtering:
         scope = {**python.__globals__, "lanes": lanes_of(width)}
+        scope |= tiles.routines_for(*filtering, *widths) if filtering else {}
         python = FunctionType(python.__code__, scope, python.__name__, python.__defaults__, python.__closure__)
     wanted = {k: v for k, v in getattr(kernel.function, "targetoptions", {}).items() if k == "fastmath"}
     function = njit(forceinline=True, **OPTIONS, **wanted)(python)
@@ -159,8 +188,11 @@ def _compiled(kernel: Kernel, dtype: np.dtype, width: int):
     exec(text, scope)  # the one way to write a call of as many arguments as there are arrays
     if "scratch" in kernel.arguments:
         engine.load(own)
+    if filtering:
+        tiles.load(own)
+    shape = [str((f.m, f.r)) for f in filtering or ()] + [str(widths)]
     signature = types.void(types.CPointer(types.intp), *[types.intp] * 3)
-    return compile_native(scope["entry"], signature, _key(python, text, own.name, str(width)))
+    return compile_native(scope["entry"], signature, _key(python, text, own.name, str(width), *shape))
 
 
 def _key(python: Callable, *more: str) -> tuple | None:
@@ -179,7 +211,8 @@ def _key(python: Callable, *more: str) -> tuple | None:
 class Call:
     """A kernel and what it runs on: its arrays, and its scalars as float64 arrays of one element, by name.
 
-    For people, and of no effect: ``layer`` is what it is a part of, ``way`` how it is computed where there is a choice, and
+    filtering: along rows and columns, of a kernel with routines of `tiles`; room: the elements of working memory that these
+    need. For people, and of no effect: ``layer`` is what it is a part of, ``way`` how it is computed where there is a choice, and
     ``why`` that was chosen.
     """
 
@@ -189,6 +222,8 @@ class Call:
     layer: str = ""
     way: str = ""
     why: str = ""
+    filtering: tuple[Filtering, Filtering] | None = None
+    room: int = 0
 
     @functools.cached_property
     def sizes(self) -> dict[str, int]:
@@ -205,6 +240,11 @@ class Call:
     def width(self) -> int:
         """How many components its kernel takes at a time."""
         return width_for(self.sizes[self.kernel.lane], self.kernel.registers) if self.kernel.lane else 1
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """How many components of `Kernel.vectors` its routines take at a time."""
+        return tuple(width_for(self.sizes[index], 1) for index in self.kernel.vectors)
 
     def bind(self, dtype: np.dtype) -> tuple[np.ndarray, int]:
         """The values that the compiled kernel reads, and the extent of its split.
@@ -238,7 +278,7 @@ class Call:
     def box(self) -> int:
         """The elements of working memory that the kernel needs beside the engine's own."""
         if self.kernel.box is None:
-            return 0
+            return self.room
         known = {i[:1].upper() + i[1:]: size for i, size in self.sizes.items()}
         known |= {name: int(cell[0]) for name, cell in self.scalars.items()}
         names = inspect.signature(self.kernel.box).parameters
@@ -398,7 +438,7 @@ class Program:
         self._kept: list = []
         for stage in self.stages:
             values = [call.bind(self.dtype) for call in stage.calls]
-            compiled = [compile_kernel(call.kernel, self.dtype, call.width) for call in stage.calls]
+            compiled = [compile_kernel(call.kernel, self.dtype, call.width, call.filtering, call.widths) for call in stage.calls]
             bound = [(native, *pair) for native, pair in zip(compiled, values, strict=True)]
             extents = [extent for _, _, extent in bound]
             if any(extent % max(min(extents), 1) for extent in extents):

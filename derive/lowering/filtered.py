@@ -68,7 +68,9 @@ def _names(c: WindowContraction, order: Mapping[str, tuple[str, ...]], nest: Nes
 
 
 def _with(w: Window, given: Mapping[sp.Symbol, sp.Expr]) -> Window:
-    return Window(w.slot, w.row, w.tap, *(sp.expand(e.subs(given)) for e in (w.row_step, w.tap_step, w.offset, w.divisor)))
+    return Window(
+        w.slot, w.row, w.tap, *(sp.expand(e.subs(given)) for e in (w.row_step, w.tap_step, w.offset, w.divisor))
+    )
 
 
 def _pair(body: Body, first: sp.Expr, *second: sp.Expr, filler: sp.Expr = ONE) -> str:
@@ -105,7 +107,9 @@ def _of_places(
     making = nest(arrays, own[channel])
     body = Body(c, making, order)
     steps = [body.b_step[t] for t in taps]
-    at = body.step(body.b_step) + sum((size_of(t) - 1) * s for t, s, back in zip(taps, steps, turned, strict=True) if back)
+    at = body.step(body.b_step) + sum(
+        (size_of(t) - 1) * s for t, s, back in zip(taps, steps, turned, strict=True) if back
+    )
     size = sp.Mul(*map(size_of, within[len(c.groups) :]))
     call = EngineCall("filtered_filters", dict(enumerate([
         "first", "last", body.text(size_of(channel)), body.text(size_of(lane)), w, body.text(at),

@@ -24,7 +24,8 @@ from math import gcd
 from ..definition import Layer
 from ..engine import BOX, border, contract_nest, contract_nest_add, contract_nest_bias, first_tap
 from ..lanes import double, lanes
-from ..program import Kernel
+from ..program import Filtered, Kernel
+from ..tiles import filtered_filters, filtered_gradient, filtered_places, filtered_places_bias, filtered_products
 
 
 def size_i(P, U, bottom, dilation, stride, top):
@@ -98,6 +99,62 @@ def convolution_forward(a, b, w, z, scratch, box, dilation, left, stride, top, f
             0,
         )
         row += count * planes
+
+
+def convolution_forward_filters(w, w_filtered, first, last):
+    r"""z[n, o, i, j] = b[o] + sum_c sum_u sum_v a[n, c, i*stride + dilation*u - top, j*stride + dilation*v -
+        left]*w[o, c, u, v]
+
+    By minimal filtering, whose transforms and sizes the plan of a step chooses.
+    Shapes: w (U, V, C, O), w_filtered (Row_part, Column_part, C, O); float32 or float64, C-contiguous.
+    """
+    C = w_filtered.shape[2]
+    O = w_filtered.shape[3]
+    V = w.shape[1]
+    filtered_filters(first, last, C, O, w, 0, (C * O * V, C * O), O, w_filtered, 0)
+
+
+def convolution_forward_filtered(a, b, w_filtered, z, scratch, box, left, top, first, last):
+    r"""z[n, o, i, j] = b[o] + sum_c sum_u sum_v a[n, c, i*stride + dilation*u - top, j*stride + dilation*v -
+        left]*w[o, c, u, v]
+
+    By minimal filtering, whose transforms and sizes the plan of a step chooses.
+    Shapes: a (N, P, Q, C), b (O,), w_filtered (Row_part, Column_part, C, O), z (N, I, J, O); float32 or float64,
+    C-contiguous.
+    """
+    C = w_filtered.shape[2]
+    I = z.shape[1]
+    J = z.shape[2]
+    O = z.shape[3]
+    P = a.shape[1]
+    Q = a.shape[2]
+    left = int(left)
+    top = int(top)
+    filtered_places_bias(
+        first,
+        last,
+        (I, J),
+        O,
+        a,
+        0,
+        C * P * Q,
+        (P, Q),
+        C,
+        C,
+        (-1 * top, -1 * left),
+        w_filtered,
+        0,
+        C * O,
+        (O, 1),
+        z,
+        0,
+        I * J * O,
+        O,
+        box,
+        scratch,
+        b,
+        0,
+    )
 
 
 def convolution_nabla_b_part(delta_z, nabla_b_part, first, last):
@@ -212,6 +269,77 @@ def convolution_input_sensitivity(delta_z, w, delta_a, scratch, box, dilation, l
         row += count * planes
 
 
+def convolution_input_sensitivity_filters(w, w_turned, first, last):
+    r"""delta_a[n, c, p, q] = sum_o sum_(Max(0, ceiling((p + top + stride - I*stride)/dilation)) <= u <= Min(U - 1, (p
+        + top)//dilation)) sum_(Max(0, ceiling((q + left + stride - J*stride)/dilation)) <= v <= Min(V - 1, (q +
+        left)//dilation)) {delta_z[n, o, (p + top - dilation*u)//stride, (q + left - dilation*v)//stride]*w[o, c,
+        u, v] if (p + top - dilation*u) mod stride = 0 & (q + left - dilation*v) mod stride = 0; 0 otherwise}
+
+    By minimal filtering, whose transforms and sizes the plan of a step chooses.
+    From z[n, o, i, j] = b[o] + sum_c sum_u sum_v a[n, c, i*stride + dilation*u - top, j*stride + dilation*v -
+        left]*w[o, c, u, v].
+    Documents: Conv-1 (conditional, all sizes); figure backward (conditional, the sizes of the figure: $r_{l} =
+        2$, $q_{l} = 2$, $h_{l} = 2$, $k_{l} = 2$).
+    Shapes: w (U, V, C, O), w_turned (Row_part, Column_part, C, O); float32 or float64, C-contiguous.
+    """
+    C = w_turned.shape[2]
+    O = w_turned.shape[3]
+    U = w.shape[0]
+    V = w.shape[1]
+    filtered_filters(
+        first, last, C, O, w, C * O * (V - 1) + C * O * V * (U - 1), (-1 * C * O * V, -1 * C * O), O, w_turned, 0
+    )
+
+
+def convolution_input_sensitivity_filtered(w, delta_z, w_turned, delta_a, scratch, box, left, top, first, last):
+    r"""delta_a[n, c, p, q] = sum_o sum_(Max(0, ceiling((p + top + stride - I*stride)/dilation)) <= u <= Min(U - 1, (p
+        + top)//dilation)) sum_(Max(0, ceiling((q + left + stride - J*stride)/dilation)) <= v <= Min(V - 1, (q +
+        left)//dilation)) {delta_z[n, o, (p + top - dilation*u)//stride, (q + left - dilation*v)//stride]*w[o, c,
+        u, v] if (p + top - dilation*u) mod stride = 0 & (q + left - dilation*v) mod stride = 0; 0 otherwise}
+
+    By minimal filtering, whose transforms and sizes the plan of a step chooses.
+    From z[n, o, i, j] = b[o] + sum_c sum_u sum_v a[n, c, i*stride + dilation*u - top, j*stride + dilation*v -
+        left]*w[o, c, u, v].
+    Documents: Conv-1 (conditional, all sizes); figure backward (conditional, the sizes of the figure: $r_{l} =
+        2$, $q_{l} = 2$, $h_{l} = 2$, $k_{l} = 2$).
+    Shapes: w (U, V, C, O), delta_z (N, I, J, O), w_turned (Row_part, Column_part, C, O), delta_a (N, P, Q, C);
+    float32 or float64, C-contiguous.
+    """
+    C = delta_a.shape[3]
+    I = delta_z.shape[1]
+    J = delta_z.shape[2]
+    O = w_turned.shape[3]
+    P = delta_a.shape[1]
+    Q = delta_a.shape[2]
+    U = w.shape[0]
+    V = w.shape[1]
+    left = int(left)
+    top = int(top)
+    filtered_places(
+        first,
+        last,
+        (P, Q),
+        C,
+        delta_z,
+        0,
+        I * J * O,
+        (I, J),
+        O,
+        O,
+        (top + 1 - U, left + 1 - V),
+        w_turned,
+        0,
+        C * O,
+        (1, O),
+        delta_a,
+        0,
+        C * P * Q,
+        C,
+        box,
+        scratch,
+    )
+
+
 def convolution_w_gradient_box(C, J, U, V, dilation, stride):
     """Elements that one row of places reads."""
     return C * (U * dilation + 1 - dilation) * (J * stride + V * dilation + 1 - dilation - stride)
@@ -275,6 +403,77 @@ def convolution_w_gradient(a, delta_z, nabla_w, scratch, box, dilation, left, st
         row += count * planes
 
 
+def convolution_w_gradient_products(a, delta_z, nabla_w_filtered, scratch, box, left, top, first, last):
+    r"""nabla_w[o, c, u, v] = sum_n sum_i sum_j a[n, c, i*stride + dilation*u - top, j*stride + dilation*v -
+        left]*delta_z[n, o, i, j]
+
+    By minimal filtering, whose transforms and sizes the plan of a step chooses.
+    From z[n, o, i, j] = b[o] + sum_c sum_u sum_v a[n, c, i*stride + dilation*u - top, j*stride + dilation*v -
+        left]*w[o, c, u, v].
+    Documents: Conv-3 (conditional, all sizes).
+    Shapes: a (N, P, Q, C), delta_z (N, I, J, O), nabla_w_filtered (Share, Row_part, Column_part, C, O); float32
+    or float64, C-contiguous.
+    """
+    C = nabla_w_filtered.shape[3]
+    Column_part = nabla_w_filtered.shape[2]
+    I = delta_z.shape[1]
+    J = delta_z.shape[2]
+    N = delta_z.shape[0]
+    O = nabla_w_filtered.shape[4]
+    P = a.shape[1]
+    Q = a.shape[2]
+    Row_part = nabla_w_filtered.shape[1]
+    Share = nabla_w_filtered.shape[0]
+    left = int(left)
+    top = int(top)
+    filtered_products(
+        first,
+        last,
+        Share,
+        N,
+        (I, J),
+        O,
+        a,
+        0,
+        C * P * Q,
+        (P, Q),
+        C,
+        C,
+        (-1 * top, -1 * left),
+        delta_z,
+        0,
+        I * J * O,
+        O,
+        nabla_w_filtered,
+        0,
+        C * Column_part * O * Row_part,
+        box,
+        scratch,
+    )
+
+
+def convolution_w_gradient_filtered(nabla_w_filtered, nabla_w, first, last):
+    r"""nabla_w[o, c, u, v] = sum_n sum_i sum_j a[n, c, i*stride + dilation*u - top, j*stride + dilation*v -
+        left]*delta_z[n, o, i, j]
+
+    By minimal filtering, whose transforms and sizes the plan of a step chooses.
+    From z[n, o, i, j] = b[o] + sum_c sum_u sum_v a[n, c, i*stride + dilation*u - top, j*stride + dilation*v -
+        left]*w[o, c, u, v].
+    Documents: Conv-3 (conditional, all sizes).
+    Shapes: nabla_w_filtered (Share, Row_part, Column_part, C, O), nabla_w (U, V, C, O); float32 or float64,
+    C-contiguous.
+    """
+    C = nabla_w.shape[2]
+    Column_part = nabla_w_filtered.shape[2]
+    O = nabla_w.shape[3]
+    Row_part = nabla_w_filtered.shape[1]
+    Share = nabla_w_filtered.shape[0]
+    V = nabla_w.shape[1]
+    filtered_gradient(
+        first, last, Share, C, O, nabla_w_filtered, 0, C * Column_part * O * Row_part, nabla_w, 0, (C * O * V, C * O), O
+    )
+
+
 CONVOLUTION = Layer(
     name="convolution",
     inputs=("a[n, c, p, q]",),
@@ -295,6 +494,39 @@ CONVOLUTION = Layer(
             local=False,
             box=convolution_forward_box,
             scalars=("dilation", "left", "stride", "top"),
+            filtered=Filtered(
+                (
+                    Kernel(
+                        convolution_forward_filters,
+                        arguments=("w[u, v, c, o]", "w_filtered[row_part, column_part, c, o]"),
+                        split="c",
+                        writes=("w_filtered",),
+                        local=False,
+                        vectors=("c", "o"),
+                    ),
+                    Kernel(
+                        convolution_forward_filtered,
+                        arguments=(
+                            "a[n, p, q, c]",
+                            "b[o]",
+                            "w_filtered[row_part, column_part, c, o]",
+                            "z[n, i, j, o]",
+                            "scratch",
+                            "box",
+                        ),
+                        split="n i",
+                        writes=("z",),
+                        local=False,
+                        scalars=("left", "top"),
+                        vectors=("c", "o"),
+                    ),
+                ),
+                places=("n", "i", "j"),
+                taps=("u", "v"),
+                inner="c",
+                lane="o",
+                settings={"dilation": 1, "stride": 1},
+            ),
         ),
     ),
     backward=(
@@ -319,6 +551,39 @@ CONVOLUTION = Layer(
             local=False,
             box=convolution_input_sensitivity_box,
             scalars=("dilation", "left", "stride", "top"),
+            filtered=Filtered(
+                (
+                    Kernel(
+                        convolution_input_sensitivity_filters,
+                        arguments=("w[u, v, c, o]", "w_turned[row_part, column_part, c, o]"),
+                        split="c",
+                        writes=("w_turned",),
+                        local=False,
+                        vectors=("c", "o"),
+                    ),
+                    Kernel(
+                        convolution_input_sensitivity_filtered,
+                        arguments=(
+                            "w[u, v, c, o]",
+                            "delta_z[n, i, j, o]",
+                            "w_turned[row_part, column_part, c, o]",
+                            "delta_a[n, p, q, c]",
+                            "scratch",
+                            "box",
+                        ),
+                        split="n p",
+                        writes=("delta_a",),
+                        local=False,
+                        scalars=("left", "top"),
+                        vectors=("o", "c"),
+                    ),
+                ),
+                places=("n", "p", "q"),
+                taps=("u", "v"),
+                inner="o",
+                lane="c",
+                settings={"dilation": 1, "stride": 1},
+            ),
         ),
         Kernel(
             convolution_w_gradient,
@@ -328,6 +593,38 @@ CONVOLUTION = Layer(
             local=False,
             box=convolution_w_gradient_box,
             scalars=("dilation", "left", "stride", "top"),
+            filtered=Filtered(
+                (
+                    Kernel(
+                        convolution_w_gradient_products,
+                        arguments=(
+                            "a[n, p, q, c]",
+                            "delta_z[n, i, j, o]",
+                            "nabla_w_filtered[share, row_part, column_part, c, o]",
+                            "scratch",
+                            "box",
+                        ),
+                        split="share row_part",
+                        writes=("nabla_w_filtered",),
+                        local=False,
+                        scalars=("left", "top"),
+                        vectors=("c", "o"),
+                    ),
+                    Kernel(
+                        convolution_w_gradient_filtered,
+                        arguments=("nabla_w_filtered[share, row_part, column_part, c, o]", "nabla_w[u, v, c, o]"),
+                        split="c",
+                        writes=("nabla_w",),
+                        local=False,
+                        vectors=("c", "o"),
+                    ),
+                ),
+                places=("n", "i", "j"),
+                taps=("u", "v"),
+                inner="c",
+                lane="o",
+                settings={"dilation": 1, "stride": 1},
+            ),
         ),
     ),
 )

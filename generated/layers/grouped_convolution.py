@@ -24,7 +24,8 @@ from math import gcd
 from ..definition import Layer
 from ..engine import BOX, border, contract_nest, contract_nest_add, contract_nest_bias, first_tap
 from ..lanes import lanes
-from ..program import Kernel
+from ..program import Filtered, Kernel
+from ..tiles import filtered_filters, filtered_gradient, filtered_places, filtered_places_bias, filtered_products
 
 
 def size_i(P, U, bottom, dilation, stride, top):
@@ -100,6 +101,82 @@ def grouped_convolution_forward(a, b, w, z, scratch, box, dilation, left, stride
                 O * g,
             )
         row += count * planes
+
+
+def grouped_convolution_forward_filters(w, w_filtered, first, last):
+    r"""z[n, g, o, i, j] = b[g, o] + sum_c sum_u sum_v a[n, g, c, i*stride + dilation*u - top, j*stride + dilation*v -
+        left]*w[g, o, c, u, v]
+
+    By minimal filtering, whose transforms and sizes the plan of a step chooses.
+    Shapes: w (G, U, V, C, O), w_filtered (G, Row_part, Column_part, C, O); float32 or float64, C-contiguous.
+    """
+    C = w_filtered.shape[3]
+    Column_part = w_filtered.shape[2]
+    G = w_filtered.shape[0]
+    O = w_filtered.shape[4]
+    Row_part = w_filtered.shape[1]
+    U = w.shape[1]
+    V = w.shape[2]
+    for g in range(G):
+        filtered_filters(
+            first,
+            last,
+            C,
+            O,
+            w,
+            C * O * U * V * g,
+            (C * O * V, C * O),
+            O,
+            w_filtered,
+            C * Column_part * O * Row_part * g,
+        )
+
+
+def grouped_convolution_forward_filtered(a, b, w_filtered, z, scratch, box, left, top, first, last):
+    r"""z[n, g, o, i, j] = b[g, o] + sum_c sum_u sum_v a[n, g, c, i*stride + dilation*u - top, j*stride + dilation*v -
+        left]*w[g, o, c, u, v]
+
+    By minimal filtering, whose transforms and sizes the plan of a step chooses.
+    Shapes: a (N, P, Q, G, C), b (G, O), w_filtered (G, Row_part, Column_part, C, O), z (N, I, J, G, O); float32
+    or float64, C-contiguous.
+    """
+    C = w_filtered.shape[3]
+    Column_part = w_filtered.shape[2]
+    G = z.shape[3]
+    I = z.shape[1]
+    J = z.shape[2]
+    O = z.shape[4]
+    P = a.shape[1]
+    Q = a.shape[2]
+    Row_part = w_filtered.shape[1]
+    left = int(left)
+    top = int(top)
+    for g in range(G):
+        filtered_places_bias(
+            first,
+            last,
+            (I, J),
+            O,
+            a,
+            C * g,
+            C * G * P * Q,
+            (P, Q),
+            C * G,
+            C,
+            (-1 * top, -1 * left),
+            w_filtered,
+            C * Column_part * O * Row_part * g,
+            C * O,
+            (O, 1),
+            z,
+            O * g,
+            G * I * J * O,
+            G * O,
+            box,
+            scratch,
+            b,
+            O * g,
+        )
 
 
 def grouped_convolution_b_gradient(delta_z, nabla_b, first, last):
@@ -215,6 +292,92 @@ def grouped_convolution_input_sensitivity(delta_z, w, delta_a, scratch, box, dil
         row += count * planes
 
 
+def grouped_convolution_input_sensitivity_filters(w, w_turned, first, last):
+    r"""delta_a[n, g, c, p, q] = sum_o sum_(Max(0, ceiling((p + top + stride - I*stride)/dilation)) <= u <= Min(U - 1,
+        (p + top)//dilation)) sum_(Max(0, ceiling((q + left + stride - J*stride)/dilation)) <= v <= Min(V - 1, (q
+        + left)//dilation)) {delta_z[n, g, o, (p + top - dilation*u)//stride, (q + left -
+        dilation*v)//stride]*w[g, o, c, u, v] if (p + top - dilation*u) mod stride = 0 & (q + left - dilation*v)
+        mod stride = 0; 0 otherwise}
+
+    By minimal filtering, whose transforms and sizes the plan of a step chooses.
+    From z[n, g, o, i, j] = b[g, o] + sum_c sum_u sum_v a[n, g, c, i*stride + dilation*u - top, j*stride +
+        dilation*v - left]*w[g, o, c, u, v].
+    Shapes: w (G, U, V, C, O), w_turned (G, Row_part, Column_part, C, O); float32 or float64, C-contiguous.
+    """
+    C = w_turned.shape[3]
+    Column_part = w_turned.shape[2]
+    G = w_turned.shape[0]
+    O = w_turned.shape[4]
+    Row_part = w_turned.shape[1]
+    U = w.shape[1]
+    V = w.shape[2]
+    for g in range(G):
+        filtered_filters(
+            first,
+            last,
+            C,
+            O,
+            w,
+            C * O * (V - 1) + C * O * V * (U - 1) + C * O * U * V * g,
+            (-1 * C * O * V, -1 * C * O),
+            O,
+            w_turned,
+            C * Column_part * O * Row_part * g,
+        )
+
+
+def grouped_convolution_input_sensitivity_filtered(w, delta_z, w_turned, delta_a, scratch, box, left, top, first, last):
+    r"""delta_a[n, g, c, p, q] = sum_o sum_(Max(0, ceiling((p + top + stride - I*stride)/dilation)) <= u <= Min(U - 1,
+        (p + top)//dilation)) sum_(Max(0, ceiling((q + left + stride - J*stride)/dilation)) <= v <= Min(V - 1, (q
+        + left)//dilation)) {delta_z[n, g, o, (p + top - dilation*u)//stride, (q + left -
+        dilation*v)//stride]*w[g, o, c, u, v] if (p + top - dilation*u) mod stride = 0 & (q + left - dilation*v)
+        mod stride = 0; 0 otherwise}
+
+    By minimal filtering, whose transforms and sizes the plan of a step chooses.
+    From z[n, g, o, i, j] = b[g, o] + sum_c sum_u sum_v a[n, g, c, i*stride + dilation*u - top, j*stride +
+        dilation*v - left]*w[g, o, c, u, v].
+    Shapes: w (G, U, V, C, O), delta_z (N, I, J, G, O), w_turned (G, Row_part, Column_part, C, O), delta_a (N, P,
+    Q, G, C); float32 or float64, C-contiguous.
+    """
+    C = delta_a.shape[4]
+    Column_part = w_turned.shape[2]
+    G = delta_a.shape[3]
+    I = delta_z.shape[1]
+    J = delta_z.shape[2]
+    O = w_turned.shape[4]
+    P = delta_a.shape[1]
+    Q = delta_a.shape[2]
+    Row_part = w_turned.shape[1]
+    U = w.shape[1]
+    V = w.shape[2]
+    left = int(left)
+    top = int(top)
+    for g in range(G):
+        filtered_places(
+            first,
+            last,
+            (P, Q),
+            C,
+            delta_z,
+            O * g,
+            G * I * J * O,
+            (I, J),
+            G * O,
+            O,
+            (top + 1 - U, left + 1 - V),
+            w_turned,
+            C * Column_part * O * Row_part * g,
+            C * O,
+            (1, O),
+            delta_a,
+            C * g,
+            C * G * P * Q,
+            C * G,
+            box,
+            scratch,
+        )
+
+
 def grouped_convolution_w_gradient_box(C, G, J, U, V, dilation, stride):
     """Elements that one row of places reads."""
     return C * G * (U * dilation + 1 - dilation) * (J * stride + V * dilation + 1 - dilation - stride)
@@ -281,6 +444,91 @@ def grouped_convolution_w_gradient(a, delta_z, nabla_w, scratch, box, dilation, 
         row += count * planes
 
 
+def grouped_convolution_w_gradient_products(a, delta_z, nabla_w_filtered, scratch, box, left, top, first, last):
+    r"""nabla_w[g, o, c, u, v] = sum_n sum_i sum_j a[n, g, c, i*stride + dilation*u - top, j*stride + dilation*v -
+        left]*delta_z[n, g, o, i, j]
+
+    By minimal filtering, whose transforms and sizes the plan of a step chooses.
+    From z[n, g, o, i, j] = b[g, o] + sum_c sum_u sum_v a[n, g, c, i*stride + dilation*u - top, j*stride +
+        dilation*v - left]*w[g, o, c, u, v].
+    Shapes: a (N, P, Q, G, C), delta_z (N, I, J, G, O), nabla_w_filtered (Share, G, Row_part, Column_part, C, O);
+    float32 or float64, C-contiguous.
+    """
+    C = nabla_w_filtered.shape[4]
+    Column_part = nabla_w_filtered.shape[3]
+    G = nabla_w_filtered.shape[1]
+    I = delta_z.shape[1]
+    J = delta_z.shape[2]
+    N = delta_z.shape[0]
+    O = nabla_w_filtered.shape[5]
+    P = a.shape[1]
+    Q = a.shape[2]
+    Row_part = nabla_w_filtered.shape[2]
+    Share = nabla_w_filtered.shape[0]
+    left = int(left)
+    top = int(top)
+    for g in range(G):
+        filtered_products(
+            first,
+            last,
+            Share,
+            N,
+            (I, J),
+            O,
+            a,
+            C * g,
+            C * G * P * Q,
+            (P, Q),
+            C * G,
+            C,
+            (-1 * top, -1 * left),
+            delta_z,
+            O * g,
+            G * I * J * O,
+            G * O,
+            nabla_w_filtered,
+            C * Column_part * O * Row_part * g,
+            C * Column_part * G * O * Row_part,
+            box,
+            scratch,
+        )
+
+
+def grouped_convolution_w_gradient_filtered(nabla_w_filtered, nabla_w, first, last):
+    r"""nabla_w[g, o, c, u, v] = sum_n sum_i sum_j a[n, g, c, i*stride + dilation*u - top, j*stride + dilation*v -
+        left]*delta_z[n, g, o, i, j]
+
+    By minimal filtering, whose transforms and sizes the plan of a step chooses.
+    From z[n, g, o, i, j] = b[g, o] + sum_c sum_u sum_v a[n, g, c, i*stride + dilation*u - top, j*stride +
+        dilation*v - left]*w[g, o, c, u, v].
+    Shapes: nabla_w_filtered (Share, G, Row_part, Column_part, C, O), nabla_w (G, U, V, C, O); float32 or float64,
+    C-contiguous.
+    """
+    C = nabla_w.shape[3]
+    Column_part = nabla_w_filtered.shape[3]
+    G = nabla_w.shape[0]
+    O = nabla_w.shape[4]
+    Row_part = nabla_w_filtered.shape[2]
+    Share = nabla_w_filtered.shape[0]
+    U = nabla_w.shape[1]
+    V = nabla_w.shape[2]
+    for g in range(G):
+        filtered_gradient(
+            first,
+            last,
+            Share,
+            C,
+            O,
+            nabla_w_filtered,
+            C * Column_part * O * Row_part * g,
+            C * Column_part * G * O * Row_part,
+            nabla_w,
+            C * O * U * V * g,
+            (C * O * V, C * O),
+            O,
+        )
+
+
 GROUPED_CONVOLUTION = Layer(
     name="grouped_convolution",
     inputs=("a[n, g, c, p, q]",),
@@ -300,6 +548,40 @@ GROUPED_CONVOLUTION = Layer(
             local=False,
             box=grouped_convolution_forward_box,
             scalars=("dilation", "left", "stride", "top"),
+            filtered=Filtered(
+                (
+                    Kernel(
+                        grouped_convolution_forward_filters,
+                        arguments=("w[g, u, v, c, o]", "w_filtered[g, row_part, column_part, c, o]"),
+                        split="c",
+                        writes=("w_filtered",),
+                        local=False,
+                        vectors=("c", "o"),
+                    ),
+                    Kernel(
+                        grouped_convolution_forward_filtered,
+                        arguments=(
+                            "a[n, p, q, g, c]",
+                            "b[g, o]",
+                            "w_filtered[g, row_part, column_part, c, o]",
+                            "z[n, i, j, g, o]",
+                            "scratch",
+                            "box",
+                        ),
+                        split="n i",
+                        writes=("z",),
+                        local=False,
+                        scalars=("left", "top"),
+                        vectors=("c", "o"),
+                    ),
+                ),
+                places=("n", "i", "j"),
+                taps=("u", "v"),
+                inner="c",
+                lane="o",
+                groups=("g",),
+                settings={"dilation": 1, "stride": 1},
+            ),
         ),
     ),
     backward=(
@@ -318,6 +600,40 @@ GROUPED_CONVOLUTION = Layer(
             local=False,
             box=grouped_convolution_input_sensitivity_box,
             scalars=("dilation", "left", "stride", "top"),
+            filtered=Filtered(
+                (
+                    Kernel(
+                        grouped_convolution_input_sensitivity_filters,
+                        arguments=("w[g, u, v, c, o]", "w_turned[g, row_part, column_part, c, o]"),
+                        split="c",
+                        writes=("w_turned",),
+                        local=False,
+                        vectors=("c", "o"),
+                    ),
+                    Kernel(
+                        grouped_convolution_input_sensitivity_filtered,
+                        arguments=(
+                            "w[g, u, v, c, o]",
+                            "delta_z[n, i, j, g, o]",
+                            "w_turned[g, row_part, column_part, c, o]",
+                            "delta_a[n, p, q, g, c]",
+                            "scratch",
+                            "box",
+                        ),
+                        split="n p",
+                        writes=("delta_a",),
+                        local=False,
+                        scalars=("left", "top"),
+                        vectors=("o", "c"),
+                    ),
+                ),
+                places=("n", "p", "q"),
+                taps=("u", "v"),
+                inner="o",
+                lane="c",
+                groups=("g",),
+                settings={"dilation": 1, "stride": 1},
+            ),
         ),
         Kernel(
             grouped_convolution_w_gradient,
@@ -327,6 +643,39 @@ GROUPED_CONVOLUTION = Layer(
             local=False,
             box=grouped_convolution_w_gradient_box,
             scalars=("dilation", "left", "stride", "top"),
+            filtered=Filtered(
+                (
+                    Kernel(
+                        grouped_convolution_w_gradient_products,
+                        arguments=(
+                            "a[n, p, q, g, c]",
+                            "delta_z[n, i, j, g, o]",
+                            "nabla_w_filtered[share, g, row_part, column_part, c, o]",
+                            "scratch",
+                            "box",
+                        ),
+                        split="share row_part",
+                        writes=("nabla_w_filtered",),
+                        local=False,
+                        scalars=("left", "top"),
+                        vectors=("c", "o"),
+                    ),
+                    Kernel(
+                        grouped_convolution_w_gradient_filtered,
+                        arguments=("nabla_w_filtered[share, g, row_part, column_part, c, o]", "nabla_w[g, u, v, c, o]"),
+                        split="c",
+                        writes=("nabla_w",),
+                        local=False,
+                        vectors=("c", "o"),
+                    ),
+                ),
+                places=("n", "i", "j"),
+                taps=("u", "v"),
+                inner="c",
+                lane="o",
+                groups=("g",),
+                settings={"dilation": 1, "stride": 1},
+            ),
         ),
     ),
 )

@@ -28,12 +28,11 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 from numba.np.numpy_support import from_dtype
 
-from . import engine
+from . import engine, tiles
 from .engine import prefetch
 from .filtered import Filtering
 from .lanes import lanes_of, width_for
 from .native import OPTIONS, compile_native, digest_of
-from .tiles import routines_for
 
 LINE = 64  # bytes of a cache line
 
@@ -76,7 +75,7 @@ class Kernel:
     registers: int = 4
     box: Callable[..., int] | None = None
     vectors: tuple[str, ...] = ()
-    filtered: "Filtered | None" = None
+    filtered: "Filtered | None" = field(default=None, compare=False)
 
     @property
     def name(self) -> str:
@@ -181,7 +180,7 @@ def _compiled(
     python = getattr(kernel.function, "py_func", kernel.function)
     if kernel.lane or filtering:
         scope = {**python.__globals__, "lanes": lanes_of(width)}
-        scope |= routines_for(*filtering, *widths, engine.lanes_of(own)) if filtering else {}
+        scope |= tiles.routines_for(*filtering, *widths) if filtering else {}
         python = FunctionType(python.__code__, scope, python.__name__, python.__defaults__, python.__closure__)
     wanted = {k: v for k, v in getattr(kernel.function, "targetoptions", {}).items() if k == "fastmath"}
     function = njit(forceinline=True, **OPTIONS, **wanted)(python)
@@ -189,6 +188,8 @@ def _compiled(
     exec(text, scope)  # the one way to write a call of as many arguments as there are arrays
     if "scratch" in kernel.arguments:
         engine.load(own)
+    if filtering:
+        tiles.load(own)
     shape = [str((f.m, f.r)) for f in filtering or ()] + [str(widths)]
     signature = types.void(types.CPointer(types.intp), *[types.intp] * 3)
     return compile_native(scope["entry"], signature, _key(python, text, own.name, str(width), *shape))
@@ -218,11 +219,11 @@ class Call:
     kernel: Kernel
     arrays: Mapping[str, np.ndarray]
     scalars: Mapping[str, np.ndarray] = field(default_factory=dict)
-    filtering: tuple[Filtering, Filtering] | None = None
-    room: int = 0
     layer: str = ""
     way: str = ""
     why: str = ""
+    filtering: tuple[Filtering, Filtering] | None = None
+    room: int = 0
 
     @functools.cached_property
     def sizes(self) -> dict[str, int]:

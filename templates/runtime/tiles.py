@@ -16,15 +16,16 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-from .engine import BLOCK, BOX, DEPTH, ROWS, _fill_rows, _integers, _moved, _pack, _pointer as _elements, _tiles
+from .engine import BLOCK, BOX, DEPTH, ROWS, _fill_rows, _integers, _moved, _pack, _pointer as _elements, _tiles, lanes_of as elements_of
 from .filtered import Filtering
 from .lanes import Vector, lanes_of
-from .native import OPTIONS
+from .native import LANES, OPTIONS, PACKAGE, compile_native
 
 _INLINE: dict[str, Any] = {"forceinline": True, **OPTIONS}
 _inline = njit(**_INLINE)
@@ -193,42 +194,79 @@ APART = 16  # elements between parts: without them, parts of round sizes would f
 LEAST = 64  # tiles that are done at once, at least: each of them reads all of a transformed filter
 
 
-@_inline
-def _products(parts, rows, columns, length, a, a_part, a_row, a_step, b, b_part, b_step, b_lane, c, c_part, c_row, again,
-              scratch, lanes):  # fmt: skip
-    """c[e c_part + i c_row + v] = sum over t of a[e a_part + i a_row + t a_step] b[e b_part + t b_step + v b_lane], for e < parts; += with again.
+def _products_of(lanes: int) -> Callable:
+    """The routine behind `_products`, for vectors of so many lanes."""
 
-    A contraction of the engine's for each part, with one table of rows for all of them. rows: BLOCK at most.
-    """
-    for v in range(2 * lanes):
-        scratch[v] = 0
-    staged, panel = _moved(scratch, 2 * lanes), _moved(scratch, 2 * lanes * (ROWS + 1))
-    tables = _integers(_moved(scratch, 2 * lanes * (ROWS + 1 + DEPTH)))
-    a_rows, c_rows, none = tables, _moved(tables, BLOCK + 4 * ROWS), _moved(tables, 2 * (BLOCK + 4 * ROWS))
-    staged_rows, no_rows = _moved(none, DEPTH), _moved(none, DEPTH + 4 * ROWS)
-    none[0] = 0
-    for i in range(4 * ROWS):
-        staged_rows[i], no_rows[i] = i * lanes, 0
-    for first in range(0, rows, BLOCK):
-        height = min(BLOCK, rows - first)
-        _fill_rows(a_rows, first, first + height, 1, rows, 0, 0, a_row)
-        _fill_rows(c_rows, first, first + height, 1, rows, 0, 0, c_row)
-        for e in range(parts):
-            for t in range(0, length, DEPTH):
-                steps = min(DEPTH, length - t)
-                goes_on = again or t > 0
-                v = 0
-                while v < columns:
-                    left = columns - v
-                    width = left if left <= 2 * lanes else lanes if left < 3 * lanes else 2 * lanes
-                    second = max(0, width - lanes)
-                    origin = _moved(b, e * b_part + t * b_step + v * b_lane)
-                    target = _moved(c, e * c_part + v)
-                    _pack(panel, lanes, width, second, steps, origin, b_step, b_lane)
-                    _tiles(lanes, width, second, height, 1, steps, _moved(a, e * a_part + t * a_step), a_rows, none, a_step,
-                           panel, 0, 2 * lanes, lanes, target if goes_on else scratch, c_rows if goes_on else no_rows,
-                           1 if goes_on else 0, target, c_rows, staged, staged_rows)  # fmt: skip
-                    v += width
+    def products(
+        parts, rows, columns, length, a, a_part, a_row, a_step, b, b_part, b_step, b_lane, c, c_part, c_row, again, scratch
+    ):  # fmt: skip
+        for v in range(2 * lanes):
+            scratch[v] = 0
+        staged, panel = _moved(scratch, 2 * lanes), _moved(scratch, 2 * lanes * (ROWS + 1))
+        tables = _integers(_moved(scratch, 2 * lanes * (ROWS + 1 + DEPTH)))
+        a_rows, c_rows, none = tables, _moved(tables, BLOCK + 4 * ROWS), _moved(tables, 2 * (BLOCK + 4 * ROWS))
+        staged_rows, no_rows = _moved(none, DEPTH), _moved(none, DEPTH + 4 * ROWS)
+        none[0] = 0
+        for i in range(4 * ROWS):
+            staged_rows[i], no_rows[i] = i * lanes, 0
+        for first in range(0, rows, BLOCK):
+            height = min(BLOCK, rows - first)
+            _fill_rows(a_rows, first, first + height, 1, rows, 0, 0, a_row)
+            _fill_rows(c_rows, first, first + height, 1, rows, 0, 0, c_row)
+            for e in range(parts):
+                for t in range(0, length, DEPTH):
+                    steps, goes_on = min(DEPTH, length - t), again or t > 0
+                    start, start_rows = (c, c_rows) if goes_on else (scratch, no_rows)
+                    v = 0
+                    while v < columns:
+                        left = columns - v
+                        width = left if left <= 2 * lanes else lanes if left < 3 * lanes else 2 * lanes
+                        second, target = max(0, width - lanes), e * c_part + v
+                        origin = _moved(b, e * b_part + t * b_step + v * b_lane)
+                        _pack(panel, lanes, width, second, steps, origin, b_step, b_lane)
+                        _tiles(lanes, width, second, height, 1, steps, _moved(a, e * a_part + t * a_step), a_rows, none,
+                               a_step, panel, 0, 2 * lanes, lanes, _moved(start, target if goes_on else 0), start_rows,
+                               1 if goes_on else 0, _moved(c, target), c_rows, staged, staged_rows)  # fmt: skip
+                        v += width
+
+    return products
+
+
+@functools.cache
+def _routine(dtype: types.Type) -> Any:
+    """The compiled routine for float32 or float64, under a name that kernels link to."""
+    n, p = types.intp, types.CPointer(dtype)
+    signature = types.void(*[n] * 4, p, n, n, n, p, n, n, n, p, n, n, n, p)
+    native = compile_native(_products_of(elements_of(dtype)), signature, (dtype.name,))
+    llvm.add_symbol(_symbol(dtype), native.address)
+    return native
+
+
+def _symbol(dtype: types.Type) -> str:
+    return f"backderive_products_{dtype.name}_{LANES}_{PACKAGE[:16]}"
+
+
+def load(dtype: types.Type) -> None:
+    """Makes the products of this dtype known to kernels that come from the disk."""
+    _routine(dtype)
+
+
+@intrinsic
+def _products(
+    typingctx, parts, rows, columns, length, a, a_part, a_row, a_step, b, b_part, b_step, b_lane, c, c_part, c_row, again,
+    scratch
+):  # fmt: skip
+    """c[e c_part + i c_row + v] = sum over t of a[e a_part + i a_row + t a_step] b[e b_part + t b_step + v b_lane], for
+    e < parts; += with again. A contraction of the engine's for each part, with one table of rows for all of them."""
+    _routine(a.dtype)
+
+    def codegen(context, builder, sig, args):
+        kind = ir.FunctionType(ir.VoidType(), [value.type for value in args])
+        builder.call(cgutils.get_or_insert_function(builder.module, kind, _symbol(a.dtype)), args)
+        return context.get_dummy_value()
+
+    n = types.intp
+    return types.void(n, n, n, n, a, n, n, n, b, n, n, n, c, n, n, n, scratch), codegen
 
 
 def _placeholder(name: str) -> Callable:
@@ -264,7 +302,7 @@ def working_memory(rows: Filtering, columns: Filtering, wide: int, channels: int
 
 
 @functools.cache
-def routines_for(rows: Filtering, columns: Filtering, inner_width: int, lane_width: int, vector: int) -> dict[str, Callable]:
+def routines_for(rows: Filtering, columns: Filtering, inner_width: int, lane_width: int) -> dict[str, Callable]:
     """The routines for one pair of filterings; the summed channels and the lanes go so many at a time.
 
     They stand in a kernel's text under the names above, and take these arguments beside arrays: where in each of them
@@ -310,14 +348,13 @@ def routines_for(rows: Filtering, columns: Filtering, inner_width: int, lane_wid
             for t in range(tiles):
                 q = t * m_1 + corner[1]
                 origin, target = at + (p * columns_a + q) * pitch, place + t * n_1 * channels
-                if q >= 0 and q + n_1 <= columns_a:
-                    for c in inner_lanes(channels):
+                inside = q >= 0 and q + n_1 <= columns_a
+                for c in inner_lanes(channels):
+                    if inside:
                         d = window(a, origin, 0, pitch, c, ())
-                        _store(box, target, 0, channels, c, _each(data_1, d), ())
-                else:
-                    for c in inner_lanes(channels):
+                    else:
                         d = window(a, origin, 0, pitch, c, (0, 1, -q, columns_a - q))
-                        _store(box, target, 0, channels, c, _each(data_1, d), ())
+                    _store(box, target, 0, channels, c, _each(data_1, d), ())
         for t in range(tiles):
             for f in range(n_1):
                 for c in inner_lanes(channels):
@@ -358,7 +395,7 @@ def routines_for(rows: Filtering, columns: Filtering, inner_width: int, lane_wid
                 product = total * these + APART
                 _products(parts, total, these, channels, _moved(_elements(box), ahead), part, channels, 1,
                           _moved(_elements(u), u_at + v_0 * u_steps[1]), u_part, u_steps[0], u_steps[1],
-                          _moved(_elements(box), after), product, these, False, _elements(scratch), vector)  # fmt: skip
+                          _moved(_elements(box), after), product, these, 0, _elements(scratch))  # fmt: skip
                 for k in range(count):
                     plane, i = (row + k) // tall, (row + k) % tall * m_0
                     begin = max(0, first - plane * rows_z - i)
@@ -432,16 +469,14 @@ def routines_for(rows: Filtering, columns: Filtering, inner_width: int, lane_wid
                         for v in lanes(columns):
                             if high >= m_0 and left >= m_1:
                                 y = tile(delta, origin, columns_d * delta_pitch, delta_pitch, v, ())
-                                x = _each(sensitivities_0, _turned(_each(sensitivities_1, y)))
-                                _store(box, to, sensitivity, n_1 * sensitivity, v, x, ())
                             else:
                                 y = tile(delta, origin, columns_d * delta_pitch, delta_pitch, v, (0, high, 0, left))
-                                x = _each(sensitivities_0, _turned(_each(sensitivities_1, y)))
-                                _store(box, to, sensitivity, n_1 * sensitivity, v, x, ())
+                            x = _each(sensitivities_0, _turned(_each(sensitivities_1, y)))
+                            _store(box, to, sensitivity, n_1 * sensitivity, v, x, ())
                 _products(e_1 - e_0, channels, columns, total, _moved(_elements(box), ahead + e_0 * data), data, 1, channels,
                           _moved(_elements(box), after + e_0 * sensitivity), sensitivity, columns, 1,
-                          _moved(_elements(part), part_at + s * part_share + e_0 * size), size, columns, row > begin,
-                          _elements(scratch), vector)  # fmt: skip
+                          _moved(_elements(part), part_at + s * part_share + e_0 * size), size, columns, 1 if row > begin else 0,
+                          _elements(scratch))  # fmt: skip
                 row += count
 
     def filtered_gradient(

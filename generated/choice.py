@@ -55,12 +55,14 @@ def choose(
     if other is None or any(settings.get(name) != value for name, value in other.settings.items()):
         return None
     shape = _Shape.of(other, sizes)
+    if shape.taps == (1, 1):
+        return None
     pairs = list(product(*map(_filterings, shape.taps)))
     if tile:
         chosen = [pair for pair in pairs if all(f.m == m or f.r == 1 for f, m in zip(pair, tile, strict=True))]
-        return shape.filtered(chosen[0], "asked for") if chosen and shape.taps != (1, 1) else None
+        return shape.filtered(chosen[0], "asked for") if chosen else None
     direct, most = shape.direct(), ACCURACIES[accuracy]
-    allowed = [pair for pair in pairs if shape.taps != (1, 1) and shape.growth(pair) <= most]
+    allowed = [pair for pair in pairs if shape.growth(pair) <= most]
     if not allowed:
         why = f"no other way has rounding errors of at most {most:g} times its own" if most else ""
         return Way("direct", why, direct)

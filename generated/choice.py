@@ -22,6 +22,7 @@ LANES = 8  # lanes are counted in whole vectors of so many, the last one too
 MOVED = 4  # multiplications that take as long as to move an element within the cache
 FAR = 16  # and from memory or to it
 NEAR = 1 << 18  # elements of a filter, transformed, that stay in the cache from one strip of tiles to the next
+WORTH = 1 << 22  # the least direct cost that another way is compiled for
 GAIN = 0.9  # of the direct way's cost, at most, for another to be taken
 SHARES = 8  # of the places, at most, in which a filter's gradient is added up
 
@@ -62,6 +63,8 @@ def choose(
         chosen = [pair for pair in pairs if all(f.m == m or f.r == 1 for f, m in zip(pair, tile, strict=True))]
         return shape.filtered(chosen[0], "asked for") if chosen else None
     direct, most = shape.direct(), ACCURACIES[accuracy]
+    if direct < WORTH:
+        return Way("direct", "too little work for another way", direct)
     allowed = [pair for pair in pairs if shape.growth(pair) <= most]
     if not allowed:
         why = f"no other way has rounding errors of at most {most:g} times its own" if most else ""

@@ -17,7 +17,7 @@ from .files import written_whole
 from .graph import Graph, Link, check_heads, entry_of, layer_names
 from .heads import as_truths, with_room
 from .plan import Plan, cost_named, plan_prediction, plan_training, rule_calls, stages
-from .program import Call, Program
+from .program import Call, Program, zeros
 from .progress import ProgressLine
 from .subdivisions import Divided, part_sizes
 
@@ -124,10 +124,10 @@ class Network:
             for slot in one.layer.storage:
                 name = tensor(slot)[0]
                 if name == "b" and not one.bias:
-                    one.frozen[name] = np.zeros(one.axes(slot), self.dtype)
+                    one.frozen[name] = zeros(one.axes(slot), self.dtype)
                     continue
-                one.parameters[name] = np.zeros(one.axes(slot), self.dtype)
-                one.gradients[name] = np.zeros_like(one.parameters[name])
+                one.parameters[name] = zeros(one.axes(slot), self.dtype)
+                one.gradients[name] = zeros(one.axes(slot), self.dtype)
             for slot in (slot for slot in one.layer.parameters if tensor(slot)[0] in one.parameters):
                 name = tensor(slot)[0]
                 if name in one.layer.fan_in:

@@ -19,7 +19,7 @@ from .draws import DRAW
 from .graph import Graph, Link
 from .heads import ROW, HeadPass, head_pass
 from .memory import placed, reserved
-from .program import Call, Kernel, Stage
+from .program import Call, Kernel, Stage, zeros
 
 PARALLEL_WORK = 1 << 21  # multiplications from which a stage pays for a parallel region
 CACHED = 1 << 16  # elements of a chunk of a gradient and its weights
@@ -57,7 +57,7 @@ class _Pass:
         self.graph, self.batch, self.dtype = graph, batch, dtype
         self.links = graph.passed(training)
         self.learning = _learning(self.links)
-        self.inputs = np.zeros((batch, *graph.values[0].shape), dtype)
+        self.inputs = zeros((batch, *graph.values[0].shape), dtype)
         self.values: dict[int, np.ndarray] = {0: self.inputs}
         self.names: dict[int, dict[str, np.ndarray]] = {}  # of each link's own arrays, by the number of its value
         self.random: dict[int, np.ndarray] = {}
@@ -90,7 +90,7 @@ class _Pass:
         """A link's output has its array; what the last layer gives is there after the pass as well."""
         shape = (self.batch, *one.shape)
         last = one.output == self.graph.output.number and not self.graph.heads
-        self.values[one.output] = np.zeros(shape, self.dtype) if last else self.array(shape)
+        self.values[one.output] = zeros(shape, self.dtype) if last else self.array(shape)
 
     def _own(self, one: Link, states: bool) -> dict[str, np.ndarray]:
         """All arrays of a link by name, but sensitivities; without ``states``, their new values go nowhere."""
@@ -101,7 +101,7 @@ class _Pass:
             own = np.dtype(slot.partition("]: ")[2] or self.dtype)
             names[tensor(slot)[0]] = self.array(one.axes(slot, self.batch), own)
         for slot in one.layer.random:
-            names[tensor(slot)[0]] = np.zeros(self.values[one.output].shape, self.dtype)
+            names[tensor(slot)[0]] = zeros(self.values[one.output].shape, self.dtype)
         for slot, number in zip(one.layer.inputs, one.inputs, strict=True):
             names[tensor(slot)[0]] = one.seen(slot, self.values[number])
         names[tensor(one.layer.outputs[0])[0]] = one.seen(one.layer.outputs[0], self.values[one.output])
@@ -465,7 +465,7 @@ def rule_calls(
         for name, parameter, gradient in _trained(one):
             names = {rule.parameter: parameter, rule.gradient: gradient}
             for state in rule.states:
-                names[state] = states.setdefault((number, name, state), np.zeros_like(parameter))
+                names[state] = states.setdefault((number, name, state), zeros(parameter.shape, parameter.dtype))
             own = dict(cells)
             if "weight_decay" in own and one is not None and not _is_weight(one, name):
                 own["weight_decay"] = np.zeros(1)

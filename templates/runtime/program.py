@@ -36,6 +36,15 @@ from .native import OPTIONS, compile_native, digest_of
 LINE = 64  # bytes of a cache line
 
 
+def zeros(shape: int | Sequence[int], dtype: type | np.dtype) -> np.ndarray:
+    """An array of zeros that begins with a cache line: vectors of those that do lie in one line each."""
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    size = prod(shape) * np.dtype(dtype).itemsize
+    block = np.zeros(size + LINE, np.uint8)
+    begin = -block.ctypes.data % LINE
+    return block[begin : begin + size].view(dtype).reshape(shape)
+
+
 @njit(inline="always")
 def span(first: int, last: int):
     """``range(first, last)`` of unsigned integers: they never count from an array's end, so loops vectorise."""
@@ -408,7 +417,8 @@ class Program:
         self._loss_stage = len(table) - 1 if loss_stage is None else loss_stage
         self._parallel = any(stage.parallel for stage in self.stages)
         box = max((call.box() for stage in self.stages for call in stage.calls), default=0)
-        self._scratch = np.zeros((0, engine.SCRATCH + box), self.dtype)
+        line = LINE // self.dtype.itemsize
+        self._scratch = zeros((0, -(-(engine.SCRATCH + box) // line) * line), self.dtype)
         _driver(self._parallel)
 
     def run(self) -> None:
@@ -451,7 +461,7 @@ class Program:
     def _run(self, data, order, batch, first, last, losses, rates=None, rate=None) -> int:
         threads = get_num_threads() if self._parallel else 1
         if len(self._scratch) < threads:
-            self._scratch = np.zeros((threads, self._scratch.shape[1]), self.dtype)
+            self._scratch = zeros((threads, self._scratch.shape[1]), self.dtype)
         gathers = np.array(
             [(s.ctypes.data, t.ctypes.data, t[:1].nbytes) for s, t in zip(data, self.gathered, strict=False)], np.int64
         ).reshape(-1, 3)

@@ -10,7 +10,6 @@ The sensitivity of a value that several links read is the sum of what they send 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import prod
 
 import numpy as np
 
@@ -150,14 +149,26 @@ class _Pass:
                     if f"delta_{tensor(pair[0])[0]}" == name
                 )
                 names[name] = one.seen(slot, self.array(self.values[number].shape))
-            yield _Back(kernels, {f"nabla_{name}" for name in one.gradients}, names, one.settings, more)
+            gradients = {f"nabla_{name}" for name in one.gradients}
+            yield _Back(kernels, one.layer.descent, gradients, names, one.settings, more)
+
+
+@dataclass(frozen=True)
+class Update(Call):
+    """The update of a parameter. linear: the kernel of its factors, if its rule is linear."""
+
+    linear: Kernel | None = None
 
 
 @dataclass
 class _Back:
-    """What a link sends back: the kernels for it, which tensors are gradients, the arrays, the sums that follow."""
+    """What a link sends back: the kernels for it, which tensors are gradients, the arrays, the sums that follow.
+
+    descent: kernels that may take the place of a gradient's and its update's.
+    """
 
     kernels: list[Kernel]
+    descent: Sequence[Kernel]
     gradients: set[str]
     names: dict[str, np.ndarray]
     settings: Mapping[str, np.ndarray]
@@ -172,6 +183,14 @@ class _Back:
             if set(kernel.writes) <= self.gradients - read:
                 apart.append(call)
         return calls + self.sums, apart
+
+    def updated(self, gradient: Call, updates: Sequence[Update]) -> list[list[Call]]:
+        """The gradient and the updates that read it, as calls that may share a stage: where they can be, both in one."""
+        for kernel in self.descent:
+            if len(updates) == 1 and updates[0].linear and gradient.kernel.writes == (f"nabla_{kernel.writes[0]}",):
+                factors = {name: np.zeros(1) for name in updates[0].linear.writes}
+                return [[_call(updates[0].linear, factors, updates[0].scalars)], [_call(kernel, self.names, factors)]]
+        return [[gradient, *updates]]
 
 
 def _learning(links: Sequence[Link]) -> set[int]:
@@ -271,7 +290,7 @@ def plan_training(
     batch: int,
     dtype: np.dtype,
     threads: int,
-    updates: Sequence[Call] | None = None,
+    updates: Sequence[Update] | None = None,
     *,
     backward: bool = True,
     training: bool = True,
@@ -287,7 +306,7 @@ def plan_training(
     states = updates is not None
     end = _heads_end(here, truths, states) if cost is None else _cost_end(here, cost, states)
     calls, loss = end.calls, np.zeros(1, dtype)
-    apart: list[Call] = []
+    apart: list[tuple[Call, _Back]] = []
     if backward and here.learning:
         calls += end.back if here.learning & set(end.deltas) else []
         for sent in here.backward(end.links, end.deltas):
@@ -299,19 +318,20 @@ def plan_training(
                 ]
                 calls += first + [c for c in chain if c not in first]
             else:
-                apart += gradients
+                apart += [(c, sent) for c in gradients]
                 calls += [c for c in chain if c not in gradients]
     objective = LAYERS["objective"]
     mean = {tensor(objective.inputs[0])[0]: end.costs, tensor(objective.outputs[0])[0]: loss}
     found = stages(calls, threads) + stages([_call(k, mean, {}) for k in objective.forward], threads)
     loss_stage = len(found) - 1
     left = list(updates or [])
-    for at, call in enumerate(apart):
-        later = apart[at + 1 :]  # may still read what an update writes
+    for at, (call, sent) in enumerate(apart):
+        later = [c for c, _ in apart[at + 1 :]]  # may still read what an update writes
         own = [u for u in left if _shares(u, call) and not any(_reads(c, w) for c in later for w in _written(u))]
         left = [u for u in left if not any(u is o for o in own)]
-        found += stages([call, *own], threads)
-    found += stages([u for u in left if any(_shares(u, c) for c in calls + apart)], threads)
+        found += [stage for together in sent.updated(call, own) for stage in stages(together, threads)]
+    gradients = calls + [c for c, _ in apart]
+    found += stages([u for u in left if any(_shares(u, c) for c in gradients)], threads)
     return here.planned(found, targets=end.targets, loss=loss, loss_stage=loss_stage)
 
 
@@ -408,15 +428,10 @@ def stages(calls: Sequence[Call], threads: int) -> list[Stage]:
     return [_stage(group, threads) for group in groups]
 
 
-def _work(call: Call) -> int:
-    """Multiplications: every combination of its indices for a contraction, some ten for an element otherwise."""
-    return prod(call.sizes.values()) * (1 if "scratch" in call.kernel.arguments else 10)
-
-
 def _stage(calls: list[Call], threads: int) -> Stage:
     extent = min(c.extent for c in calls)
     rows = max(_tile_rows(c) for c in calls if c.extent == extent)
-    parallel = threads > 1 and sum(map(_work, calls)) >= PARALLEL_WORK and extent >= 2 * rows
+    parallel = threads > 1 and sum(c.work for c in calls) >= PARALLEL_WORK and extent >= 2 * rows
     per_row = max(sum(w.size for w in _written(c)) for c in calls) // max(extent, 1)
     cached = max(CACHED, max(map(_read_anew, calls)) // ANEW)
     most = max(4 * rows if rows > 1 else 1, cached // max(per_row, 1)) if len(calls) > 1 else extent
@@ -455,7 +470,7 @@ def _is_weight(one: Link, name: str) -> bool:
 
 def rule_calls(
     rule: Rule, links: Sequence[Link | None], cells: Mapping[str, np.ndarray], states: dict, dtype: np.dtype
-) -> list[Call]:
+) -> list[Update]:
     """The update of every parameter; weight decay acts on weights, not on biases and scales.
 
     ``states`` keeps the rule's own arrays, by layer, parameter and state; those that are missing are begun at zero.
@@ -469,5 +484,7 @@ def rule_calls(
             own = dict(cells)
             if "weight_decay" in own and one is not None and not _is_weight(one, name):
                 own["weight_decay"] = np.zeros(1)
-            calls += [_call(k, names, own) for k in rule.update]
+            bound = [_call(k, names, own) for k in rule.update]
+            linear = rule.linear[0] if rule.linear else None
+            calls += [Update(c.kernel, c.arrays, own, linear) for c in bound]
     return calls

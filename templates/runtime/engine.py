@@ -24,8 +24,15 @@ BLOCK = 40 * ROWS  # rows of a block: their part of a stays in the second-level 
 PACK_FROM = 4 * ROWS  # rows from which copying a panel of b together pays
 BOX = 1 << 18  # elements of the box for strips of planes; what a block reads of it stays in the second-level cache
 TABLES = 2 * (BLOCK + 4 * ROWS) + DEPTH + 8 * ROWS  # int64: the offsets of a block's rows and runs
-SCRATCH = 2 * LANES * (DEPTH + ROWS + 1) + -(-2 * TABLES // 16) * 16
-"""Elements of the `scratch` array that `contract` works in; one for each thread."""
+LINE = 64  # bytes of a cache line
+AWAITED = 4 * 2 * LANES * (DEPTH + ROWS + 1) + 8 * TABLES  # bytes of scratch before the numbers of what is awaited
+SCRATCH = -(-(AWAITED + 6 * 8) // LINE) * LINE // 4
+"""Elements of the `scratch` array that `contract` works in; one for each thread, zero at first.
+
+While tiles are computed, rows of data that are needed later are asked for. Six int64 at the byte AWAITED say which: the next
+one's place in a list, the place of the last one (exclusive), the byte in the row, the bytes of a row, the addresses of the
+first row and of the list of their numbers.
+"""
 
 I64 = ir.IntType(64)
 _inline = njit(inline="always", **OPTIONS)
@@ -108,6 +115,24 @@ def _ask_for(typingctx, pointer):
         return context.get_dummy_value()
 
     return types.void(pointer), codegen
+
+
+@intrinsic
+def prefetch(typingctx, address):
+    """Asks for the cache line at this address; changes nothing else."""
+
+    def codegen(context, builder, sig, args):
+        _prefetch(builder, builder.inttoptr(args[0], ir.IntType(8).as_pointer()))
+        return context.get_dummy_value()
+
+    return types.void(types.intp), codegen
+
+
+@intrinsic
+def _integers_at(typingctx, address):
+    """The int64 values at this address."""
+    kind = types.CPointer(types.int64)
+    return kind(types.intp), lambda context, builder, sig, args: builder.inttoptr(args[0], I64.as_pointer())
 
 
 @intrinsic
@@ -233,6 +258,21 @@ def _generate_tile(rows, vectors, context, builder, sig, args):
 _wide_tile, _narrow_tile = _tile_of(ROWS, 2), _tile_of(2 * ROWS, 1)
 
 
+@_inline
+def ask(awaited, lines):
+    """Asks for the next cache lines of what is awaited: see SCRATCH."""
+    at, byte = awaited[0], awaited[2]
+    numbers = _integers_at(awaited[5])
+    while at < awaited[1] and lines > 0:
+        prefetch(awaited[4] + numbers[at] * awaited[3] + byte)
+        byte += LINE
+        lines -= 1
+        if byte >= awaited[3]:
+            byte = 0
+            at += 1
+    awaited[0], awaited[2] = at, byte
+
+
 # Blocks, panels, tiles -----------------------------------------------------------------------------------------------
 
 
@@ -265,20 +305,22 @@ def _pack(target, lanes, width, second, length, b, b_step, b_lane, scale):
 @_inline
 def _tiles(
     lanes, width, second, rows, segments, length, a, a_rows, a_segments, a_step, b, b_segment, b_step, b_second,
-    start, start_rows, start_moves, c, c_rows, staged, staged_rows, ahead, ahead_pieces, ahead_piece, ahead_length
+    start, start_rows, start_moves, c, c_rows, staged, staged_rows, ahead, ahead_pieces, ahead_piece, ahead_length, awaited
 ):  # fmt: skip
     """The tiles of one panel of `width` lanes, row by row; a panel narrower than a vector passes through `staged`.
 
-    The panel that is packed next, `ahead_pieces` pieces of `ahead_length` elements, is asked for meanwhile.
+    The panel that is packed next, `ahead_pieces` pieces of `ahead_length` elements, and what is awaited are asked for
+    meanwhile.
     """
     if width > lanes:
         share = (ahead_pieces * ROWS + rows - 1) // rows  # pieces asked for during a tile
         asked = 0
         for i in range(0, rows, ROWS):
             for piece in range(asked, min(asked + share, ahead_pieces)):
-                for line in range(0, ahead_length, 16 * lanes // LANES):
+                for line in range(0, ahead_length, LINE // 4 * lanes // LANES):
                     _ask_for(_moved(ahead, piece * ahead_piece + line))
             asked += share
+            ask(awaited, 4 + segments * length // 64)  # more during a longer tile
             _wide_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segment, b_step, b_second,
                        start, _moved(start_rows, i * start_moves), c, _moved(c_rows, i), second)  # fmt: skip
         return
@@ -328,6 +370,7 @@ def _contract(
     tables = _integers(_moved(scratch, 2 * lanes * (ROWS + 1 + DEPTH)))
     a_rows, c_rows, a_segments = tables, _moved(tables, BLOCK + 4 * ROWS), _moved(tables, 2 * (BLOCK + 4 * ROWS))
     staged_rows, no_rows = _moved(a_segments, DEPTH), _moved(a_segments, DEPTH + 4 * ROWS)
+    awaited = _moved(tables, TABLES)
     for i in range(4 * ROWS):
         staged_rows[i], no_rows[i] = i * lanes, 0
 
@@ -392,7 +435,7 @@ def _contract(
                 _tiles(lanes, width, second, height, count, steps, a, a_rows, a_segments, a_step,
                        here, here_segment, here_step, here_second, _moved(start, v * start_lane), start_rows,
                        start_moves, _moved(c, v), c_rows, staged, staged_rows,
-                       ahead, pieces, piece_step, piece_length)  # fmt: skip
+                       ahead, pieces, piece_step, piece_length, awaited)  # fmt: skip
                 v += width
         start, start_lane, start_moves = c, 1, 1
         t += steps
@@ -607,14 +650,3 @@ def first_tap(at, step, divisor, taps):
 def fma(typingctx, a, b, c):
     """a b + c with one rounding, of float32 or of float64."""
     return a(a, a, a), lambda context, builder, sig, args: _fma(builder, *args)
-
-
-@intrinsic
-def prefetch(typingctx, address):
-    """Asks for the cache line at this address; changes nothing else."""
-
-    def codegen(context, builder, sig, args):
-        _prefetch(builder, builder.inttoptr(args[0], ir.IntType(8).as_pointer()))
-        return context.get_dummy_value()
-
-    return types.void(types.intp), codegen

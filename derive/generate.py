@@ -37,7 +37,7 @@ from derive.lowering.approximation import formats
 from derive.lowering.expressions import FUNCTIONS, OF_NUMPY, RELATIONS, IndexPrinter
 from derive.lowering.filtering import FILTERINGS, counted, points_text, transforms
 from derive.lowering.kernel import Filtered, Kernel
-from derive.lowering.lower import lower, lower_update
+from derive.lowering.lower import lower, lower_linear, lower_update
 from derive.lowering.nests import RESERVED
 from derive.lowering.rewriting import GROUP
 from derive.lowering.rounding import rounding
@@ -302,7 +302,8 @@ def _filtered_view(f: Filtered, notes: Sequence[str]) -> dict[str, Any]:
 def _dtypes_text(k: Kernel) -> str:
     """``float32 or float64``, and what is of another dtype."""
     others = {dtype: [n for n in k.dtypes if k.dtypes[n] == dtype] for dtype in sorted(set(k.dtypes.values()))}
-    return ", ".join(["float32 or float64", *(f"{', '.join(names)} {dtype}" for dtype, names in others.items())])
+    own = ["float32 or float64"] if set(k.arguments) - set(k.dtypes) else []
+    return ", ".join([*own, *(f"{', '.join(names)} {dtype}" for dtype, names in others.items())])
 
 
 def _doc(s: System) -> str:
@@ -397,6 +398,8 @@ def module_for(derivation: Derivation, kind: str, runtime: str) -> Module:
         fields["inference"] = system.inference
     if system.forms:
         fields["forms"] = system.forms
+    phases = {"forward": lowered.forward.kernels, "cost": lowered.late.kernels, "backward": lowered.backward.kernels}
+    phases["descent"] = lowered.descent
     return Module(
         name=system.name,
         kind=kind,
@@ -405,9 +408,9 @@ def module_for(derivation: Derivation, kind: str, runtime: str) -> Module:
         backward=_lines(derivation.closed),
         fields=fields,
         phases={
-            phase: [_kernel_view(k, _notes(k, derivation, cited)) for k in of.kernels]
-            for phase, of in (("forward", lowered.forward), ("cost", lowered.late), ("backward", lowered.backward))
-            if phase != "cost" or of.kernels
+            phase: [_kernel_view(k, _notes(k, derivation, cited)) for k in kernels]
+            for phase, kernels in phases.items()
+            if phase not in ("cost", "descent") or kernels
         },
         runtime=runtime,
         numbers=[*of_sizes, *relations],
@@ -504,9 +507,11 @@ def rule_module(rule: System, penalty: System | None, runtime: str) -> Module:
     states = tuple(x.base.name for x in rule.states)
     k = lower_update(equations, f"{rule.name}_update", states, parameter.base.name)
     fields = {"parameter": parameter.base.name, "gradient": gradient.base.name, "states": states, "settings": settings}
-    return Module(
-        rule.name, "Rule", _wrapped(doc), _lines(rule.equations), [], fields, {"update": [_kernel_view(k, [])]}, runtime
-    )
+    phases = {"update": [_kernel_view(k, [])]}
+    linear = lower_linear(equations, f"{rule.name}_factors", parameter.base.name, gradient.base.name)
+    if linear is not None and not states:
+        phases["linear"] = [_kernel_view(linear, [])]
+    return Module(rule.name, "Rule", _wrapped(doc), _lines(rule.equations), [], fields, phases, runtime)
 
 
 # Writing --------------------------------------------------------------------------------------------------------------

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from itertools import product
 from math import prod
 
+from .engine import DEPTH, PLACES
 from .filtered import Filtering
 from .filtering import FILTERINGS
 from .program import Filtered, Kernel
-from .tiles import LANE_BLOCK, rows_at_once, working_memory
+from .tiles import LANES_HELD, PIECE, TILES, rows_at_once, working_memory
 
-ACCURACIES = {"default": 1.0, "fast": 5.0, "direct": 0.0}
+ACCURACIES = {"default": 1.5, "fast": 6.0, "direct": 0.0}
 """The growth of rounding errors that each allows: their root mean square, as a multiple of the direct sum's."""
 DEFAULT = "default"
 
@@ -127,9 +128,9 @@ class _Shape:
         """Of rounding errors: expected, as a multiple of the direct sum's."""
         if self.gradient:
             one, two = (f.rounding_gradients for f in pair)
-            return one.nested(two).growth(prod(self.tiles(pair)))
+            return one.nested(two).growth(prod(self.tiles(pair)), TILES, PLACES)
         one, two = (f.rounding for f in pair)
-        return one.nested(two).growth(self.channels)
+        return one.nested(two).growth(self.channels, PIECE, DEPTH)
 
     def direct(self) -> float:
         """The cost of the contraction itself, every operand but the filter moved once."""
@@ -159,7 +160,7 @@ class _Shape:
     @property
     def _held(self) -> int:
         """Lanes whose products, or sensitivities, are held at once."""
-        return self.lanes if self.gradient else min(self.lanes, LANE_BLOCK)
+        return self.lanes if self.gradient else min(self.lanes, LANES_HELD)
 
     def _at_once(self, pair: tuple[Filtering, Filtering]) -> int:
         return rows_at_once(*pair, self.tiles(pair)[1], self.channels, self._held)

@@ -17,8 +17,8 @@ from .definition import COSTS, HEADS, RULES, Rule, tensor
 from .files import written_whole
 from .graph import Graph, Link, check_heads, entry_of, layer_names
 from .heads import ROOM, as_truths, with_room
-from .plan import Plan, cost_named, plan_prediction, plan_training, rule_calls, rule_named, stages
-from .program import Call, Program
+from .plan import Plan, Update, cost_named, plan_prediction, plan_training, rule_calls, rule_named, stages
+from .program import Call, Program, zeros
 from .progress import ProgressLine
 from .subdivisions import Divided, part_sizes
 
@@ -141,10 +141,10 @@ class Network:
             for slot in one.layer.storage:
                 name = tensor(slot)[0]
                 if name == "b" and not one.bias:
-                    one.frozen[name] = np.zeros(one.axes(slot), self.dtype)
+                    one.frozen[name] = zeros(one.axes(slot), self.dtype)
                     continue
-                one.parameters[name] = np.zeros(one.axes(slot), self.dtype)
-                one.gradients[name] = np.zeros_like(one.parameters[name])
+                one.parameters[name] = zeros(one.axes(slot), self.dtype)
+                one.gradients[name] = zeros(one.axes(slot), self.dtype)
             for slot in (slot for slot in one.layer.parameters if tensor(slot)[0] in one.parameters):
                 name = tensor(slot)[0]
                 if name in one.layer.fan_in:
@@ -328,7 +328,7 @@ class Network:
                 parts.append((divided.parts[0][0], divided, size, steps))
         return parts
 
-    def _divided(self, sizes: list[int], updates: Sequence[Call], clock: np.ndarray) -> Divided:
+    def _divided(self, sizes: list[int], updates: Sequence[Update], clock: np.ndarray) -> Divided:
         """What takes the place of the program of a mini-batch that is cut into parts of these sizes."""
         gradients = [array for one in filter(None, self._built().layers) for array in one.gradients.values()]
         update = Program(stages(updates, get_num_threads()), self.dtype)
@@ -365,7 +365,7 @@ class Network:
     # Programs ---------------------------------------------------------------------------------------------------------
 
     def _program(
-        self, what: str, size: int, rule: str = "", updates: Sequence[Call] = (), clock: np.ndarray | None = None
+        self, what: str, size: int, rule: str = "", updates: Sequence[Update] = (), clock: np.ndarray | None = None
     ) -> tuple[Plan, Program]:
         """The compiled program of a pass over a mini-batch of one size; kept, as its arrays are.
 

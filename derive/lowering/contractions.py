@@ -3,7 +3,7 @@
 import sympy as sp
 
 from derive.calculus.equation import Term, size_of
-from derive.lowering.kernel import Assign, EngineCall
+from derive.lowering.kernel import Assign, EngineCall, If
 from derive.lowering.kinds import Contraction, as_stored
 from derive.lowering.nests import FIRST, LAST, Nest, whole
 
@@ -16,8 +16,14 @@ def stride(x: sp.Indexed, index: sp.Symbol | None, nest: Nest) -> sp.Expr:
     return sp.Mul(*(size_of(i) for i in storage[storage.index(index) + 1 :]))
 
 
-def contraction_body(c: Contraction, nest: Nest) -> list:
-    """The statements of a contraction's kernel over [first, last) of its split index."""
+KEPT, SHARE = sp.symbols("kept share", real=True)
+
+
+def contraction_body(c: Contraction, nest: Nest, *, added: bool = False) -> list:
+    """The statements of a contraction's kernel over [first, last) of its split index.
+
+    ``added``: the target becomes ``kept`` times what it was, plus ``share`` times the sum.
+    """
     target = c.equation.target
     split = nest.split
     outer = list(c.outer)
@@ -65,10 +71,15 @@ def contraction_body(c: Contraction, nest: Nest) -> list:
         for i in as_stored(target, nest.declared, nest.arrays)
         if isinstance(i, sp.Symbol)
     ]
-    call = EngineCall("contract_bias" if bias is not None else "contract", arguments)
+    if added:
+        arguments["scale"] = nest.value(SHARE)
+    routine = "contract_add" if added else "contract_bias" if bias is not None else "contract"
+    call = EngineCall(routine, arguments)
     lines = nest.loops([r for r in ranges if r[0] in outer], [call])
+    place, after = nest.place(target), list[Assign]()
+    if added:
+        return [If("kept != 1", nest.loops(ranges, [Assign(place, nest.value(KEPT), "*=")])), *lines]
     rest = [t for t in c.rest if bias is None or t.body != bias]
-    place, after = nest.place(target), []
     if c.scale != 1:
         after.append(Assign(place, nest.value(c.scale), "*="))
     after += [Assign(place, nest.value(t.body), "+=") for t in rest]

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field, replace
 import sympy as sp
 
 from derive.calculus.derivation import Derivation
-from derive.calculus.equation import Equation, size_of, tensors_of
+from derive.calculus.equation import Equation, size_of, tensor, tensors_of
 from derive.calculus.system import DefinitionError, System
-from derive.calculus.text import equation_text
-from derive.lowering.contractions import contraction_body
+from derive.calculus.text import TextPrinter, equation_text
+from derive.lowering.contractions import KEPT, SHARE, contraction_body
 from derive.lowering.expressions import FUNCTIONS, ValuePrinter
 from derive.lowering.filtered import filtered
 from derive.lowering.kernel import Assign, Filtered, Kernel, Loop, Phase
@@ -48,7 +48,8 @@ from derive.lowering.windows import WindowContraction, box_of, split_of, window_
 class Lowered:
     """The kernels of a system: its forward phase, what of that is `late`, its backward phase; how parameters are stored.
 
-    ``groups`` are indices that count groups of GROUP of another.
+    ``descent`` are kernels that add a gradient onto its parameter at once, ``groups`` indices that count groups of GROUP of
+    another.
     """
 
     forward: Phase
@@ -57,6 +58,7 @@ class Lowered:
     storage: dict[str, tuple[str, ...]]
     groups: dict[str, str]
     dtypes: dict[str, str]
+    descent: list[Kernel]
 
 
 def lower(derivation: Derivation, names: Mapping[str, str], late: Set[str] = frozenset()) -> Lowered:
@@ -84,7 +86,8 @@ def lower(derivation: Derivation, names: Mapping[str, str], late: Set[str] = fro
         read = {n for later in passes[number + 1 :] for e in later for n in e.reads()}
         phases.append(room.phase(equations, results, read))
     forward, after, backward = phases
-    return Lowered(forward, after, backward, storage, groups, dtypes)
+    descent = [k for e in passes[-1] if (k := room.descent(e)) is not None]
+    return Lowered(forward, after, backward, storage, groups, dtypes, descent)
 
 
 def _apart(equations: Sequence[Equation], late: Set[str]) -> tuple[list[Equation], list[Equation]]:
@@ -238,6 +241,25 @@ class _Room:
                 raise DefinitionError(f"{self.system.source}: system {self.system.name!r}, {said}: {error}") from error
         made = {name: at for k in kernels for name, at in k.arguments.items() if name in k.writes}
         return Phase(kernels, {name: at for name, at in sorted(made.items()) if name not in outputs})
+
+    def descent(self, gradient: Equation) -> Kernel | None:
+        """The kernel for a parameter's new value where its rule is linear and its gradient a contraction: no array of the
+        gradient exists."""
+        parameter = gradient.name.removeprefix("nabla_")
+        own = {x.base.name for x in self.system.parameters if f"nabla_{x.base.name}" == gradient.name}
+        taken = {*self.declared, *(s.name for s in self.system.settings)}
+        found = None if gradient.name in self.windows else self._contraction(gradient)
+        if not own or found is None or found.rest or found.scale != 1 or taken & {KEPT.name, SHARE.name}:
+            return None
+        target = tensor(parameter)[gradient.target.indices]
+        equation = replace(gradient, target=target)
+        found = replace(found, equation=equation)
+        nest = self._nest([equation], own, str(self._stored(target)[0]))
+        body = contraction_body(found, nest, added=True)
+        kernel = self._finished(nest, f"{self.system.name}_{parameter}_descent", own, body, local=False)
+        place = str(list(target.indices))
+        new = f"{parameter}_new{place} = {KEPT}*{parameter}{place} + {SHARE}*{gradient.name}{place}"
+        return replace(kernel, contracts=True, equations=[equation_text(gradient), new])
 
     def _groups(self, equations: Sequence[Equation]) -> list[list[Equation]]:
         """The equations in an order in which they can be computed, those that share a kernel together."""
@@ -489,6 +511,30 @@ def lower_update(equations: Sequence[Equation], name: str, states: Sequence[str]
     lines += [Assign(f"{t}[{i}]", f"{t}_new") for t in changed]
     kernel = _kernel(nest, name, tuple(changed), [Loop(i, "first", "last", lines, plain=True)])
     return replace(kernel, flat=True, equations=list(map(equation_text, equations)))
+
+
+def lower_linear(equations: Sequence[Equation], name: str, parameter: str, gradient: str) -> Kernel | None:
+    """The factors of a rule that is linear, w_new = kept w + share nabla with factors of settings alone; None if it is not."""
+    index = equations[0].target.indices
+    known: dict[sp.Basic, sp.Expr] = {}
+    for e in equations:
+        known[e.target] = sp.Add(*(t.body for t in e.terms)).xreplace(known)
+    old, slope = tensor(parameter)[index], tensor(gradient)[index]
+    new = known[tensor(f"{parameter}_new")[index]]
+    factors = {KEPT: sp.diff(new, old), SHARE: sp.diff(new, slope)}
+    rest = sp.expand(new - factors[KEPT] * old - factors[SHARE] * slope)
+    if rest != 0 or any(f.has(sp.Indexed) for f in factors.values()):
+        return None
+    named = [tensor(f.name)[sp.Integer(0)] for f in factors]
+    nest = Nest({f.name: ("one",) for f in factors}, {f.name: (sp.Symbol("one"),) for f in factors}, "")
+    values = {x: sp.factor_terms(value) for x, value in zip(named, factors.values(), strict=True)}
+    printer = ValuePrinter(nest.place, nest.index, typed=False)
+    body: list = [Assign(nest.place(x), printer.doprint(value)) for x, value in values.items()]
+    nest.printer.scalars |= printer.scalars
+    kernel = _kernel(nest, name, tuple(f.name for f in factors), body)
+    texts = [f"{parameter}_new{list(index)} = {KEPT}*{old} + {SHARE}*{slope}"]
+    texts += [f"{f} = {TextPrinter().doprint(value)}" for f, value in zip(factors, values.values(), strict=True)]
+    return replace(kernel, equations=texts, dtypes={f.name: "float64" for f in factors})
 
 
 def _kernel(

@@ -14,7 +14,19 @@ from derive.lowering.kernel import Assign, If, Loop, While
 from derive.lowering.kinds import conditions_in
 
 FIRST, LAST = sp.symbols("first last", integer=True)
-CALLED = {*FUNCTIONS, *OF_NUMPY, "range", "span", "int", "abs", "max", "min", "contract", "contract_bias"}
+CALLED = {
+    *FUNCTIONS,
+    *OF_NUMPY,
+    "range",
+    "span",
+    "int",
+    "abs",
+    "max",
+    "min",
+    "contract",
+    "contract_add",
+    "contract_bias",
+}
 CALLED |= {"contract_nest", "contract_nest_bias", "contract_nest_add", "border", "first_tap", "gcd", "BOX"}
 CALLED |= {"filtered_filters", "filtered_places", "filtered_places_bias", "filtered_products", "filtered_gradient"}
 CALLED |= {"lanes", "where", "double", "inf", "int16", "int32"}

@@ -14,7 +14,7 @@ Written by ``derive generate``; change the definition, not this file.
 """
 
 from ..definition import Layer
-from ..engine import contract, contract_bias
+from ..engine import contract, contract_add, contract_bias
 from ..program import Kernel, span
 
 
@@ -69,6 +69,23 @@ def dense_w_gradient(a, delta_z, nabla_w, scratch, first, last):
     contract(last - first, J, 1, N, a, first, 1, 0, K, delta_z, 0, 0, J, 1, nabla_w, J * first, J, scratch)
 
 
+def dense_w_descent(a, delta_z, w, scratch, kept, share, first, last):
+    r"""nabla_w[j, k] = sum_n a[n, k]*delta_z[n, j]
+    w_new[j, k] = kept*w[j, k] + share*nabla_w[j, k]
+
+    Shapes: a (N, K), delta_z (N, J), w (K, J); float32 or float64, C-contiguous.
+    """
+    T = w.dtype.type
+    J = w.shape[1]
+    K = w.shape[0]
+    N = delta_z.shape[0]
+    if kept != 1:
+        for k in range(first, last):
+            for j in range(J):
+                w[k, j] *= T(kept)
+    contract_add(last - first, J, 1, N, a, first, 1, 0, K, delta_z, 0, 0, J, 1, w, J * first, J, scratch, T(share))
+
+
 DENSE = Layer(
     name="dense",
     inputs=("a[n, k]",),
@@ -102,6 +119,16 @@ DENSE = Layer(
             arguments=("a[n, k]", "delta_z[n, j]", "nabla_w[k, j]", "scratch"),
             split="k",
             writes=("nabla_w",),
+        ),
+    ),
+    descent=(
+        Kernel(
+            dense_w_descent,
+            arguments=("a[n, k]", "delta_z[n, j]", "w[k, j]", "scratch"),
+            split="k",
+            writes=("w",),
+            local=False,
+            scalars=("kept", "share"),
         ),
     ),
 )

@@ -27,6 +27,17 @@ def gradient_descent_update(w, nabla, learning_rate, weight_decay, first, last):
         w[i] = w_new
 
 
+def gradient_descent_factors(kept, share, learning_rate, weight_decay, first, last):
+    r"""w_new[i] = kept*w[i] + share*nabla[i]
+    kept = 1 - learning_rate*weight_decay
+    share = -learning_rate
+
+    Shapes: kept (One,), share (One,); kept, share float64, C-contiguous.
+    """
+    kept[0] = 1 - learning_rate * weight_decay
+    share[0] = -learning_rate
+
+
 GRADIENT_DESCENT = Rule(
     name="gradient_descent",
     parameter="w",
@@ -39,6 +50,15 @@ GRADIENT_DESCENT = Rule(
             arguments=("w[i]", "nabla[i]"),
             split="i",
             writes=("w",),
+            scalars=("learning_rate", "weight_decay"),
+        ),
+    ),
+    linear=(
+        Kernel(
+            gradient_descent_factors,
+            arguments=("kept[one]: float64", "share[one]: float64"),
+            split="",
+            writes=("kept", "share"),
             scalars=("learning_rate", "weight_decay"),
         ),
     ),

@@ -39,7 +39,8 @@ class Layer:
     that its size is, ``given`` functions of them that must hold. ``inference`` names the layer that takes this one's place
     outside of training, ``forms`` those that do where the inputs do not fit this one. ``groups`` are indices that count
     groups of another, (index, how many of it make a group); ``fuses`` are the two layers, one after the other, that this
-    one is in the place of.
+    one is in the place of. A kernel of ``descent`` takes the place of that for a parameter's gradient and of an update that
+    is linear: it gives the parameter its new value at once.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Layer:
     fuses: tuple[str, ...] = ()
     forward: tuple[Kernel, ...] = ()
     backward: tuple[Kernel, ...] = ()
+    descent: tuple[Kernel, ...] = ()
 
     @property
     def free_sizes(self) -> tuple[str, ...]:
@@ -140,7 +142,10 @@ class Head:
 
 @dataclass(frozen=True)
 class Rule:
-    """An update rule: one kernel over the elements of a parameter, its gradient, and the states it keeps."""
+    """An update rule: one kernel over the elements of a parameter, its gradient, and the states it keeps.
+
+    Where w_new = kept w + share nabla with factors of settings alone, the kernel ``linear`` computes these.
+    """
 
     name: str
     parameter: str
@@ -148,6 +153,7 @@ class Rule:
     states: tuple[str, ...] = ()
     settings: dict[str, float | None] = field(default_factory=dict)
     update: tuple[Kernel, ...] = ()
+    linear: tuple[Kernel, ...] = ()
 
 
 LAYERS: dict[str, Layer] = {}

@@ -2,10 +2,11 @@
 
 One routine, compiled once for each dtype, serves every contraction whose operands are read through strides: forward,
 backward-data and backward-weights differ only in which indices are the rows i, which the lane v, which are contracted
-(s, t). A tile finds its rows and runs by tables of offsets, so rows may be the pixels of planes, the taps of filters. Sizes, offsets and strides are run-time values; a vector is as wide as the host's (`native.LANES`).
+(s, t). A tile finds its rows and runs by tables of offsets, so rows may be the pixels of planes, the taps of filters.
+Sizes, offsets and strides are run-time values; a vector is as wide as the host's (`native.LANES`).
 
-Every output is one chain of fused multiply-adds in the order of (s, t), whatever the lanes, the blocking, the threads:
-the same input gives the same bits everywhere.
+Every output is a sum of chains of at most DEPTH fused multiply-adds in the order of (s, t), whatever the lanes and the
+threads: the same input gives the same bits everywhere, and long sums lose less than one chain would.
 """
 
 import functools
@@ -19,13 +20,21 @@ from numba.extending import intrinsic
 from .native import LANES, OPTIONS, PACKAGE, compile_native
 
 ROWS = 5  # of a tile: with 2 vectors, 10 chains of fused multiply-adds; a tile of one vector has twice as many
-DEPTH = 256  # contracted steps of a block: a panel of b (DEPTH x 2 vectors) stays in the first-level cache
+DEPTH = 256  # contracted steps of a block, and of one chain: a panel of b (DEPTH x 2 vectors) stays in the first-level cache
+PLACES = 64  # the same where places are summed over: there are many
 BLOCK = 40 * ROWS  # rows of a block: their part of a stays in the second-level cache
 PACK_FROM = 4 * ROWS  # rows from which copying a panel of b together pays
 BOX = 1 << 18  # elements of the box for strips of planes; what a block reads of it stays in the second-level cache
 TABLES = 2 * (BLOCK + 4 * ROWS) + DEPTH + 8 * ROWS  # int64: the offsets of a block's rows and runs
-SCRATCH = 2 * LANES * (DEPTH + ROWS + 1) + 2 * TABLES
-"""Elements of the `scratch` array that `contract` works in; one for each thread."""
+LINE = 64  # bytes of a cache line
+AWAITED = 4 * 2 * LANES * (DEPTH + ROWS + 1) + 8 * TABLES  # bytes of scratch before the numbers of what is awaited
+SCRATCH = -(-(AWAITED + 6 * 8) // LINE) * LINE // 4
+"""Elements of the `scratch` array that `contract` works in; one for each thread, zero at first.
+
+While tiles are computed, rows of data that are needed later are asked for. Six int64 at the byte AWAITED say which: the next
+one's place in a list, the place of the last one (exclusive), the byte in the row, the bytes of a row, the addresses of the
+first row and of the list of their numbers.
+"""
 
 I64 = ir.IntType(64)
 _inline = njit(inline="always", **OPTIONS)
@@ -100,24 +109,57 @@ def _integers(typingctx, pointer):
 
 
 @intrinsic
-def _copy_vector(typingctx, target, source):
-    """target[v] = source[v] for v < lanes."""
+def _ask_for(typingctx, pointer):
+    """Asks for the cache line at this place; changes nothing else."""
 
     def codegen(context, builder, sig, args):
-        _store(builder, _load(builder, args[1]), args[0])
+        _prefetch(builder, args[0])
         return context.get_dummy_value()
 
-    return types.void(target, source), codegen
+    return types.void(pointer), codegen
 
 
 @intrinsic
-def _copy_transposed(typingctx, target, target_row, source, source_row):
-    """target[t * target_row + v] = source[v * source_row + t] for v, t < lanes."""
+def prefetch(typingctx, address):
+    """Asks for the cache line at this address; changes nothing else."""
 
     def codegen(context, builder, sig, args):
-        target, target_row, source, source_row = args
+        _prefetch(builder, builder.inttoptr(args[0], ir.IntType(8).as_pointer()))
+        return context.get_dummy_value()
+
+    return types.void(types.intp), codegen
+
+
+@intrinsic
+def _integers_at(typingctx, address):
+    """The int64 values at this address."""
+    kind = types.CPointer(types.int64)
+    return kind(types.intp), lambda context, builder, sig, args: builder.inttoptr(args[0], I64.as_pointer())
+
+
+@intrinsic
+def _copy_vector(typingctx, target, source, scale):
+    """target[v] = scale source[v] for v < lanes."""
+
+    def codegen(context, builder, sig, args):
+        target, source, scale = args
+        value = _load(builder, source)
+        _store(builder, builder.fmul(value, _broadcast(builder, scale, value.type)), target)
+        return context.get_dummy_value()
+
+    return types.void(target, source, source.dtype), codegen
+
+
+@intrinsic
+def _copy_transposed(typingctx, target, target_row, source, source_row, scale):
+    """target[t * target_row + v] = scale source[v * source_row + t] for v, t < lanes."""
+
+    def codegen(context, builder, sig, args):
+        target, target_row, source, source_row, scale = args
         lanes = _vector(source.type).count
         rows = [_load(builder, builder.gep(source, [builder.mul(source_row, I64(v))])) for v in range(lanes)]
+        scales = _broadcast(builder, scale, rows[0].type)
+        rows = [builder.fmul(row, scales) for row in rows]
         step = 1
         while step < lanes:  # exchange the off-diagonal blocks of step x step within blocks of twice that
             low = [t if not t & step else lanes + t - step for t in range(lanes)]
@@ -132,7 +174,7 @@ def _copy_transposed(typingctx, target, target_row, source, source_row):
         return context.get_dummy_value()
 
     n = types.intp
-    return types.void(target, n, source, n), codegen
+    return types.void(target, n, source, n, source.dtype), codegen
 
 
 # The tile ------------------------------------------------------------------------------------------------------------
@@ -171,7 +213,6 @@ def _generate_tile(rows, vectors, context, builder, sig, args):
 
     a_row, c_row = [row(a, a_rows, i) for i in range(rows)], [row(c, c_rows, i) for i in range(rows)]
     start_row = [row(start, start_rows, i) for i in range(rows)]
-    initial = {(i, v): _load(builder, builder.gep(start_row[i], [(I64(0), second)[v]])) for i, v in pairs}
     for i in range(rows):  # what the next tile adds to is far away, in a large array
         _prefetch(builder, row(c, c_rows, rows + i))
     entry = builder.basic_block
@@ -201,7 +242,7 @@ def _generate_tile(rows, vectors, context, builder, sig, args):
     builder.cbranch(builder.icmp_signed("<", s_next, segments), outer, done)
 
     incoming = [(s, I64(0), s_next), (b_base, b, b_beyond)]
-    for phi, first, later in incoming + [(held[p], initial[p], new[p]) for p in pairs]:
+    for phi, first, later in incoming + [(held[p], ir.Constant(kind, None), new[p]) for p in pairs]:
         phi.add_incoming(first, entry)
         phi.add_incoming(later, after)
     incoming = [(t, I64(0), t_next), (a_at, a_base, a_next), (b_at, b_base, b_next)]
@@ -210,51 +251,80 @@ def _generate_tile(rows, vectors, context, builder, sig, args):
         phi.add_incoming(later, inner)
 
     builder.position_at_end(done)
+    total = {}
+    for i, v in pairs:  # all that is read before anything is written: rows may repeat
+        total[i, v] = builder.fadd(_load(builder, builder.gep(start_row[i], [(I64(0), second)[v]])), new[i, v])
     for i, v in pairs:
-        _store(builder, new[i, v], builder.gep(c_row[i], [(I64(0), second)[v]]))
+        _store(builder, total[i, v], builder.gep(c_row[i], [(I64(0), second)[v]]))
     return context.get_dummy_value()
 
 
 _wide_tile, _narrow_tile = _tile_of(ROWS, 2), _tile_of(2 * ROWS, 1)
 
 
+@_inline
+def ask(awaited, lines):
+    """Asks for the next cache lines of what is awaited: see SCRATCH."""
+    at, byte = awaited[0], awaited[2]
+    numbers = _integers_at(awaited[5])
+    while at < awaited[1] and lines > 0:
+        prefetch(awaited[4] + numbers[at] * awaited[3] + byte)
+        byte += LINE
+        lines -= 1
+        if byte >= awaited[3]:
+            byte = 0
+            at += 1
+    awaited[0], awaited[2] = at, byte
+
+
 # Blocks, panels, tiles -----------------------------------------------------------------------------------------------
 
 
 @_inline
-def _pack(target, lanes, width, second, length, b, b_step, b_lane):
-    """target[t 2 lanes + v] = b[t b_step + v b_lane]: rows of a panel, its two vectors side by side.
+def _pack(target, lanes, width, second, length, b, b_step, b_lane, scale):
+    """target[t 2 lanes + v] = scale b[t b_step + v b_lane]: rows of a panel, its two vectors side by side.
 
     The second vector holds the lanes from `second` on. A panel narrower than a vector is filled up with zeros.
     """
     if width < lanes:
         for t in range(length):
             for v in range(lanes):
-                target[t * 2 * lanes + v] = b[t * b_step + v * b_lane] if v < width else 0
+                target[t * 2 * lanes + v] = b[t * b_step + v * b_lane] * scale if v < width else 0
     elif b_lane == 1:
         for t in range(length):
-            _copy_vector(_moved(target, t * 2 * lanes), _moved(b, t * b_step))
-            _copy_vector(_moved(target, t * 2 * lanes + lanes), _moved(b, t * b_step + second))
+            _copy_vector(_moved(target, t * 2 * lanes), _moved(b, t * b_step), scale)
+            _copy_vector(_moved(target, t * 2 * lanes + lanes), _moved(b, t * b_step + second), scale)
     else:
         whole = length - length % lanes if b_step == 1 else 0
         for half in range(2):
             column = _moved(target, half * lanes)
             origin = _moved(b, half * second * b_lane)
             for t in range(0, whole, lanes):
-                _copy_transposed(_moved(column, t * 2 * lanes), 2 * lanes, _moved(origin, t), b_lane)
+                _copy_transposed(_moved(column, t * 2 * lanes), 2 * lanes, _moved(origin, t), b_lane, scale)
             for t in range(whole, length):
                 for v in range(lanes):
-                    column[t * 2 * lanes + v] = origin[t * b_step + v * b_lane]
+                    column[t * 2 * lanes + v] = origin[t * b_step + v * b_lane] * scale
 
 
 @_inline
 def _tiles(
     lanes, width, second, rows, segments, length, a, a_rows, a_segments, a_step, b, b_segment, b_step, b_second,
-    start, start_rows, start_moves, c, c_rows, staged, staged_rows
+    start, start_rows, start_moves, c, c_rows, staged, staged_rows, ahead, ahead_pieces, ahead_piece, ahead_length, awaited
 ):  # fmt: skip
-    """The tiles of one panel of `width` lanes, row by row; a panel narrower than a vector passes through `staged`."""
+    """The tiles of one panel of `width` lanes, row by row; a panel narrower than a vector passes through `staged`.
+
+    The panel that is packed next, `ahead_pieces` pieces of `ahead_length` elements, and what is awaited are asked for
+    meanwhile.
+    """
     if width > lanes:
+        share = (ahead_pieces * ROWS + rows - 1) // rows  # pieces asked for during a tile
+        asked = 0
         for i in range(0, rows, ROWS):
+            for piece in range(asked, min(asked + share, ahead_pieces)):
+                for line in range(0, ahead_length, LINE // 4 * lanes // LANES):
+                    _ask_for(_moved(ahead, piece * ahead_piece + line))
+            asked += share
+            ask(awaited, 4 + segments * length // 64)  # more during a longer tile
             _wide_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segment, b_step, b_second,
                        start, _moved(start_rows, i * start_moves), c, _moved(c_rows, i), second)  # fmt: skip
         return
@@ -278,17 +348,14 @@ def _tiles(
 def _fill_rows(table, first, last, rows_1, rows_2, step_0, step_1, step_2):
     """table[r - first] = r_0 step_0 + r_1 step_1 + r_2 step_2, for the row r = (r_0 rows_1 + r_1) rows_2 + r_2; the last
     one is repeated to the end of the tile and for a tile more."""
-    r_1, r_2 = first // rows_2, first % rows_2
-    r_0, r_1 = r_1 // rows_1, r_1 % rows_1
-    for r in range(last - first):
-        table[r] = r_0 * step_0 + r_1 * step_1 + r_2 * step_2
-        r_2 += 1
-        if r_2 == rows_2:
-            r_2 = 0
-            r_1 += 1
-            if r_1 == rows_1:
-                r_1 = 0
-                r_0 += 1
+    r = first
+    while r < last:  # all the rows that differ in r_2 alone
+        outer, r_2 = r // rows_2, r % rows_2
+        origin = outer // rows_1 * step_0 + outer % rows_1 * step_1 + r_2 * step_2
+        count = min(rows_2 - r_2, last - r)
+        for k in range(count):
+            table[r - first + k] = origin + k * step_2
+        r += count
     for r in range(last - first, last - first + 4 * ROWS):
         table[r] = table[last - first - 1]
 
@@ -296,10 +363,10 @@ def _fill_rows(table, first, last, rows_1, rows_2, step_0, step_1, step_2):
 @_inline
 def _contract(
     lanes, first, last, rows_1, rows_2, columns, sums_0, sums_1, length, a, a_0, a_1, a_2, a_sum_0, a_sum_1, a_step,
-    b, b_sum_0, b_sum_1, b_step, b_lane, start, start_lane, start_moves, c, c_0, c_1, c_2, scratch
+    b, b_sum_0, b_sum_1, b_step, b_lane, start, start_lane, start_moves, c, c_0, c_1, c_2, scratch, scale, depth
 ):  # fmt: skip
-    """`contract_nest` on pointers. start_moves = 1: start is indexed as c; 0: it is one row for all rows, and with
-    start_lane = 0 that is a row of zeros, the first of scratch."""
+    """`contract_nest` on pointers, b times `scale`, in chains of at most so many steps. start_moves = 1: start is indexed as c; 0: it is one row for all rows,
+    and with start_lane = 0 that is a row of zeros, the first of scratch."""
     for v in range(2 * lanes):
         scratch[v] = 0
     staged = _moved(scratch, 2 * lanes)
@@ -307,6 +374,7 @@ def _contract(
     tables = _integers(_moved(scratch, 2 * lanes * (ROWS + 1 + DEPTH)))
     a_rows, c_rows, a_segments = tables, _moved(tables, BLOCK + 4 * ROWS), _moved(tables, 2 * (BLOCK + 4 * ROWS))
     staged_rows, no_rows = _moved(a_segments, DEPTH), _moved(a_segments, DEPTH + 4 * ROWS)
+    awaited = _moved(tables, TABLES)
     for i in range(4 * ROWS):
         staged_rows[i], no_rows[i] = i * lanes, 0
 
@@ -322,12 +390,12 @@ def _contract(
     b_run = b_sum_0 if joined or sums_1 == 1 else b_sum_1
     regular = b_sum_1 == length * b_step if joined else (sums_0 == 1 or sums_1 == 1 or b_sum_0 == sums_1 * b_sum_1)
     wide = last - first >= PACK_FROM and b_step != 2 * lanes  # panels in their own order need no copy
-    pack = b_lane != 1 or columns < lanes or wide or not regular
+    pack = b_lane != 1 or columns < lanes or wide or not regular or scale != 1
     s = t = 0
     while s < runs:
         # A block of the contracted indices: whole runs, or a part of one. The next block goes on from c.
-        count = max(1, min(runs - s, DEPTH // run))
-        steps = min(DEPTH, run - t)
+        count = max(1, min(runs - s, depth // run))
+        steps = min(depth, run - t)
         for q in range(count):
             outer, middle = (s + q, 0) if joined else ((s + q) // sums_1, (s + q) % sums_1)
             a_segments[q] = outer * a_sum_0 + middle * a_sum_1 + t * a_step
@@ -343,7 +411,15 @@ def _contract(
                 width = left if left <= 2 * lanes else lanes if left < 3 * lanes else 2 * lanes
                 second = max(0, width - lanes)
                 here, here_segment, here_step, here_second = panel, steps * 2 * lanes, 2 * lanes, lanes
+                ahead, pieces, piece_step, piece_length = b, 0, 0, 0
                 if pack:
+                    if count == 1 and left > width:
+                        ahead = _moved(b, s * b_run + t * b_step + (v + width) * b_lane)
+                        next_width = min(left - width, 2 * lanes)
+                        if b_lane == 1:
+                            pieces, piece_step, piece_length = steps, b_step, next_width
+                        elif b_step == 1:
+                            pieces, piece_step, piece_length = next_width, b_lane, steps
                     for q in range(count):
                         outer, middle = (s + q, 0) if joined else ((s + q) // sums_1, (s + q) % sums_1)
                         done = 0
@@ -354,7 +430,7 @@ def _contract(
                             piece = min(length - at, steps - done)
                             origin = outer * b_sum_0 + middle * b_sum_1 + at * b_step + v * b_lane
                             target = _moved(panel, (q * steps + done) * 2 * lanes)
-                            _pack(target, lanes, width, second, piece, _moved(b, origin), b_step, b_lane)
+                            _pack(target, lanes, width, second, piece, _moved(b, origin), b_step, b_lane, scale)
                             done += piece
                 else:
                     here, here_segment, here_step, here_second = (
@@ -362,7 +438,8 @@ def _contract(
                     )  # fmt: skip
                 _tiles(lanes, width, second, height, count, steps, a, a_rows, a_segments, a_step,
                        here, here_segment, here_step, here_second, _moved(start, v * start_lane), start_rows,
-                       start_moves, _moved(c, v), c_rows, staged, staged_rows)  # fmt: skip
+                       start_moves, _moved(c, v), c_rows, staged, staged_rows,
+                       ahead, pieces, piece_step, piece_length, awaited)  # fmt: skip
                 v += width
         start, start_lane, start_moves = c, 1, 1
         t += steps
@@ -381,14 +458,14 @@ def _routine(dtype: types.Type):
 
     def contract(
         first, last, rows_1, rows_2, columns, sums_0, sums_1, length, a, a_0, a_1, a_2, a_sum_0, a_sum_1, a_step,
-        b, b_sum_0, b_sum_1, b_step, b_lane, start, start_lane, start_moves, c, c_0, c_1, c_2, scratch
+        b, b_sum_0, b_sum_1, b_step, b_lane, start, start_lane, start_moves, c, c_0, c_1, c_2, scratch, scale, depth
     ):  # fmt: skip
         _contract(lanes, first, last, rows_1, rows_2, columns, sums_0, sums_1, length,
                   a, a_0, a_1, a_2, a_sum_0, a_sum_1, a_step, b, b_sum_0, b_sum_1, b_step, b_lane,
-                  start, start_lane, start_moves, c, c_0, c_1, c_2, scratch)  # fmt: skip
+                  start, start_lane, start_moves, c, c_0, c_1, c_2, scratch, scale, depth)  # fmt: skip
 
     n, p = types.intp, types.CPointer(dtype)
-    signature = types.void(*[n] * 8, p, *[n] * 6, p, *[n] * 4, p, n, n, p, n, n, n, p)
+    signature = types.void(*[n] * 8, p, *[n] * 6, p, *[n] * 4, p, n, n, p, n, n, n, p, dtype, n)
     native = compile_native(contract, signature, (dtype.name,))
     llvm.add_symbol(_symbol(dtype), native.address)
     return native
@@ -417,11 +494,12 @@ def _call(context, builder, sig, args, bias: bool, add: bool):
     rows, columns, segments, length = args[:4]
     a, b, c, scratch = pointer(4), pointer(9), pointer(14), pointer(17)
     start = (c, I64(1), I64(1)) if add else (pointer(18), I64(1), I64(0)) if bias else (scratch, I64(0), I64(0))
+    scale = args[18] if add else ir.Constant(a.type.pointee, 1)
     a_row, a_segment, a_step, b_segment, b_step, b_lane, c_row = (args[k] for k in (6, 7, 8, 11, 12, 13, 16))
     none, one = I64(0), I64(1)
     _link(builder, sig.args[4].dtype, [
         none, rows, one, rows, columns, one, segments, length, a, none, none, a_row, none, a_segment, a_step,
-        b, none, b_segment, b_step, b_lane, *start, c, none, none, c_row, scratch,
+        b, none, b_segment, b_step, b_lane, *start, c, none, none, c_row, scratch, scale, I64(DEPTH),
     ])  # fmt: skip
     return context.get_dummy_value()
 
@@ -443,6 +521,7 @@ def _call_nest(context, builder, sig, args, bias: bool, add: bool):
         start = (builder.select(again, c, scratch), *[builder.zext(again, I64)] * 2)
     _link(builder, sig.args[5].dtype, [
         first, last, *rows[1:], columns, *sums, a, *a_rows, *a_sums, b, *b_sums, b_lane, *start, c, *c_rows, scratch,
+        ir.Constant(a.type.pointee, 1), I64(PLACES if add else DEPTH),
     ])  # fmt: skip
     return context.get_dummy_value()
 
@@ -481,10 +560,10 @@ def contract(
 @intrinsic
 def contract_add(
     typingctx, rows, columns, segments, length, a, a0, a_row, a_segment, a_step, b, b0, b_segment, b_step, b_lane,
-    c, c0, c_row, scratch
+    c, c0, c_row, scratch, scale
 ):  # fmt: skip
-    """As `contract`, but c[...] += the sum: the sum starts from what c holds."""
-    return _signature(a, b, c, scratch), functools.partial(_call, bias=False, add=True)
+    """As `contract`, but c[...] += the sum, b times `scale` in it: the sum starts from what c holds."""
+    return _signature(a, b, c, scratch, a.dtype), functools.partial(_call, bias=False, add=True)
 
 
 @intrinsic
@@ -575,14 +654,3 @@ def first_tap(at, step, divisor, taps):
 def fma(typingctx, a, b, c):
     """a b + c with one rounding, of float32 or of float64."""
     return a(a, a, a), lambda context, builder, sig, args: _fma(builder, *args)
-
-
-@intrinsic
-def prefetch(typingctx, address):
-    """Asks for the cache line at this address; changes nothing else."""
-
-    def codegen(context, builder, sig, args):
-        _prefetch(builder, builder.inttoptr(args[0], ir.IntType(8).as_pointer()))
-        return context.get_dummy_value()
-
-    return types.void(types.intp), codegen

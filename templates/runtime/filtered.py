@@ -20,24 +20,36 @@ from .native import OPTIONS
 _INLINE = {"forceinline": True, **OPTIONS}
 
 
+def chained(addends: float, piece: float = math.inf) -> float:
+    """The variance of the error of a sum, in variances of one rounding: of chains of at most ``piece`` addends, whose sums
+    are added up one by one."""
+    if addends <= piece:
+        return addends * (addends + 1) / 2
+    pieces = addends / piece
+    return pieces * piece * (piece + 1) / 2 + piece * pieces * (pieces + 1) / 2
+
+
 @dataclass(frozen=True)
 class Rounding:
     """Rounding errors to the first order, for independent data of mean 0 and variance 1 (derive/lowering/rounding.py).
 
-    Where C addends are summed up one by one, the error of a mean output has the variance sums C (C + 1) / 2 + transforms C;
-    summed up directly it is of taps C products, and has taps C (taps C + 1) / 2: in variances of one rounding.
+    Where C addends are summed up, the error of a mean output has the variance sums E(C) + transforms C; summed up directly
+    it is of taps C products, and has E(taps C). E is the error of a sum, in variances of one rounding: see `chained`.
     """
 
     taps: float
     sums: float
     transforms: float
 
-    def growth(self, addends: float = math.inf) -> float:
-        """The rms error as a multiple of the direct sum's: for channels, or for samples times tiles of a gradient by g."""
+    def growth(self, addends: float = math.inf, piece: float = math.inf, direct_piece: float = math.inf) -> float:
+        """The rms error as a multiple of the direct sum's: for channels, or for samples times tiles of a gradient by g.
+
+        piece, direct_piece: the longest chains that the sums are made of, if they are not one.
+        """
         c, taps = addends, self.taps
         if c == math.inf:
             return math.sqrt(self.sums) / taps
-        return math.sqrt((self.sums * (c + 1) + 2 * self.transforms) / (taps * (taps * c + 1)))
+        return math.sqrt((self.sums * chained(c, piece) + self.transforms * c) / chained(taps * c, direct_piece))
 
     def nested(self, other: "Rounding") -> "Rounding":
         """In two dimensions, this along one axis and the other along the other one; the mean over which comes first."""

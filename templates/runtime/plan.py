@@ -10,7 +10,6 @@ The sensitivity of a value that several links read is the sum of what they send 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from math import prod
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from .draws import DRAW
 from .graph import Graph, Link
 from .heads import ROW, HeadPass, head_pass
 from .memory import Memory, placed, reserved
-from .program import Call, Kernel, Stage
+from .program import Call, Kernel, Stage, zeros
 
 PARALLEL_WORK = 1 << 21  # multiplications from which a stage pays for a parallel region
 CACHED = 1 << 16  # elements of a chunk of a gradient and its weights
@@ -65,7 +64,7 @@ class _Pass:
         self.graph, self.batch, self.dtype, self.accuracy = graph, batch, dtype, accuracy
         self.links = graph.passed(training)
         self.learning = _learning(self.links)
-        self.inputs = np.zeros((batch, *graph.values[0].shape), dtype)
+        self.inputs = zeros((batch, *graph.values[0].shape), dtype)
         self.values: dict[int, np.ndarray] = {0: self.inputs}
         self.names: dict[int, dict[str, np.ndarray]] = {}  # of each link's own arrays, by the number of its value
         self.random: dict[int, np.ndarray] = {}
@@ -103,7 +102,7 @@ class _Pass:
         """A link's output has its array; what the last layer gives is there after the pass as well."""
         shape = (self.batch, *one.shape)
         last = one.output == self.graph.output.number and not self.graph.heads
-        self.values[one.output] = np.zeros(shape, self.dtype) if last else self.array(shape)
+        self.values[one.output] = zeros(shape, self.dtype) if last else self.array(shape)
 
     def _own(self, one: Link, states: bool) -> dict[str, np.ndarray]:
         """All arrays of a link by name, but sensitivities; without ``states``, their new values go nowhere."""
@@ -114,7 +113,7 @@ class _Pass:
             own = np.dtype(slot.partition("]: ")[2] or self.dtype)
             names[tensor(slot)[0]] = self.array(one.axes(slot, self.batch), own)
         for slot in one.layer.random:
-            names[tensor(slot)[0]] = np.zeros(self.values[one.output].shape, self.dtype)
+            names[tensor(slot)[0]] = zeros(self.values[one.output].shape, self.dtype)
         for slot, number in zip(one.layer.inputs, one.inputs, strict=True):
             names[tensor(slot)[0]] = one.seen(slot, self.values[number])
         names[tensor(one.layer.outputs[0])[0]] = one.seen(one.layer.outputs[0], self.values[one.output])
@@ -165,17 +164,32 @@ class _Pass:
                 )
                 names[name] = one.seen(slot, self.array(self.values[number].shape))
             calls = [self.computed(k, names, one.settings, one.listed) for k in kernels]
-            yield _Back(kernels, calls, {f"nabla_{name}" for name in one.gradients}, more)
+            gradients = {f"nabla_{name}" for name in one.gradients}
+            yield _Back(kernels, calls, one.layer.descent, gradients, names, more, one.listed)
+
+
+@dataclass(frozen=True)
+class Update(Call):
+    """The update of a parameter. linear: the kernel of its factors, if its rule is linear."""
+
+    linear: Kernel | None = None
 
 
 @dataclass
 class _Back:
-    """What a link sends back: the kernels for it, the calls of each, which tensors are gradients, the sums that follow."""
+    """What a link sends back: the kernels for it, the calls of each, which tensors are gradients, the arrays, the sums that
+    follow, its name.
+
+    descent: kernels that may take the place of a gradient's and its update's.
+    """
 
     kernels: list[Kernel]
     computed: list[list[Call]]
+    descent: Sequence[Kernel]
     gradients: set[str]
+    names: dict[str, np.ndarray]
     sums: list[Call]
+    listed: str
 
     def calls(self) -> tuple[list[Call], list[Call]]:
         """(the calls in their order, those of them that only gradients come from and nothing else here reads)."""
@@ -185,6 +199,15 @@ class _Back:
             if set(kernel.writes) <= self.gradients - read:
                 apart += calls
         return [call for calls in self.computed for call in calls] + self.sums, apart
+
+    def updated(self, gradient: Call, updates: Sequence[Update]) -> list[list[Call]]:
+        """The gradient and the updates that read it, as calls that may share a stage: where they can be, both in one."""
+        for kernel in self.descent:
+            if len(updates) == 1 and updates[0].linear and not gradient.filtering and gradient.kernel.writes == (f"nabla_{kernel.writes[0]}",):
+                factors = {name: np.zeros(1) for name in updates[0].linear.writes}
+                factored = _call(updates[0].linear, factors, updates[0].scalars, updates[0].layer)
+                return [[factored], [_call(kernel, self.names, factors, self.listed)]]
+        return [[gradient, *updates]]
 
 
 def _learning(links: Sequence[Link]) -> set[int]:
@@ -293,7 +316,7 @@ def plan_training(
     batch: int,
     dtype: np.dtype,
     threads: int,
-    updates: Sequence[Call] | None = None,
+    updates: Sequence[Update] | None = None,
     *,
     backward: bool = True,
     training: bool = True,
@@ -310,7 +333,7 @@ def plan_training(
     states = updates is not None
     end = _heads_end(here, truths, states) if cost is None else _cost_end(here, cost, states)
     calls, loss = end.calls, np.zeros(1, dtype)
-    apart: list[Call] = []
+    apart: list[tuple[Call, _Back]] = []
     if backward and here.learning:
         calls += end.back if here.learning & set(end.deltas) else []
         for sent in here.backward(end.links, end.deltas):
@@ -322,19 +345,20 @@ def plan_training(
                 ]
                 calls += first + [c for c in chain if c not in first]
             else:
-                apart += gradients
+                apart += [(c, sent) for c in gradients]
                 calls += [c for c in chain if c not in gradients]
     objective = LAYERS["objective"]
     mean = {tensor(objective.inputs[0])[0]: end.costs, tensor(objective.outputs[0])[0]: loss}
     found = stages(calls, threads) + stages([_call(k, mean, {}, "cost") for k in objective.forward], threads)
     loss_stage = len(found) - 1
     left = list(updates or [])
-    for at, call in enumerate(apart):
-        later = apart[at + 1 :]  # may still read what an update writes
+    for at, (call, sent) in enumerate(apart):
+        later = [c for c, _ in apart[at + 1 :]]  # may still read what an update writes
         own = [u for u in left if _shares(u, call) and not any(_reads(c, w) for c in later for w in _written(u))]
         left = [u for u in left if not any(u is o for o in own)]
-        found += stages([call, *own], threads)
-    found += stages([u for u in left if any(_shares(u, c) for c in calls + apart)], threads)
+        found += [stage for together in sent.updated(call, own) for stage in stages(together, threads)]
+    gradients = calls + [c for c, _ in apart]
+    found += stages([u for u in left if any(_shares(u, c) for c in gradients)], threads)
     return here.planned(found, targets=end.targets, loss=loss, loss_stage=loss_stage)
 
 
@@ -471,15 +495,10 @@ def stages(calls: Sequence[Call], threads: int) -> list[Stage]:
     return [_stage(group, threads) for group in groups]
 
 
-def _work(call: Call) -> int:
-    """Multiplications: every combination of its indices for a contraction, some ten for an element otherwise."""
-    return prod(call.sizes.values()) * (1 if "scratch" in call.kernel.arguments else 10)
-
-
 def _stage(calls: list[Call], threads: int) -> Stage:
     extent = min(c.extent for c in calls)
     rows = max(_tile_rows(c) for c in calls if c.extent == extent)
-    parallel = threads > 1 and sum(map(_work, calls)) >= PARALLEL_WORK and extent >= 2 * rows
+    parallel = threads > 1 and sum(c.work for c in calls) >= PARALLEL_WORK and extent >= 2 * rows
     per_row = max(sum(w.size for w in _written(c)) for c in calls) // max(extent, 1)
     cached = max(CACHED, max(map(_read_anew, calls)) // ANEW)
     most = max(4 * rows if rows > 1 else 1, cached // max(per_row, 1)) if len(calls) > 1 else extent
@@ -515,7 +534,7 @@ def _is_weight(one: Link, name: str) -> bool:
 
 def rule_calls(
     rule: Rule, links: Sequence[Link | None], cells: Mapping[str, np.ndarray], states: dict, dtype: np.dtype
-) -> list[Call]:
+) -> list[Update]:
     """The update of every parameter; weight decay acts on weights, not on biases and scales.
 
     ``states`` keeps the rule's own arrays, by layer, parameter and state; those that are missing are begun at zero.
@@ -527,9 +546,12 @@ def rule_calls(
         for name, parameter in one.parameters.items():
             names = {rule.parameter: parameter, rule.gradient: one.gradients[name]}
             for state in rule.states:
-                names[state] = states.setdefault((number, name, state), np.zeros_like(parameter))
+                names[state] = states.setdefault((number, name, state), zeros(parameter.shape, parameter.dtype))
             own = dict(cells)
             if "weight_decay" in own and not _is_weight(one, name):
                 own["weight_decay"] = np.zeros(1)
-            calls += [_call(k, names, own, f"{one.listed}: {name}") for k in rule.update]
+            calls += [
+                Update(**{**vars(c), "linear": rule.linear[0] if rule.linear else None})
+                for c in (_call(k, names, own, f"{one.listed}: {name}") for k in rule.update)
+            ]
     return calls

@@ -29,12 +29,18 @@ from numba.np.arrayobj import populate_array
 from numba.np.numpy_support import from_dtype
 
 from . import engine, tiles
-from .engine import prefetch
+from .engine import AWAITED, LINE, ask
 from .filtered import Filtering
 from .lanes import lanes_of, width_for
 from .native import OPTIONS, compile_native, digest_of
 
-LINE = 64  # bytes of a cache line
+def zeros(shape: int | Sequence[int], dtype: type | np.dtype) -> np.ndarray:
+    """An array of zeros that begins with a cache line: vectors of those that do lie in one line each."""
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    size = prod(shape) * np.dtype(dtype).itemsize
+    block = np.zeros(size + LINE, np.uint8)
+    begin = -block.ctypes.data % LINE
+    return block[begin : begin + size].view(dtype).reshape(shape)
 
 
 @njit(inline="always")
@@ -237,6 +243,11 @@ class Call:
         return prod(self.sizes[index] for index in self.kernel.split.split())
 
     @property
+    def work(self) -> int:
+        """Multiplications: every combination of its indices for a contraction, some ten for an element otherwise."""
+        return prod(self.sizes.values()) * (1 if "scratch" in self.kernel.arguments else 10)
+
+    @property
     def width(self) -> int:
         """How many components its kernel takes at a time."""
         return width_for(self.sizes[self.kernel.lane], self.kernel.registers) if self.kernel.lane else 1
@@ -335,23 +346,23 @@ def _chunk(stage, calls, first, last, scratch):
 
 
 @_inline
-def _prefetch_lines(gathers, order, begin, batch, line, count):
-    """Asks for `count` cache lines, from the line-th on, of the rows order[begin : begin + batch], the next ones."""
-    for g in range(len(gathers)):
-        row_lines = (gathers[g, ROW_BYTES] + LINE - 1) // LINE
-        while count > 0 and line < batch * row_lines:
-            row = order[begin + line // row_lines]
-            prefetch(gathers[g, SOURCE] + row * gathers[g, ROW_BYTES] + line % row_lines * LINE)
-            line += 1
-            count -= 1
-        line -= batch * row_lines
+def _await(scratch, gathered, order, begin, end):
+    """Has the engine ask for the rows order[begin:end] of a gathered array; what it was to ask for before is asked for now."""
+    awaited = _array(scratch + AWAITED, (6,), types.int64)
+    ask(awaited, (awaited[1] - awaited[0]) * (awaited[3] + LINE))
+    awaited[0], awaited[1], awaited[2], awaited[3] = begin, end, 0, gathered[ROW_BYTES]
+    awaited[4], awaited[5] = gathered[SOURCE], order
 
 
 def _steps(
     stages, n_stages, calls, n_calls, gathers, n_gathers, order, batch, first, last, loss, loss_bytes, loss_stage,
-    losses, scratch, scratch_bytes, threads, clock, rates, rate
+    losses, scratch, scratch_bytes, threads, clock, rates, rate, longest
 ):  # fmt: skip
-    """Steps first to last (exclusive); the number of the first step whose loss is not finite, or last."""
+    """Steps first to last (exclusive); the number of the first step whose loss is not finite, or last.
+
+    The rows of the next step are asked for during the stage `longest`.
+    """
+    rows = order
     stages = _array(stages, (n_stages, 5), types.int64)
     calls = _array(calls, (n_calls, 3), types.int64)
     gathers = _array(gathers, (n_gathers, 3), types.int64)
@@ -359,14 +370,6 @@ def _steps(
     losses = _array(losses, (last,), types.float64)
     clock = _array(clock, (1,), types.float64)
     rates = _array(rates, (last,), types.float64)
-    lines = chunks = 0
-    for g in range(n_gathers):
-        lines += batch * ((gathers[g, ROW_BYTES] + LINE - 1) // LINE)
-    for s in range(n_stages):
-        if not stages[s, PARALLEL]:
-            chunks += (stages[s, EXTENT] + stages[s, GRAIN] - 1) // stages[s, GRAIN]
-    share = (lines + chunks - 1) // max(chunks, 1)
-
     for step in range(first, last):
         clock[0] += 1
         if rate:
@@ -376,9 +379,14 @@ def _steps(
             for row in range(batch):
                 source = gathers[g, SOURCE] + order[step * batch + row] * size
                 _copy_bytes(gathers[g, TARGET] + row * size, source, size)
-        line = 0 if step + 1 < last else lines
         for s in range(n_stages):
             stage = stages[s]
+            shares = threads if stage[PARALLEL] else 1
+            if s == longest and step + 1 < last:
+                for g in range(n_gathers - 1, -1, -1):  # the first one, the samples, stays for the engine
+                    for k in range(shares):
+                        begin, end = (step + 1) * batch + batch * k // shares, (step + 1) * batch + batch * (k + 1) // shares
+                        _await(scratch + k * scratch_bytes, gathers[g], rows, begin, end)
             extent, grain = stage[EXTENT], stage[GRAIN]
             if stage[PARALLEL]:
                 count = (extent + grain - 1) // grain
@@ -390,9 +398,9 @@ def _steps(
             else:
                 for begin in range(0, extent, grain):
                     _chunk(stage, calls, begin, min(begin + grain, extent), scratch)
-                    if line < lines:
-                        _prefetch_lines(gathers, order, (step + 1) * batch, batch, line, share)
-                        line += share
+            if s == longest and n_gathers > 0:
+                for k in range(shares):
+                    _await(scratch + k * scratch_bytes, gathers[0], rows, 0, 0)  # no more
             if s == loss_stage:
                 if loss_bytes == 4:
                     losses[step] = _array(loss, (1,), types.float32)[0]
@@ -405,9 +413,9 @@ def _steps(
 
 @functools.cache
 def _driver(parallel: bool):
-    native = compile_native(_steps, types.intp(*[types.intp] * 20), parallel=parallel)
+    native = compile_native(_steps, types.intp(*[types.intp] * 21), parallel=parallel)
     # A call through ctypes lets go of the interpreter's lock.
-    return native, ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 20)(native.address)  # type: ignore[arg-type]
+    return native, ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 21)(native.address)  # type: ignore[arg-type]
 
 
 class Program:
@@ -453,9 +461,13 @@ class Program:
         self._stages = np.array(table, np.int64).reshape(-1, 5)
         self._calls = np.array(calls, np.int64).reshape(-1, 3)
         self._loss_stage = len(table) - 1 if loss_stage is None else loss_stage
+        work = [sum(call.work for call in stage.calls) for stage in self.stages]
+        self._longest = max((k for k, w in enumerate(work) if 4 * w >= sum(work)), default=len(work) - 1)
+        """The last stage that is a good part of a step."""
         self._parallel = any(stage.parallel for stage in self.stages)
         box = max((call.box() for stage in self.stages for call in stage.calls), default=0)
-        self._scratch = np.zeros((0, engine.SCRATCH + box), self.dtype)
+        line = LINE // self.dtype.itemsize
+        self._scratch = zeros((0, -(-(engine.SCRATCH + box) // line) * line), self.dtype)
         _driver(self._parallel)
 
     def run(self) -> None:
@@ -498,7 +510,7 @@ class Program:
     def _run(self, data, order, batch, first, last, losses, rates=None, rate=None) -> int:
         threads = get_num_threads() if self._parallel else 1
         if len(self._scratch) < threads:
-            self._scratch = np.zeros((threads, self._scratch.shape[1]), self.dtype)
+            self._scratch = zeros((threads, self._scratch.shape[1]), self.dtype)
         gathers = np.array(
             [(s.ctypes.data, t.ctypes.data, t[:1].nbytes) for s, t in zip(data, self.gathered, strict=False)], np.int64
         ).reshape(-1, 3)
@@ -509,5 +521,5 @@ class Program:
             gathers.ctypes.data, len(gathers), order.ctypes.data, batch, first, last,
             loss, size, self._loss_stage if self.loss is not None else -1, losses.ctypes.data,
             self._scratch.ctypes.data, self._scratch[:1].nbytes, threads, self.steps_done.ctypes.data,
-            *((0, 0) if rates is None or rate is None else (rates.ctypes.data, rate.ctypes.data)),
+            *((0, 0) if rates is None or rate is None else (rates.ctypes.data, rate.ctypes.data)), self._longest,
         )  # fmt: skip

@@ -22,7 +22,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-from .engine import BLOCK, BOX, DEPTH, ROWS, _fill_rows, _integers, _moved, _pack, _pointer as _elements, _tiles, lanes_of as elements_of
+from .engine import BLOCK, BOX, DEPTH, ROWS, TABLES, _fill_rows, _integers, _moved, _pack, _pointer as _elements, _tiles, lanes_of as elements_of
 from .filtered import Filtering
 from .lanes import Vector, lanes_of
 from .native import LANES, OPTIONS, PACKAGE, compile_native
@@ -190,7 +190,10 @@ ROUTINES = ("filtered_filters", "filtered_places", "filtered_places_bias", "filt
 
 
 LANE_BLOCK = 64  # lanes of which the products are held at once
+LANES_HELD = LANE_BLOCK + 16  # and at most, with a last block that is shorter than a vector
 APART = 16  # elements between parts: without them, parts of round sizes would fall into the same sets of the cache
+PIECE = 128  # channels, or tiles of a gradient, whose products are added up in one chain
+TILES = 64
 LEAST = 64  # tiles that are done at once, at least: each of them reads all of a transformed filter
 
 
@@ -198,7 +201,7 @@ def _products_of(lanes: int) -> Callable:
     """The routine behind `_products`, for vectors of so many lanes."""
 
     def products(
-        parts, rows, columns, length, a, a_part, a_row, a_step, b, b_part, b_step, b_lane, c, c_part, c_row, again, scratch
+        parts, rows, columns, length, a, a_part, a_row, a_step, b, b_part, b_step, b_lane, c, c_part, c_row, again, depth, scratch
     ):  # fmt: skip
         for v in range(2 * lanes):
             scratch[v] = 0
@@ -206,6 +209,7 @@ def _products_of(lanes: int) -> Callable:
         tables = _integers(_moved(scratch, 2 * lanes * (ROWS + 1 + DEPTH)))
         a_rows, c_rows, none = tables, _moved(tables, BLOCK + 4 * ROWS), _moved(tables, 2 * (BLOCK + 4 * ROWS))
         staged_rows, no_rows = _moved(none, DEPTH), _moved(none, DEPTH + 4 * ROWS)
+        awaited = _moved(tables, TABLES)
         none[0] = 0
         for i in range(4 * ROWS):
             staged_rows[i], no_rows[i] = i * lanes, 0
@@ -214,8 +218,8 @@ def _products_of(lanes: int) -> Callable:
             _fill_rows(a_rows, first, first + height, 1, rows, 0, 0, a_row)
             _fill_rows(c_rows, first, first + height, 1, rows, 0, 0, c_row)
             for e in range(parts):
-                for t in range(0, length, DEPTH):
-                    steps, goes_on = min(DEPTH, length - t), again or t > 0
+                for t in range(0, length, depth):
+                    steps, goes_on = min(depth, length - t), again or t > 0
                     start, start_rows = (c, c_rows) if goes_on else (scratch, no_rows)
                     v = 0
                     while v < columns:
@@ -223,10 +227,11 @@ def _products_of(lanes: int) -> Callable:
                         width = left if left <= 2 * lanes else lanes if left < 3 * lanes else 2 * lanes
                         second, target = max(0, width - lanes), e * c_part + v
                         origin = _moved(b, e * b_part + t * b_step + v * b_lane)
-                        _pack(panel, lanes, width, second, steps, origin, b_step, b_lane)
+                        _pack(panel, lanes, width, second, steps, origin, b_step, b_lane, 1)
                         _tiles(lanes, width, second, height, 1, steps, _moved(a, e * a_part + t * a_step), a_rows, none,
                                a_step, panel, 0, 2 * lanes, lanes, _moved(start, target if goes_on else 0), start_rows,
-                               1 if goes_on else 0, _moved(c, target), c_rows, staged, staged_rows)  # fmt: skip
+                               1 if goes_on else 0, _moved(c, target), c_rows, staged, staged_rows,
+                               origin, 0, 0, 0, awaited)  # fmt: skip
                         v += width
 
     return products
@@ -236,7 +241,7 @@ def _products_of(lanes: int) -> Callable:
 def _routine(dtype: types.Type) -> Any:
     """The compiled routine for float32 or float64, under a name that kernels link to."""
     n, p = types.intp, types.CPointer(dtype)
-    signature = types.void(*[n] * 4, p, n, n, n, p, n, n, n, p, n, n, n, p)
+    signature = types.void(*[n] * 4, p, n, n, n, p, n, n, n, p, n, n, n, n, p)
     native = compile_native(_products_of(elements_of(dtype)), signature, (dtype.name,))
     llvm.add_symbol(_symbol(dtype), native.address)
     return native
@@ -254,10 +259,10 @@ def load(dtype: types.Type) -> None:
 @intrinsic
 def _products(
     typingctx, parts, rows, columns, length, a, a_part, a_row, a_step, b, b_part, b_step, b_lane, c, c_part, c_row, again,
-    scratch
+    depth, scratch
 ):  # fmt: skip
     """c[e c_part + i c_row + v] = sum over t of a[e a_part + i a_row + t a_step] b[e b_part + t b_step + v b_lane], for
-    e < parts; += with again. A contraction of the engine's for each part, with one table of rows for all of them."""
+    e < parts; += with again. In chains of at most `depth` steps. A contraction of the engine's for each part, with one table of rows for all of them."""
     _routine(a.dtype)
 
     def codegen(context, builder, sig, args):
@@ -266,7 +271,7 @@ def _products(
         return context.get_dummy_value()
 
     n = types.intp
-    return types.void(n, n, n, n, a, n, n, n, b, n, n, n, c, n, n, n, scratch), codegen
+    return types.void(n, n, n, n, a, n, n, n, b, n, n, n, c, n, n, n, n, scratch), codegen
 
 
 def _placeholder(name: str) -> Callable:
@@ -377,7 +382,7 @@ def routines_for(rows: Filtering, columns: Filtering, inner_width: int, lane_wid
         tall, wide = (rows_z - 1) // m_0 + 1, (columns_z - 1) // m_1 + 1
         row = first // rows_z * tall + first % rows_z // m_0
         stop = (last - 1) // rows_z * tall + (last - 1) % rows_z // m_0 + 1
-        most = strip(stop - row, wide, channels, min(columns, LANE_BLOCK))
+        most = strip(stop - row, wide, channels, min(columns, LANES_HELD))
         ahead = n_0 * wide * n_1 * channels
         while row < stop:
             count = min(most, stop - row)
@@ -390,12 +395,13 @@ def routines_for(rows: Filtering, columns: Filtering, inner_width: int, lane_wid
                 corner = i + offset[0], offset[1]
                 data_row(a, a_at + plane * a_plane, a_rows, pitch, channels, i, corner, known, wide, box,
                          ahead + k * wide * channels, part)  # fmt: skip
-            for v_0 in range(0, columns, LANE_BLOCK):
-                these = min(LANE_BLOCK, columns - v_0)
+            v_0 = 0
+            while v_0 < columns:  # a last block of lanes is no shorter than a vector
+                these = LANE_BLOCK if columns - v_0 >= LANES_HELD else columns - v_0
                 product = total * these + APART
                 _products(parts, total, these, channels, _moved(_elements(box), ahead), part, channels, 1,
                           _moved(_elements(u), u_at + v_0 * u_steps[1]), u_part, u_steps[0], u_steps[1],
-                          _moved(_elements(box), after), product, these, 0, _elements(scratch))  # fmt: skip
+                          _moved(_elements(box), after), product, these, 0, PIECE, _elements(scratch))  # fmt: skip
                 for k in range(count):
                     plane, i = (row + k) // tall, (row + k) % tall * m_0
                     begin = max(0, first - plane * rows_z - i)
@@ -412,6 +418,7 @@ def routines_for(rows: Filtering, columns: Filtering, inner_width: int, lane_wid
                                 _store(z, origin, z_pitch, columns_z * z_pitch, v, y, ())
                             else:
                                 _store(z, origin, z_pitch, columns_z * z_pitch, v, y, (0, left, begin, end))
+                v_0 += these
             row += count
 
     def filtered_places(
@@ -476,7 +483,7 @@ def routines_for(rows: Filtering, columns: Filtering, inner_width: int, lane_wid
                 _products(e_1 - e_0, channels, columns, total, _moved(_elements(box), ahead + e_0 * data), data, 1, channels,
                           _moved(_elements(box), after + e_0 * sensitivity), sensitivity, columns, 1,
                           _moved(_elements(part), part_at + s * part_share + e_0 * size), size, columns, 1 if row > begin else 0,
-                          _elements(scratch))  # fmt: skip
+                          TILES, _elements(scratch))  # fmt: skip
                 row += count
 
     def filtered_gradient(

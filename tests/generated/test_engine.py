@@ -31,8 +31,8 @@ def _contract(rows, columns, segments, length, a, a0, ar, as_, at, b, b0, bs, bt
 
 
 @njit
-def _contract_add(rows, columns, segments, length, a, a0, ar, as_, at, b, b0, bs, bt, bl, c, c0, cr, scratch):
-    contract_add(rows, columns, segments, length, a, a0, ar, as_, at, b, b0, bs, bt, bl, c, c0, cr, scratch)
+def _contract_add(rows, columns, segments, length, a, a0, ar, as_, at, b, b0, bs, bt, bl, c, c0, cr, scratch, scale):
+    contract_add(rows, columns, segments, length, a, a0, ar, as_, at, b, b0, bs, bt, bl, c, c0, cr, scratch, scale)
 
 
 @njit
@@ -49,15 +49,15 @@ def laid_out(values: np.ndarray, order: tuple[int, ...]) -> tuple[np.ndarray, li
     return memory, strides
 
 
-def run(start: str, a, a_order, b, b_order, c, bias, gap: int = 0) -> np.ndarray:
-    """c (=, +=, = bias +) a[i, s, t] b[s, t, v] by the engine; `gap` elements follow each row, and must not change."""
+def run(start: str, a, a_order, b, b_order, c, bias, gap: int = 0, scale: float = 1.0) -> np.ndarray:
+    """c (=, += scale, = bias +) a[i, s, t] b[s, t, v] by the engine; `gap` elements follow each row, and must not change."""
     (rows, segments, length), columns = a.shape, b.shape[2]
     (a, a_strides), (b, b_strides) = laid_out(a, a_order), laid_out(b, b_order)
     memory = np.full((rows, columns + gap), 77, c.dtype)
     memory[:, :columns] = c
     scratch = np.full(SCRATCH, np.nan, c.dtype)
     call = {"set": _contract, "add": _contract_add, "bias": _contract_bias}[start]
-    more = (np.concatenate([bias[:1], bias]),) if start == "bias" else ()
+    more = {"bias": (np.concatenate([bias[:1], bias]),), "add": (scale,)}.get(start, ())
     sizes = (rows, columns, segments, length)
     call(*sizes, a, 0, *a_strides, b, 0, *b_strides, memory, 0, columns + gap, scratch, *more)
     assert (memory[:, columns:] == 77).all()
@@ -68,8 +68,10 @@ def check_integers(rows, columns, segments, length, start, a_order, b_order, dty
     random = np.random.default_rng(seed)
     shapes = (rows, segments, length), (segments, length, columns), (rows, columns), (columns,)
     a, b, c, bias = (random.integers(-4, 5, shape) for shape in shapes)
-    want = np.tensordot(a, b, 2) + {"set": 0, "add": c, "bias": bias}[start]
-    got = run(start, a.astype(dtype), a_order, b.astype(dtype), b_order, c.astype(dtype), bias.astype(dtype), gap)
+    scale = seed % 4 - 2 if start == "add" else 1  # 1 among them
+    want = np.tensordot(a, b, 2) * scale + {"set": 0, "add": c, "bias": bias}[start]
+    numbers = (a.astype(dtype), a_order, b.astype(dtype), b_order, c.astype(dtype), bias.astype(dtype))
+    got = run(start, *numbers, gap, scale)
     np.testing.assert_array_equal(got, want)
 
 

@@ -3,13 +3,8 @@
 The other side reads the same list of layers with PyTorch's own operations, and resolves references by itself.
 """
 
-import hashlib
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -613,44 +608,9 @@ def test_dropout_draws_anew_at_every_step_and_for_every_layer():
             assert abs(((first == second) * 1.0).mean() - (0.75**2 + 0.25**2)) < 5 * np.sqrt(0.25 / first.numel())
 
 
-# The same bits ------------------------------------------------------------------------------------------------------------
-
-
 def bits(network: Network) -> bytes:
     layers = zip(network.parameters, network.states, strict=True)
     return b"".join(array.tobytes() for ours, states in layers for array in (ours | states).values())
-
-
-def trained_bits() -> str:
-    """A digest of a training that is large enough for several threads."""
-    x, y = images(70, shape=(3, 18, 16))
-    wide = [("convolution", 37, 3, {"padding": 1}), *CNN]
-    network = Network(wide, cost="softmax_cross_entropy", random_state=7)
-    network.fit(x, y, epochs=2, batch_size=32, momentum=0.9, weight_decay=1e-3, learning_rate=0.01)
-    return hashlib.sha256(bits(network) + network.outputs(x).tobytes() + str(network.loss(x, y)).encode()).hexdigest()
-
-
-def test_a_seed_gives_the_same_bits_for_every_number_of_threads_and_lanes():
-    found = {}
-    for threads in range(1, numba.get_num_threads() + 1):
-        numba.set_num_threads(threads)
-        try:
-            found[threads] = trained_bits()
-        finally:
-            numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
-    script = "import test_graphs as t; print(t.trained_bits())"
-    for lanes, threads in ((4, 1), (8, 3), (16, 2)):
-        path = os.pathsep.join(map(str, (ROOT, Path(__file__).parent)))
-        environment = {
-            **os.environ,
-            "BACKDERIVE_LANES": str(lanes),
-            "NUMBA_NUM_THREADS": str(threads),
-            "PYTHONPATH": path,
-        }
-        run = subprocess.run([sys.executable, "-c", script], env=environment, cwd=ROOT, capture_output=True, text=True)
-        assert run.returncode == 0, run.stderr
-        found[lanes, threads] = run.stdout.strip()
-    assert len(set(found.values())) == 1, found
 
 
 # Files --------------------------------------------------------------------------------------------------------------------

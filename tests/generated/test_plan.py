@@ -35,7 +35,7 @@ def test_a_stage_of_one_kernel_has_a_chunk_for_each_thread():
     network = Network(
         [("convolution", 64, 3, {"padding": 1, "bias": False}), "batch_norm", "flatten"], inputs=(32, 32, 32)
     )
-    plan = plan_training(network._built(), network.cost, 8, SINGLE, 3, [])
+    plan = plan_training(network._built(), network.cost, 8, SINGLE, 3, [], accuracy="direct")
     alone = [s for s in plan.stages if len(s.calls) == 1 and s.calls[0].extent >= 100]
     assert {name for s in alone for name in names(s)} >= {"convolution_forward", "convolution_w_gradient"}
     assert all(chunks(s) == (3 if s.parallel else 1) for s in alone)
@@ -65,3 +65,19 @@ def test_few_samples_are_shared_out_where_the_tile_counts_other_rows():
     joined = [s for s in plan.stages if len(s.calls) > 1 and any("w_gradient" in name for name in names(s))]
     assert joined
     assert all(s.parallel and chunks(s) == 2 for s in joined)
+
+
+def trained_names(layers: list, rule: str) -> list[str]:
+    """The kernels of a step of a network of two features, in their order."""
+    network = Network(layers, random_state=0).fit(np.ones((4, 2)), np.ones((4, 1)), epochs=1, batch_size=4, rule=rule)
+    (program,) = (p for key, (_, p) in network._programs.items() if key[0] == "train")
+    return [name for stage in program.stages for name in names(stage)]
+
+
+def test_a_linear_rule_moves_weights_without_an_array_of_their_gradient():
+    layers = [("dense", 3), "tanh", ("dense", 1)]
+    moved = trained_names(layers, "gradient_descent")
+    assert moved.count("dense_w_descent") == moved.count("gradient_descent_factors") == 2
+    assert "dense_w_gradient" not in moved and moved.count("gradient_descent_update") == 2  # of the biases
+    kept = trained_names(layers, "momentum")
+    assert "dense_w_descent" not in kept and kept.count("dense_w_gradient") == 2

@@ -1,6 +1,6 @@
 """Single layers forward and backward: our kernels in the stages of a plan, PyTorch in the faster of its two layouts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,16 +59,27 @@ CONVOLUTIONS = (
         lambda torch: torch.nn.Conv2d(32, 32, 3, 1, 1, groups=32), (3,), {"stride": 1, "padding": 1},
     ),
 )  # fmt: skip
+FILTERED = tuple(c for c in CONVOLUTIONS if c.layer == "convolution" and c.sizes[1] == 3 and c.settings["stride"] == 1)
+"""Those with 3x3 filters and stride 1, which minimal filtering can take."""
 SLOW_IN_PYTORCH = (
     Case("batch normalisation + leaky", "batch_norm_leaky", BIG, normalised),
     Case("max pooling 2x2", "max_pooling", BIG, lambda torch: torch.nn.MaxPool2d(2)),
 )
 
 
-class Ours:
-    """The forward and the backward pass of a case on arrays of its own, in single precision."""
+ACCURACIES = ("default", "fast")
 
-    def __init__(self, case: Case, threads: int):
+
+def chosen(calls: list[Call], accuracy: str) -> list[Call]:
+    """The calls, each lowered in the way that a plan chooses for this accuracy."""
+    # The one place that says how: a plan's choice goes here. So far there is one way.
+    return calls
+
+
+class Ours:
+    """The passes of a case on arrays of its own, in single precision, by name: what each of PASSES and PARTS runs."""
+
+    def __init__(self, case: Case, threads: int, accuracy: str = "default"):
         layer = LAYERS[case.layer]
         batch, *sample = case.shape
         one = Graph([entry_of((case.layer, *case.sizes, case.settings), 0)], tuple(sample)).layers[0]
@@ -92,10 +103,17 @@ class Ours:
             )
 
         numba.set_num_threads(threads)
-        self.forward, self.backward = (
-            Program(stages([call(k) for k in kernels], threads), np.float32).run
-            for kernels in (layer.forward, layer.backward)
-        )
+
+        def run(kernels: Sequence[Kernel]) -> Callable[[], None]:
+            return Program(stages(chosen([call(k) for k in kernels], accuracy), threads), np.float32).run
+
+        self.forward, self.backward = run(layer.forward), run(layer.backward)
+        data, weights = (f"delta_{tensor(layer.inputs[0])[0]}",), ("nabla_w",)
+        self.parts = {"forward": self.forward}
+        for name, writes in (("backward-data", data), ("backward-weights", weights)):
+            kernels = [k for k in layer.backward if k.writes == writes]
+            if kernels:
+                self.parts[name] = run(kernels)
 
 
 def pytorch(case: Case, layout: str) -> tuple[Callable[[], object], Callable[[], object]]:
@@ -110,33 +128,76 @@ def pytorch(case: Case, layout: str) -> tuple[Callable[[], object], Callable[[],
     return lambda: module(x), lambda: torch.autograd.grad(y, inputs, delta, retain_graph=True)
 
 
+def parts_pytorch(case: Case, layout: str) -> dict[str, Callable[[], object]]:
+    """The passes of a convolution in PyTorch, backward to its input and to its filters each by itself."""
+    import torch
+
+    form, module = getattr(torch, layout), case.make(torch)
+    w, b = (p.detach() for p in (module.weight, module.bias))
+    x, w = torch.randn(case.shape).to(memory_format=form), w.to(memory_format=form)
+    window = (module.stride, module.padding, module.dilation)
+    delta = torch.randn_like(torch.conv2d(x, w, b, *window, module.groups))
+
+    def backward(*wanted: bool) -> Callable[[], object]:
+        return lambda: torch.ops.aten.convolution_backward(
+            delta, x, w, [len(b)], *map(list, window), False, [0, 0], module.groups, wanted
+        )
+
+    forward = lambda: torch.conv2d(x, w, b, *window, module.groups)  # noqa: E731
+    return {
+        "forward": forward,
+        "backward-data": backward(True, False, False),
+        "backward-weights": backward(False, True, False),
+    }
+
+
 PASSES = ("forward", "backward", "both")
+PARTS = ("forward", "backward-data", "backward-weights")
 LAYOUTS = ("contiguous_format", "channels_last")
 
 
 @dataclass(frozen=True)
 class Compared:
-    """Seconds of each pass, round by round: ours, and PyTorch's in its layout that is faster for both passes together."""
+    """Seconds of each pass, round by round: ours by accuracy, and PyTorch's in its layout that is faster for both passes
+    together."""
 
     layout: str
-    ours: dict[str, list[float]]
+    ours: dict[str, dict[str, list[float]]]
     theirs: dict[str, list[float]]
 
 
-def compare(case: Case, threads: int, rounds: int = 21) -> Compared:
-    """Ours and both of PyTorch's layouts, interleaved."""
+def compare(case: Case, threads: int, rounds: int = 21, accuracies: Sequence[str] = ("default",)) -> Compared:
+    """Ours for each accuracy and both of PyTorch's layouts, interleaved."""
     import torch
 
     torch.set_num_threads(threads)
-    ours = Ours(case, threads)
-    candidates: dict[str, Callable[[], object]] = {"ours forward": ours.forward, "ours backward": ours.backward}
+    candidates: dict[str, Callable[[], object]] = {}
+    for accuracy in accuracies:
+        ours = Ours(case, threads, accuracy)
+        candidates |= {f"{accuracy} forward": ours.forward, f"{accuracy} backward": ours.backward}
     for layout in LAYOUTS:
         forward, backward = pytorch(case, layout)
         candidates |= {f"{layout} forward": forward, f"{layout} backward": backward}
     seconds = interleaved(candidates, rounds)
-    for who in ("ours", *LAYOUTS):
+    for who in (*accuracies, *LAYOUTS):
         passes = (seconds[f"{who} forward"], seconds[f"{who} backward"])
         seconds[f"{who} both"] = [sum(pair) for pair in zip(*passes, strict=True)]
     layout = min(LAYOUTS, key=lambda name: spread(seconds[f"{name} both"]).median)
-    ours_by_pass, theirs_by_pass = ({p: seconds[f"{who} {p}"] for p in PASSES} for who in ("ours", layout))
-    return Compared(layout, ours_by_pass, theirs_by_pass)
+    by_pass = {who: {p: seconds[f"{who} {p}"] for p in PASSES} for who in (*accuracies, layout)}
+    return Compared(layout, {a: by_pass[a] for a in accuracies}, by_pass[layout])
+
+
+def compare_parts(case: Case, threads: int, rounds: int = 21) -> dict[str, dict[str, list[float]]]:
+    """Our time over PyTorch's in its layout that is faster for that pass, round by round, by accuracy and pass."""
+    import torch
+
+    torch.set_num_threads(threads)
+    calls: dict[str, dict[str, Callable[[], object]]] = {a: {**Ours(case, threads, a).parts} for a in ACCURACIES}
+    calls |= {layout: parts_pytorch(case, layout) for layout in LAYOUTS}
+    seconds = interleaved({f"{who} {p}": calls[who][p] for who in calls for p in PARTS}, rounds)
+    found: dict[str, dict[str, list[float]]] = {accuracy: {} for accuracy in ACCURACIES}
+    for p in PARTS:
+        best = min((seconds[f"{layout} {p}"] for layout in LAYOUTS), key=lambda times: spread(times).median)
+        for accuracy in ACCURACIES:
+            found[accuracy][p] = [a / b for a, b in zip(seconds[f"{accuracy} {p}"], best, strict=True)]
+    return found

@@ -19,7 +19,7 @@ from generated.native import LANES
 CHAINS = (
     12  # independent sums: they hide a latency of six in one unit, of five in two, and leave four of sixteen registers
 )
-STEPS = 1 << 18  # of all chains, in a timed run
+STEPS = 1 << 22  # of all chains, in a timed run
 BATCH, WIDTH, DEEP = 128, 512, 4  # dense layers
 IMAGES, CHANNELS, SIDE, FILTERS = 16, 64, 28, 3  # convolutions, FILTERS of them after another
 
@@ -107,7 +107,7 @@ def _timed(network: Network, X: np.ndarray, Y: np.ndarray, batch: int, threads: 
 def dense(threads: int) -> Callable[[], float]:
     """Dense layers of 512 units on 512 inputs, mini-batches of 128."""
     layers: list[Any] = [("dense", WIDTH)] * DEEP
-    X = np.random.default_rng(0).standard_normal((8 * BATCH, WIDTH), dtype=np.float32)
+    X = np.random.default_rng(0).standard_normal((16 * BATCH, WIDTH), dtype=np.float32)
     network = Network(layers, cost="squared_error", random_state=0)
     # Forward and weights of every layer, backward to the inputs of all but the first.
     return _timed(network, X, X, BATCH, threads, (3 * DEEP - 1) * 2 * BATCH * WIDTH * WIDTH)
@@ -118,7 +118,7 @@ def convolution(threads: int) -> Callable[[], float]:
     layers: list[Any] = [("convolution", CHANNELS, 3, {"padding": 1})] * FILTERS
     layers += ["global_average_pooling", ("dense", 10)]
     random = np.random.default_rng(0)
-    X = random.standard_normal((4 * IMAGES, CHANNELS, SIDE, SIDE), dtype=np.float32)
+    X = random.standard_normal((8 * IMAGES, CHANNELS, SIDE, SIDE), dtype=np.float32)
     network = Network(layers, cost="squared_error", random_state=0, **_directly())
     multiplications = IMAGES * SIDE * SIDE * CHANNELS * 9 * CHANNELS  # those with a border's zeros among them
     Y = np.zeros((len(X), 10), np.float32)

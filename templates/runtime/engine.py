@@ -259,7 +259,7 @@ def _generate_tile(rows, vectors, context, builder, sig, args):
     return context.get_dummy_value()
 
 
-_wide_tile, _narrow_tile = _tile_of(ROWS, 2), _tile_of(2 * ROWS, 1)
+_wide_tile, _short_tile, _narrow_tile = _tile_of(ROWS, 2), _tile_of(ROWS - 1, 2), _tile_of(2 * ROWS, 1)
 
 
 @_inline
@@ -317,9 +317,13 @@ def _tiles(
     meanwhile.
     """
     if width > lanes:
-        share = (ahead_pieces * ROWS + rows - 1) // rows  # pieces asked for during a tile
+        # Tiles of ROWS and of one row less come out even, but for a few small numbers of rows.
+        short = -rows % ROWS
+        tall = rows - short * (ROWS - 1)
+        tall = tall if tall >= 0 else rows
+        share = (ahead_pieces * ROWS + tall - 1) // max(tall, 1)  # pieces asked for during a tile
         asked = 0
-        for i in range(0, rows, ROWS):
+        for i in range(0, tall, ROWS):
             for piece in range(asked, min(asked + share, ahead_pieces)):
                 for line in range(0, ahead_length, LINE // 4 * lanes // LANES):
                     _ask_for(_moved(ahead, piece * ahead_piece + line))
@@ -327,6 +331,9 @@ def _tiles(
             ask(awaited, 4 + segments * length // 64)  # more during a longer tile
             _wide_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segment, b_step, b_second,
                        start, _moved(start_rows, i * start_moves), c, _moved(c_rows, i), second)  # fmt: skip
+        for i in range(tall, rows, ROWS - 1):
+            _short_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segment, b_step, b_second,
+                        start, _moved(start_rows, i * start_moves), c, _moved(c_rows, i), second)  # fmt: skip
         return
     for i in range(0, rows, 2 * ROWS):
         origins, places = _moved(start_rows, i * start_moves), _moved(c_rows, i)

@@ -1,0 +1,43 @@
+"""What the time of each row was before minimal filtering and the compiled step, what it is now, and what that came from."""
+
+import json
+import re
+from pathlib import Path
+
+BEFORE = Path(__file__).resolve().parent / "before.json"
+
+FILTERED = "3x3 filters of stride 1 by minimal filtering"
+CAME_FROM = {
+    "784-30-10": "weights are moved by the contraction of their gradient, which is no array any more; the next mini-batch's "
+    "lines are asked for tile by tile",
+    "784-512-512-10": "weights are moved by the contraction of their gradient; arrays begin with cache lines; the next panel "
+    "of an operand is asked for while one is used",
+    "convolutional network": f"{FILTERED}; normalisation, leaky and pooling in fewer passes",
+    "YOLOv3-tiny": FILTERED,
+    "convolution .* 3x3(?!, stride)": FILTERED,
+    "convolution ": "arrays begin with cache lines; tiles come out even",
+    "depthwise convolution": "its sums stay in registers",
+    "batch normalisation": "sums in double, the rest in the network's precision; large results past the caches",
+    "max pooling": "the next row of windows is asked for; large results past the caches",
+    "these 7 convolutions": "all of these",
+}
+"""By the name of a row: the first pattern that it begins with."""
+
+
+def key_of(row: dict) -> tuple[str, str]:
+    """The name and measure of a row, without what changes from run to run: PyTorch's best layout and number of threads."""
+    name = re.sub(r" \((channels_last|contiguous_format)\)|, (channels_last|contiguous_format)$", "", row["name"])
+    return re.sub(r"(?<=PyTorch), \d+ threads", "", name), row.get("measure", "")
+
+
+def gains(results: dict) -> list[str]:
+    """The table of before and after, as lines: every row with a ratio that was there before."""
+    before = {key_of(row): row for row in json.loads(BEFORE.read_text(encoding="utf-8"))["rows"]}
+    lines = ["| what | ratio before | after | what it came from |", "| --- | --- | --- | --- |"]
+    for row in results["rows"]:
+        key = key_of(row)
+        reason = next((text for pattern, text in CAME_FROM.items() if re.match(pattern, key[0])), None)
+        if reason and "ratio" in row and "ratio" in before.get(key, {}):
+            was, now = (f"{one['ratio']['median']:.2g}" for one in (before[key], row))
+            lines.append(f"| {': '.join(key)} | {was} | **{now}** | {reason} |")
+    return lines

@@ -367,92 +367,96 @@ def _fill_rows(table, first, last, rows_1, rows_2, step_0, step_1, step_2):
         table[r] = table[last - first - 1]
 
 
-@_inline
-def _contract(
-    lanes, first, last, rows_1, rows_2, columns, sums_0, sums_1, length, a, a_0, a_1, a_2, a_sum_0, a_sum_1, a_step,
-    b, b_sum_0, b_sum_1, b_step, b_lane, start, start_lane, start_moves, c, c_0, c_1, c_2, scratch, scale, depth
-):  # fmt: skip
-    """`contract_nest` on pointers, b times `scale`, in chains of at most so many steps. start_moves = 1: start is indexed as c; 0: it is one row for all rows,
-    and with start_lane = 0 that is a row of zeros, the first of scratch."""
-    for v in range(2 * lanes):
-        scratch[v] = 0
-    staged = _moved(scratch, 2 * lanes)
-    panel = _moved(scratch, 2 * lanes * (ROWS + 1))
-    tables = _integers(_moved(scratch, 2 * lanes * (ROWS + 1 + DEPTH)))
-    a_rows, c_rows, a_segments = tables, _moved(tables, BLOCK + 4 * ROWS), _moved(tables, 2 * (BLOCK + 4 * ROWS))
-    staged_rows, no_rows = _moved(a_segments, DEPTH), _moved(a_segments, DEPTH + 4 * ROWS)
-    awaited = _moved(tables, TABLES)
-    for i in range(4 * ROWS):
-        staged_rows[i], no_rows[i] = i * lanes, 0
+def _contract_of(lanes: int):
+    """The contraction for vectors of so many elements."""
 
-    # Where a goes on from one middle index to the next as it does along the innermost, both are one run.
-    joined = sums_1 > 1 and a_sum_1 == length * a_step
-    runs, run = (sums_0, sums_1 * length) if joined else (sums_0 * sums_1, length)
-    if runs <= 0 or run <= 0:
-        for i in range(first, last):
-            _fill_rows(c_rows, i, i + 1, rows_1, rows_2, c_0, c_1, c_2)
-            for v in range(columns):
-                c[c_rows[0] + v] = start[c_rows[0] * start_moves + v * start_lane]
-        return
-    b_run = b_sum_0 if joined or sums_1 == 1 else b_sum_1
-    regular = b_sum_1 == length * b_step if joined else (sums_0 == 1 or sums_1 == 1 or b_sum_0 == sums_1 * b_sum_1)
-    wide = last - first >= PACK_FROM and b_step != 2 * lanes  # panels in their own order need no copy
-    pack = b_lane != 1 or columns < lanes or wide or not regular or scale != 1
-    s = t = 0
-    while s < runs:
-        # A block of the contracted indices: whole runs, or a part of one. The next block goes on from c.
-        count = max(1, min(runs - s, depth // run))
-        steps = min(depth, run - t)
-        for q in range(count):
-            outer, middle = (s + q, 0) if joined else ((s + q) // sums_1, (s + q) % sums_1)
-            a_segments[q] = outer * a_sum_0 + middle * a_sum_1 + t * a_step
-        for i in range(first, last, BLOCK):
-            height = min(BLOCK, last - i)
-            _fill_rows(a_rows, i, i + height, rows_1, rows_2, a_0, a_1, a_2)
-            _fill_rows(c_rows, i, i + height, rows_1, rows_2, c_0, c_1, c_2)
-            start_rows = c_rows if start_moves else no_rows
-            v = 0
-            while v < columns:
-                # A panel is two vectors wide, or the last lanes: more than one vector's, so that none is left alone.
-                left = columns - v
-                width = left if left <= 2 * lanes else lanes if left < 3 * lanes else 2 * lanes
-                second = max(0, width - lanes)
-                here, here_segment, here_step, here_second = panel, steps * 2 * lanes, 2 * lanes, lanes
-                ahead, pieces, piece_step, piece_length = b, 0, 0, 0
-                if pack:
-                    if count == 1 and left > width:
-                        ahead = _moved(b, s * b_run + t * b_step + (v + width) * b_lane)
-                        next_width = min(left - width, 2 * lanes)
-                        if b_lane == 1:
-                            pieces, piece_step, piece_length = steps, b_step, next_width
-                        elif b_step == 1:
-                            pieces, piece_step, piece_length = next_width, b_lane, steps
-                    for q in range(count):
-                        outer, middle = (s + q, 0) if joined else ((s + q) // sums_1, (s + q) % sums_1)
-                        done = 0
-                        while done < steps:  # piece by piece of the innermost index
-                            at = t + done
-                            middle = at // length if joined else middle
-                            at -= middle * length if joined else 0
-                            piece = min(length - at, steps - done)
-                            origin = outer * b_sum_0 + middle * b_sum_1 + at * b_step + v * b_lane
-                            target = _moved(panel, (q * steps + done) * 2 * lanes)
-                            _pack(target, lanes, width, second, piece, _moved(b, origin), b_step, b_lane, scale)
-                            done += piece
-                else:
-                    here, here_segment, here_step, here_second = (
-                        _moved(b, s * b_run + t * b_step + v), b_run, b_step, second
-                    )  # fmt: skip
-                _tiles(lanes, width, second, height, count, steps, a, a_rows, a_segments, a_step,
-                       here, here_segment, here_step, here_second, _moved(start, v * start_lane), start_rows,
-                       start_moves, _moved(c, v), c_rows, staged, staged_rows,
-                       ahead, pieces, piece_step, piece_length, awaited)  # fmt: skip
-                v += width
-        start, start_lane, start_moves = c, 1, 1
-        t += steps
-        if t == run:
-            t = 0
-            s += count
+    def contract(
+        first, last, rows_1, rows_2, columns, sums_0, sums_1, length, a, a_0, a_1, a_2, a_sum_0, a_sum_1, a_step,
+        b, b_sum_0, b_sum_1, b_step, b_lane, start, start_lane, start_moves, c, c_0, c_1, c_2, scratch, scale, depth
+    ):  # fmt: skip
+        """`contract_nest` on pointers, b times `scale`, in chains of at most `depth` steps. start_moves = 1: start is
+        indexed as c; 0: it is one row for all rows, and with start_lane = 0 that is a row of zeros, the first of scratch."""
+        for v in range(2 * lanes):
+            scratch[v] = 0
+        staged = _moved(scratch, 2 * lanes)
+        panel = _moved(scratch, 2 * lanes * (ROWS + 1))
+        tables = _integers(_moved(scratch, 2 * lanes * (ROWS + 1 + DEPTH)))
+        a_rows, c_rows, a_segments = tables, _moved(tables, BLOCK + 4 * ROWS), _moved(tables, 2 * (BLOCK + 4 * ROWS))
+        staged_rows, no_rows = _moved(a_segments, DEPTH), _moved(a_segments, DEPTH + 4 * ROWS)
+        awaited = _moved(tables, TABLES)
+        for i in range(4 * ROWS):
+            staged_rows[i], no_rows[i] = i * lanes, 0
+
+        # Where a goes on from one middle index to the next as it does along the innermost, both are one run.
+        joined = sums_1 > 1 and a_sum_1 == length * a_step
+        runs, run = (sums_0, sums_1 * length) if joined else (sums_0 * sums_1, length)
+        if runs <= 0 or run <= 0:
+            for i in range(first, last):
+                _fill_rows(c_rows, i, i + 1, rows_1, rows_2, c_0, c_1, c_2)
+                for v in range(columns):
+                    c[c_rows[0] + v] = start[c_rows[0] * start_moves + v * start_lane]
+            return
+        b_run = b_sum_0 if joined or sums_1 == 1 else b_sum_1
+        regular = b_sum_1 == length * b_step if joined else (sums_0 == 1 or sums_1 == 1 or b_sum_0 == sums_1 * b_sum_1)
+        wide = last - first >= PACK_FROM and b_step != 2 * lanes  # panels in their own order need no copy
+        pack = b_lane != 1 or columns < lanes or wide or not regular or scale != 1
+        s = t = 0
+        while s < runs:
+            # A block of the contracted indices: whole runs, or a part of one. The next block goes on from c.
+            count = max(1, min(runs - s, depth // run))
+            steps = min(depth, run - t)
+            for q in range(count):
+                outer, middle = (s + q, 0) if joined else ((s + q) // sums_1, (s + q) % sums_1)
+                a_segments[q] = outer * a_sum_0 + middle * a_sum_1 + t * a_step
+            for i in range(first, last, BLOCK):
+                height = min(BLOCK, last - i)
+                _fill_rows(a_rows, i, i + height, rows_1, rows_2, a_0, a_1, a_2)
+                _fill_rows(c_rows, i, i + height, rows_1, rows_2, c_0, c_1, c_2)
+                start_rows = c_rows if start_moves else no_rows
+                v = 0
+                while v < columns:
+                    # A panel is two vectors wide, or the last lanes: more than one vector's, so that none is left alone.
+                    left = columns - v
+                    width = left if left <= 2 * lanes else lanes if left < 3 * lanes else 2 * lanes
+                    second = max(0, width - lanes)
+                    here, here_segment, here_step, here_second = panel, steps * 2 * lanes, 2 * lanes, lanes
+                    ahead, pieces, piece_step, piece_length = b, 0, 0, 0
+                    if pack:
+                        if count == 1 and left > width:
+                            ahead = _moved(b, s * b_run + t * b_step + (v + width) * b_lane)
+                            next_width = min(left - width, 2 * lanes)
+                            if b_lane == 1:
+                                pieces, piece_step, piece_length = steps, b_step, next_width
+                            elif b_step == 1:
+                                pieces, piece_step, piece_length = next_width, b_lane, steps
+                        for q in range(count):
+                            outer, middle = (s + q, 0) if joined else ((s + q) // sums_1, (s + q) % sums_1)
+                            done = 0
+                            while done < steps:  # piece by piece of the innermost index
+                                at = t + done
+                                middle = at // length if joined else middle
+                                at -= middle * length if joined else 0
+                                piece = min(length - at, steps - done)
+                                origin = outer * b_sum_0 + middle * b_sum_1 + at * b_step + v * b_lane
+                                target = _moved(panel, (q * steps + done) * 2 * lanes)
+                                _pack(target, lanes, width, second, piece, _moved(b, origin), b_step, b_lane, scale)
+                                done += piece
+                    else:
+                        here, here_segment, here_step, here_second = (
+                            _moved(b, s * b_run + t * b_step + v), b_run, b_step, second
+                        )  # fmt: skip
+                    _tiles(lanes, width, second, height, count, steps, a, a_rows, a_segments, a_step,
+                           here, here_segment, here_step, here_second, _moved(start, v * start_lane), start_rows,
+                           start_moves, _moved(c, v), c_rows, staged, staged_rows,
+                           ahead, pieces, piece_step, piece_length, awaited)  # fmt: skip
+                    v += width
+            start, start_lane, start_moves = c, 1, 1
+            t += steps
+            if t == run:
+                t = 0
+                s += count
+
+    return contract
 
 
 # Called by symbol: compiled once, not into every kernel --------------------------------------------------------------
@@ -461,19 +465,9 @@ def _contract(
 @functools.cache
 def _routine(dtype: types.Type):
     """Compiles the contraction of float32 or float64 arrays and gives its machine code a name that kernels link to."""
-    lanes = lanes_of(dtype)
-
-    def contract(
-        first, last, rows_1, rows_2, columns, sums_0, sums_1, length, a, a_0, a_1, a_2, a_sum_0, a_sum_1, a_step,
-        b, b_sum_0, b_sum_1, b_step, b_lane, start, start_lane, start_moves, c, c_0, c_1, c_2, scratch, scale, depth
-    ):  # fmt: skip
-        _contract(lanes, first, last, rows_1, rows_2, columns, sums_0, sums_1, length,
-                  a, a_0, a_1, a_2, a_sum_0, a_sum_1, a_step, b, b_sum_0, b_sum_1, b_step, b_lane,
-                  start, start_lane, start_moves, c, c_0, c_1, c_2, scratch, scale, depth)  # fmt: skip
-
     n, p = types.intp, types.CPointer(dtype)
     signature = types.void(*[n] * 8, p, *[n] * 6, p, *[n] * 4, p, n, n, p, n, n, n, p, dtype, n)
-    native = compile_native(contract, signature, (dtype.name,))
+    native = compile_native(_contract_of(lanes_of(dtype)), signature, (dtype.name,))
     llvm.add_symbol(_symbol(dtype), native.address)
     return native
 

@@ -120,7 +120,9 @@ class Network:
     @accuracy.setter
     def accuracy(self, asked: str) -> None:
         if not isinstance(asked, str) or asked not in ACCURACIES:
-            raise ValueError(f"accuracy must be {', '.join(list(ACCURACIES)[:-1])} or {list(ACCURACIES)[-1]}, not {asked!r}")
+            raise ValueError(
+                f"accuracy must be {', '.join(list(ACCURACIES)[:-1])} or {list(ACCURACIES)[-1]}, not {asked!r}"
+            )
         self._accuracy = asked
 
     @property

@@ -19,8 +19,8 @@ from derive.files import write_whole
 from derive.training.datasets import image_files
 from derive.training.folder import network_in, same_network
 from generated import Network, load
-from generated.configuration import read_configuration
 from generated.choice import DEFAULT
+from generated.configuration import read_configuration
 from generated.weights import read_weights
 
 FOLDER = "derive-detect"

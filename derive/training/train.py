@@ -16,8 +16,8 @@ from derive.training.datasets import read_dataset
 from derive.training.folder import NETWORK, SCHEDULES, History, Settings, read_settings, same_network
 from derive.training.samples import Samples, WholeDataset
 from generated import DivergedError, Network, load
-from generated.configuration import Augmentation, Configuration, read_configuration
 from generated.choice import DEFAULT
+from generated.configuration import Augmentation, Configuration, read_configuration
 from generated.policies import Policy
 from generated.progress import ProgressLine
 from generated.sections import NORMALISATIONS

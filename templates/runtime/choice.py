@@ -148,7 +148,9 @@ class _Shape:
         work += MOVED * tiles * _whole(self.lanes) * (2 * parts + rows.m * columns.m)
         strips = -(-tall // self._at_once(pair))
         if self.gradient:
-            work += MOVED * 2 * strips * parts * filters + far * (self._shares(pair) * parts + prod(self.taps)) * filters
+            work += (
+                MOVED * 2 * strips * parts * filters + far * (self._shares(pair) * parts + prod(self.taps)) * filters
+            )
         else:
             work += MOVED * strips * parts * filters + far * (2 * parts + prod(self.taps)) * filters
         return float(self.groups * work)

@@ -203,7 +203,12 @@ class _Back:
     def updated(self, gradient: Call, updates: Sequence[Update]) -> list[list[Call]]:
         """The gradient and the updates that read it, as calls that may share a stage: where they can be, both in one."""
         for kernel in self.descent:
-            if len(updates) == 1 and updates[0].linear and not gradient.filtering and gradient.kernel.writes == (f"nabla_{kernel.writes[0]}",):
+            if (
+                len(updates) == 1
+                and updates[0].linear
+                and not gradient.filtering
+                and gradient.kernel.writes == (f"nabla_{kernel.writes[0]}",)
+            ):
                 factors = {name: np.zeros(1) for name in updates[0].linear.writes}
                 factored = _call(updates[0].linear, factors, updates[0].scalars, updates[0].layer)
                 return [[factored], [_call(kernel, self.names, factors, self.listed)]]

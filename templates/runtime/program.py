@@ -34,6 +34,7 @@ from .filtered import Filtering
 from .lanes import lanes_of, width_for
 from .native import OPTIONS, compile_native, digest_of
 
+
 def zeros(shape: int | Sequence[int], dtype: type | np.dtype) -> np.ndarray:
     """An array of zeros that begins with a cache line: vectors of those that do lie in one line each."""
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
@@ -385,7 +386,10 @@ def _steps(
             if s == longest and step + 1 < last:
                 for g in range(n_gathers - 1, -1, -1):  # the first one, the samples, stays for the engine
                     for k in range(shares):
-                        begin, end = (step + 1) * batch + batch * k // shares, (step + 1) * batch + batch * (k + 1) // shares
+                        begin, end = (
+                            (step + 1) * batch + batch * k // shares,
+                            (step + 1) * batch + batch * (k + 1) // shares,
+                        )
                         _await(scratch + k * scratch_bytes, gathers[g], rows, begin, end)
             extent, grain = stage[EXTENT], stage[GRAIN]
             if stage[PARALLEL]:
@@ -446,7 +450,9 @@ class Program:
         self._kept: list = []
         for stage in self.stages:
             values = [call.bind(self.dtype) for call in stage.calls]
-            compiled = [compile_kernel(call.kernel, self.dtype, call.width, call.filtering, call.widths) for call in stage.calls]
+            compiled = [
+                compile_kernel(call.kernel, self.dtype, call.width, call.filtering, call.widths) for call in stage.calls
+            ]
             bound = [(native, *pair) for native, pair in zip(compiled, values, strict=True)]
             extents = [extent for _, _, extent in bound]
             if any(extent % max(min(extents), 1) for extent in extents):

@@ -22,7 +22,24 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-from .engine import BLOCK, BOX, DEPTH, ROWS, TABLES, _fill_rows, _integers, _moved, _pack, _pointer as _elements, _tiles, lanes_of as elements_of
+from .engine import (
+    BLOCK,
+    BOX,
+    DEPTH,
+    ROWS,
+    TABLES,
+    _fill_rows,
+    _integers,
+    _moved,
+    _pack,
+    _tiles,
+)
+from .engine import (
+    _pointer as _elements,
+)
+from .engine import (
+    lanes_of as elements_of,
+)
 from .filtered import Filtering
 from .lanes import Vector, lanes_of
 from .native import LANES, OPTIONS, PACKAGE, compile_native
@@ -281,7 +298,9 @@ def _placeholder(name: str) -> Callable:
     return routine
 
 
-filtered_filters, filtered_places, filtered_places_bias, filtered_products, filtered_gradient = map(_placeholder, ROUTINES)
+filtered_filters, filtered_places, filtered_places_bias, filtered_products, filtered_gradient = map(
+    _placeholder, ROUTINES
+)
 
 
 def _at_once(n_0: int, n_1: int) -> Callable[[int, int, int], int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from derive.files import write_whole
 from generated import Network
-from generated.choice import DEFAULT
+from generated.choice import ACCURACIES, DEFAULT
 from generated.sections import NORMALISATIONS
 
 NETWORK, HISTORY, SETTINGS = "network.npz", "history.csv", "settings.json"

@@ -10,8 +10,9 @@ import numpy as np
 from benchmarks.timing import interleaved, spread
 from generated.definition import LAYERS, stored, tensor
 from generated.graph import Graph, entry_of
+from generated.memory import placed, reserved
 from generated.plan import stages
-from generated.program import Call, Kernel, Program
+from generated.program import Call, Kernel, Program, Stage
 
 
 @dataclass(frozen=True)
@@ -81,10 +82,10 @@ class Ours:
         self.arrays: dict[str, np.ndarray] = {}
         for name, axes in slots.items():
             shape = one.axes(f"{name}[{', '.join(axes)}]", batch)
-            self.arrays[name] = random.standard_normal(shape, dtype=np.float32)
+            self.arrays[name] = reserved(shape, np.float32)
         for slot in layer.buffers:
             dtype = np.dtype(slot.partition("]: ")[2] or np.float32)
-            self.arrays[tensor(slot)[0]] = np.zeros(one.axes(slot, batch), dtype)
+            self.arrays[tensor(slot)[0]] = reserved(one.axes(slot, batch), dtype)
 
         def call(kernel: Kernel) -> Call:
             return Call(
@@ -92,10 +93,18 @@ class Ours:
             )
 
         numba.set_num_threads(threads)
+        passes = [stages([call(k) for k in kernels], threads) for kernels in (layer.forward, layer.backward)]
+        # As in a plan all arrays lie in one block of memory, here each in a place of its own.
+        ends = Stage([call for one in passes for stage in one for call in stage.calls])
+        self.everything = everything = placed([ends, *passes[0], *passes[1], ends], list(self.arrays.values()))[1:-1]
         self.forward, self.backward = (
-            Program(stages([call(k) for k in kernels], threads), np.float32).run
-            for kernels in (layer.forward, layer.backward)
+            Program(part, np.float32).run for part in (everything[: len(passes[0])], everything[len(passes[0]) :])
         )
+        for stage in everything:
+            for one_call in stage.calls:
+                self.arrays |= one_call.arrays
+        for name in slots:
+            self.arrays[name][...] = random.standard_normal(self.arrays[name].shape, dtype=np.float32)
 
 
 def pytorch(case: Case, layout: str) -> tuple[Callable[[], object], Callable[[], object]]:

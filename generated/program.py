@@ -30,10 +30,8 @@ from numba.np.numpy_support import from_dtype
 
 from . import engine
 from .engine import prefetch
-from .lanes import lanes_of, width_for
+from .lanes import LINE, lanes_of, settled, width_for
 from .native import OPTIONS, compile_native, digest_of
-
-LINE = 64  # bytes of a cache line
 
 
 @njit(inline="always")
@@ -119,19 +117,19 @@ def _array(typingctx, address, shape, dtype):
     return kind(types.intp, shape, dtype), codegen
 
 
-def compile_kernel(kernel: Kernel, dtype: type | np.dtype, width: int = 1):
+def compile_kernel(kernel: Kernel, dtype: type | np.dtype, width: int = 1, streamed: bool = False):
     """The kernel as a C function void(int64 *values, int64 first, int64 last, int64 scratch), for one dtype.
 
-    width: how many components its loops over `lanes` take at a time.
+    width: how many components its loops over `lanes` take at a time. streamed: what they write goes past the caches.
 
     values: the addresses of its arrays, of its scalars (each in a float64 of its own, so that it can change), and its
     sizes in the order of `Kernel.sizes`. The result has the machine code's `.address`, valid while it is referenced.
     """
-    return _compiled(kernel, np.dtype(dtype), width)
+    return _compiled(kernel, np.dtype(dtype), width, streamed)
 
 
 @functools.cache
-def _compiled(kernel: Kernel, dtype: np.dtype, width: int):
+def _compiled(kernel: Kernel, dtype: np.dtype, width: int, streamed: bool):
     own = from_dtype(dtype)
     position = {text: k for k, text in enumerate([*kernel.arrays, *kernel.scalars])}
     position |= {f"[{index}]": len(position) + k for k, index in enumerate(kernel.sizes)}
@@ -148,19 +146,27 @@ def _compiled(kernel: Kernel, dtype: np.dtype, width: int):
         passed.append(f"_array(values[{position[name]}], ({shape}), {other or 'own'})")
     passed += [f"_array(values[{position[name]}], (1,), double)[0]" for name in kernel.scalars]
     text = f"def entry(values, first, last, scratch):\n    function({', '.join(passed)}, first, last)\n"
+    text += "    settled()\n" if streamed else ""
 
     python = getattr(kernel.function, "py_func", kernel.function)
     if kernel.lane:
-        scope = {**python.__globals__, "lanes": lanes_of(width)}
+        scope = {**python.__globals__, "lanes": lanes_of(width, streamed)}
         python = FunctionType(python.__code__, scope, python.__name__, python.__defaults__, python.__closure__)
     wanted = {k: v for k, v in getattr(kernel.function, "targetoptions", {}).items() if k == "fastmath"}
     function = njit(forceinline=True, **OPTIONS, **wanted)(python)
-    scope = {"__name__": __name__, "_array": _array, "function": function, "double": types.float64, **dtypes}
+    scope = {
+        "__name__": __name__,
+        "_array": _array,
+        "function": function,
+        "double": types.float64,
+        "settled": settled,
+        **dtypes,
+    }
     exec(text, scope)  # the one way to write a call of as many arguments as there are arrays
     if "scratch" in kernel.arguments:
         engine.load(own)
     signature = types.void(types.CPointer(types.intp), *[types.intp] * 3)
-    return compile_native(scope["entry"], signature, _key(python, text, own.name, str(width)))
+    return compile_native(scope["entry"], signature, _key(python, text, own.name, str(width), str(streamed)))
 
 
 def _key(python: Callable, *more: str) -> tuple | None:
@@ -177,11 +183,15 @@ def _key(python: Callable, *more: str) -> tuple | None:
 
 @dataclass(frozen=True)
 class Call:
-    """A kernel and what it runs on: its arrays, and its scalars as float64 arrays of one element, by name."""
+    """A kernel and what it runs on: its arrays, and its scalars as float64 arrays of one element, by name.
+
+    streamed: whether what its lanes write goes past the caches, where each vector lies as that demands.
+    """
 
     kernel: Kernel
     arrays: Mapping[str, np.ndarray]
     scalars: Mapping[str, np.ndarray] = field(default_factory=dict)
+    streamed: bool = False
 
     @functools.cached_property
     def sizes(self) -> dict[str, int]:
@@ -198,6 +208,13 @@ class Call:
     def width(self) -> int:
         """How many components its kernel takes at a time."""
         return width_for(self.sizes[self.kernel.lane], self.kernel.registers) if self.kernel.lane else 1
+
+    @property
+    def goes_past_caches(self) -> bool:
+        """Whether what it writes does: that was asked for, and each of its vectors fills its own part of cache lines."""
+        written = [self.arrays[name] for name in self.kernel.writes]
+        fits = all(w.ctypes.data % LINE == 0 and w.shape[-1] % self.width == 0 for w in written)
+        return self.streamed and bool(self.kernel.lane) and fits
 
     def bind(self, dtype: np.dtype) -> tuple[np.ndarray, int]:
         """The values that the compiled kernel reads, and the extent of its split.
@@ -391,7 +408,9 @@ class Program:
         self._kept: list = []
         for stage in self.stages:
             values = [call.bind(self.dtype) for call in stage.calls]
-            compiled = [compile_kernel(call.kernel, self.dtype, call.width) for call in stage.calls]
+            compiled = [
+                compile_kernel(call.kernel, self.dtype, call.width, call.goes_past_caches) for call in stage.calls
+            ]
             bound = [(native, *pair) for native, pair in zip(compiled, values, strict=True)]
             extents = [extent for _, _, extent in bound]
             if any(extent % max(min(extents), 1) for extent in extents):

@@ -32,7 +32,6 @@ from derive.lowering.kinds import (
 from derive.lowering.lanes import lane_body, lane_of, wants_lanes
 from derive.lowering.nests import RESERVED, Nest, accumulated, boxed, in_range, is_boxed, is_scatter, row_body
 from derive.lowering.rewriting import (
-    in_double_precision,
     in_groups,
     is_elementwise,
     merged,
@@ -136,7 +135,7 @@ def _rewritten(
         groups = grouped.groups
         equations = with_small_parts(grouped.equations, declared, order, shared)
         equations.sort(key=lambda e: not e.reads() or not e.reads() <= constants)  # the rest can share kernels then
-        dtypes |= dict.fromkeys(in_double_precision(equations, grouped.double, wanted | outputs), "float64")
+        dtypes |= dict.fromkeys(grouped.double, "float64")
         equations = with_plain_operands(equations, declared, order)
         _declare(equations, declared, order)
         result.append(equations)

@@ -46,6 +46,14 @@ class If:
 
 
 @dataclass
+class Ahead:
+    """``ahead(array, place)``: a vector that is wanted soon is asked for, and nothing changed."""
+
+    array: str
+    place: str
+
+
+@dataclass
 class EngineCall:
     """A call of the contraction engine: its routine and its arguments by name, in order."""
 

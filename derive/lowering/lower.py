@@ -359,7 +359,7 @@ class _Room:
         body = nest.in_rows(lane_body(nest, group, lane, stored))
         kernel = self._finished(nest, name, stored, body, self._is_local(group, rows[0].name))
         narrow = any(e.kind == "max" for e in group)  # a maximum holds its places and masks beside it
-        return replace(kernel, lane=lane.name, registers=1 if narrow else 0)
+        return replace(kernel, lane=lane.name, registers=2 if narrow else 0)
 
     def _alone(self, equation: Equation, name: str) -> Kernel:
         """The kernel of an equation that shares none: a contraction, a sum in memory, a sum of boxes."""

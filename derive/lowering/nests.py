@@ -16,7 +16,7 @@ from derive.lowering.kinds import conditions_in
 FIRST, LAST = sp.symbols("first last", integer=True)
 CALLED = {*FUNCTIONS, *OF_NUMPY, "range", "span", "int", "abs", "max", "min", "contract", "contract_bias"}
 CALLED |= {"contract_nest", "contract_nest_bias", "contract_nest_add", "border", "first_tap", "gcd", "BOX"}
-CALLED |= {"lanes", "where", "double", "fma", "inf", "int16", "int32"}
+CALLED |= {"ahead", "lanes", "where", "double", "fma", "inf", "int16", "int32"}
 RESERVED = {"T", "first", "last", "scratch", "box", *CALLED}  # what names mean in every kernel
 
 

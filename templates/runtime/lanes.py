@@ -117,8 +117,7 @@ def lanes(size: int):
 def lanes_of(width: int, streamed: bool = False) -> Callable:
     """`lanes` with this many at a time: what stands in its place when a kernel is compiled.
 
-    streamed: what is written goes past the caches; then every vector must begin where a line of the cache does, or have
-    its own size as its alignment.
+    streamed: vectors of whole lines of the cache are written past it; they must begin where a line does.
     """
 
     @intrinsic
@@ -193,14 +192,31 @@ def _store(typingctx, array, index, value):
         pointer = _pointer(context, builder, sig.args[0], args[0], sig.args[1], args[1])
         vector = _cast(context, builder, args[2], value, _vector(array, index))
         lane, size = _kinds(index)[-1], array.dtype.bitwidth // 8
-        if lane.streamed:
-            past = builder.store(vector, pointer, align=min(size * lane.width, LINE))
+        if lane.streamed and size * lane.width % LINE == 0:
+            past = builder.store(vector, pointer, align=LINE)
             past.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
         else:
             builder.store(vector, pointer, align=size)
         return context.get_dummy_value()
 
     return types.none(array, index, value), codegen
+
+
+@intrinsic
+def ahead(typingctx, array, index):
+    """Asks for the lines of the cache with the neighbours at this index, which may lie outside; changes nothing."""
+
+    def codegen(context, builder, sig, args):
+        i32, i8p = ir.IntType(32), ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [i8p, i32, i32, i32])
+        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        first = builder.bitcast(_pointer(context, builder, sig.args[0], args[0], sig.args[1], args[1]), i8p)
+        for place in range(0, _vector(array, index).width * array.dtype.bitwidth // 8, LINE):
+            line = builder.gep(first, [ir.Constant(ir.IntType(64), place)])
+            builder.call(prefetch, [line, i32(0), i32(2), i32(1)])  # to read, into the second level
+        return context.get_dummy_value()
+
+    return types.none(array, index), codegen
 
 
 _INLINE = {"forceinline": True, **OPTIONS}

@@ -204,7 +204,7 @@ class Call:
 
     @property
     def goes_past_caches(self) -> bool:
-        """Whether what it writes does: that was asked for, and each of its vectors fills its own part of cache lines."""
+        """Whether what it writes does: that was asked for, and each of its vectors is in lines of the cache of its own."""
         written = [self.arrays[name] for name in self.kernel.writes]
         fits = all(w.ctypes.data % LINE == 0 and w.shape[-1] % self.width == 0 for w in written)
         return self.streamed and bool(self.kernel.lane) and fits

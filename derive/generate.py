@@ -260,6 +260,7 @@ def _kernel_view(k: Kernel, notes: Sequence[str]) -> dict:
         "local": k.local,
         "lane": k.lane,
         "registers": k.registers,
+        "fixed": k.fixed,
         "scalars": k.scalars,
         "functions": k.functions,
         "notes": list(notes),

@@ -240,6 +240,7 @@ DEPTHWISE_CONVOLUTION = Layer(
             split="n",
             writes=("z",),
             lane="c",
+            fixed=("dilation", "left", "stride", "top", "u", "v"),
             scalars=("dilation", "left", "stride", "top"),
         ),
     ),
@@ -263,6 +264,7 @@ DEPTHWISE_CONVOLUTION = Layer(
             split="n",
             writes=("delta_a",),
             lane="c",
+            fixed=("dilation", "left", "stride", "top", "u", "v"),
             scalars=("dilation", "left", "stride", "top"),
         ),
         Kernel(
@@ -271,6 +273,7 @@ DEPTHWISE_CONVOLUTION = Layer(
             split="n",
             writes=("nabla_w_part",),
             lane="c",
+            fixed=("dilation", "left", "stride", "top", "u", "v"),
             scalars=("dilation", "left", "stride", "top"),
         ),
         Kernel(

@@ -56,6 +56,7 @@ class Kernel:
     writes: the names of the arrays that it writes.
     local: whether, of the arrays that have its split index, it reads nothing outside [first, last).
     lane: the index that it goes over several at a time, if any: see `lanes`; a vector of its dtype in so many registers.
+    fixed: scalars, and indices by their sizes, whose values are compiled into it: small numbers, and the same for good.
     box: a function of sizes (``P`` is the size of index ``p``) and scalars, the elements of working memory that it needs
         as its argument "box"; it has engine.BOX at least.
     """
@@ -68,6 +69,7 @@ class Kernel:
     local: bool = True
     lane: str = ""
     registers: int = 4
+    fixed: tuple[str, ...] = ()
     box: Callable[..., int] | None = None
 
     @property
@@ -117,22 +119,30 @@ def _array(typingctx, address, shape, dtype):
     return kind(types.intp, shape, dtype), codegen
 
 
-def compile_kernel(kernel: Kernel, dtype: type | np.dtype, width: int = 1, streamed: bool = False):
+def compile_kernel(
+    kernel: Kernel,
+    dtype: type | np.dtype,
+    width: int = 1,
+    streamed: bool = False,
+    fixed: tuple[tuple[str, int], ...] = (),
+):
     """The kernel as a C function void(int64 *values, int64 first, int64 last, int64 scratch), for one dtype.
 
     width: how many components its loops over `lanes` take at a time. streamed: what they write goes past the caches.
+    fixed: (name, value) of what is fixed for it.
 
     values: the addresses of its arrays, of its scalars (each in a float64 of its own, so that it can change), and its
     sizes in the order of `Kernel.sizes`. The result has the machine code's `.address`, valid while it is referenced.
     """
-    return _compiled(kernel, np.dtype(dtype), width, streamed)
+    return _compiled(kernel, np.dtype(dtype), width, streamed, fixed)
 
 
 @functools.cache
-def _compiled(kernel: Kernel, dtype: np.dtype, width: int, streamed: bool):
+def _compiled(kernel: Kernel, dtype: np.dtype, width: int, streamed: bool, fixed: tuple[tuple[str, int], ...]):
     own = from_dtype(dtype)
     position = {text: k for k, text in enumerate([*kernel.arrays, *kernel.scalars])}
     position |= {f"[{index}]": len(position) + k for k, index in enumerate(kernel.sizes)}
+    known = {name: str(value) for name, value in fixed}
     passed, dtypes = [], {"own": own}
     for text in kernel.arguments:
         name = text.split("[")[0]
@@ -142,9 +152,10 @@ def _compiled(kernel: Kernel, dtype: np.dtype, width: int, streamed: bool):
             continue
         indices, other = kernel.arrays[name]
         dtypes[other or "own"] = from_dtype(np.dtype(other)) if other else own
-        shape = "".join(f"values[{position[f'[{index}]']}], " for index in indices)
+        sizes = (known.get(index) or f"values[{position[f'[{index}]']}]" for index in indices)
+        shape = "".join(f"{size}, " for size in sizes)
         passed.append(f"_array(values[{position[name]}], ({shape}), {other or 'own'})")
-    passed += [f"_array(values[{position[name]}], (1,), double)[0]" for name in kernel.scalars]
+    passed += [known.get(name) or f"_array(values[{position[name]}], (1,), double)[0]" for name in kernel.scalars]
     text = f"def entry(values, first, last, scratch):\n    function({', '.join(passed)}, first, last)\n"
     text += "    settled()\n" if streamed else ""
 
@@ -201,6 +212,12 @@ class Call:
     def width(self) -> int:
         """How many components its kernel takes at a time."""
         return width_for(self.sizes[self.kernel.lane], self.kernel.registers) if self.kernel.lane else 1
+
+    @property
+    def fixed(self) -> tuple[tuple[str, int], ...]:
+        """The values of what is fixed for its kernel."""
+        cells = {name: int(cell[0]) for name, cell in self.scalars.items() if name in self.kernel.fixed}
+        return tuple((name, cells.get(name, self.sizes.get(name, 0))) for name in self.kernel.fixed)
 
     @property
     def goes_past_caches(self) -> bool:
@@ -401,7 +418,7 @@ class Program:
         self._kept: list = []
         for stage in self.stages:
             values = [call.bind(self.dtype) for call in stage.calls]
-            compiled = [compile_kernel(call.kernel, self.dtype, call.width, call.goes_past_caches) for call in stage.calls]
+            compiled = [compile_kernel(call.kernel, self.dtype, call.width, call.goes_past_caches, call.fixed) for call in stage.calls]
             bound = [(native, *pair) for native, pair in zip(compiled, values, strict=True)]
             extents = [extent for _, _, extent in bound]
             if any(extent % max(min(extents), 1) for extent in extents):

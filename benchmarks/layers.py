@@ -10,8 +10,8 @@ import numpy as np
 from benchmarks.timing import interleaved, spread
 from generated.definition import LAYERS, stored, tensor
 from generated.graph import Graph, entry_of
-from generated.plan import stages
-from generated.program import Call, Kernel, Program
+from generated.plan import computed, stages
+from generated.program import Kernel, Program, zeros
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,6 @@ SLOW_IN_PYTORCH = (
 ACCURACIES = ("default", "fast")
 
 
-def chosen(calls: list[Call], accuracy: str) -> list[Call]:
-    """The calls, each lowered in the way that a plan chooses for this accuracy."""
-    # The one place that says how: a plan's choice goes here. So far there is one way.
-    return calls
-
-
 class Ours:
     """The passes of a case on arrays of its own, in single precision, by name: what each of PASSES and PARTS runs."""
 
@@ -92,20 +86,21 @@ class Ours:
         self.arrays: dict[str, np.ndarray] = {}
         for name, axes in slots.items():
             shape = one.axes(f"{name}[{', '.join(axes)}]", batch)
-            self.arrays[name] = random.standard_normal(shape, dtype=np.float32)
+            self.arrays[name] = zeros(shape, np.float32)
+            self.arrays[name][...] = random.standard_normal(shape, dtype=np.float32)
         for slot in layer.buffers:
             dtype = np.dtype(slot.partition("]: ")[2] or np.float32)
-            self.arrays[tensor(slot)[0]] = np.zeros(one.axes(slot, batch), dtype)
-
-        def call(kernel: Kernel) -> Call:
-            return Call(
-                kernel, {n: self.arrays[n] for n in kernel.arrays}, {n: one.settings[n] for n in kernel.scalars}
-            )
+            self.arrays[tensor(slot)[0]] = zeros(one.axes(slot, batch), dtype)
 
         numba.set_num_threads(threads)
 
         def run(kernels: Sequence[Kernel]) -> Callable[[], None]:
-            return Program(stages(chosen([call(k) for k in kernels], accuracy), threads), np.float32).run
+            calls = [
+                call
+                for k in kernels
+                for call in computed(k, self.arrays, one.settings, "", accuracy, lambda shape: zeros(shape, np.float32))
+            ]
+            return Program(stages(calls, threads), np.float32).run
 
         self.forward, self.backward = run(layer.forward), run(layer.backward)
         data, weights = (f"delta_{tensor(layer.inputs[0])[0]}",), ("nabla_w",)

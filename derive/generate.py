@@ -213,7 +213,7 @@ class Module:
     @property
     def lanes(self) -> list[str]:
         """What the module takes from the runtime's lanes."""
-        found = {f for k in self.kernels for f in k["functions"] if f in ("double", "where")}
+        found = {f for k in self.kernels for f in k["functions"] if f in ("ahead", "double", "fma", "where")}
         return sorted(found | {"lanes" for k in self.kernels if k["lane"]})
 
     @property
@@ -276,6 +276,7 @@ def _kernel_view(k: Kernel, notes: Sequence[str]) -> dict:
         "local": k.local,
         "lane": k.lane,
         "registers": k.registers,
+        "fixed": k.fixed,
         "scalars": k.scalars,
         "functions": k.functions,
         "notes": list(notes),

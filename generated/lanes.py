@@ -26,7 +26,7 @@ from numba.core.typeconv import Conversion
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_cast, models, overload, register_model
 
-from .native import LANES, OPTIONS
+from .native import LANES, LINE, OPTIONS
 
 
 def width_for(size: int, registers: int = 4) -> int:
@@ -39,11 +39,11 @@ def width_for(size: int, registers: int = 4) -> int:
 
 
 class Lane(types.Type):
-    """The place of the first of `width` neighbours along an array's last index."""
+    """The place of the first of `width` neighbours along an array's last index; if `streamed`, they go past the caches."""
 
-    def __init__(self, width: int):
-        self.width = width
-        super().__init__(f"Lane({width})")
+    def __init__(self, width: int, streamed: bool = False):
+        self.width, self.streamed = width, streamed
+        super().__init__(f"Lane({width}, {streamed})")
 
 
 class Vector(types.Type):
@@ -68,15 +68,14 @@ class Vector(types.Type):
 class _Lanes(types.SimpleIterableType):
     """What `lanes` gives: from first to last, `width` at a time."""
 
-    def __init__(self, width: int):
-        self.width = width
-        super().__init__(f"Lanes({width})", _LanesIterator(width))
+    def __init__(self, width: int, streamed: bool):
+        super().__init__(f"Lanes({width}, {streamed})", _LanesIterator(width, streamed))
 
 
 class _LanesIterator(types.SimpleIteratorType):
-    def __init__(self, width: int):
+    def __init__(self, width: int, streamed: bool):
         self.width = width
-        super().__init__(f"LanesIterator({width})", Lane(width))
+        super().__init__(f"LanesIterator({width}, {streamed})", Lane(width, streamed))
 
 
 @register_model(Lane)
@@ -112,12 +111,15 @@ def lanes(size: int):
     raise TypeError("lanes is for kernels, which the program compiles")
 
 
-def lanes_of(width: int) -> Callable:
-    """`lanes` with this many at a time: what stands in its place when a kernel is compiled."""
+def lanes_of(width: int, streamed: bool = False) -> Callable:
+    """`lanes` with this many at a time: what stands in its place when a kernel is compiled.
+
+    streamed: vectors of whole lines of the cache are written past it; they must begin where a line does.
+    """
 
     @intrinsic
     def lanes(typingctx, size):
-        return _Lanes(width)(types.intp), lambda context, builder, sig, args: args[0]
+        return _Lanes(width, streamed)(types.intp), lambda context, builder, sig, args: args[0]
 
     return lanes
 
@@ -186,10 +188,32 @@ def _store(typingctx, array, index, value):
     def codegen(context, builder, sig, args):
         pointer = _pointer(context, builder, sig.args[0], args[0], sig.args[1], args[1])
         vector = _cast(context, builder, args[2], value, _vector(array, index))
-        builder.store(vector, pointer, align=array.dtype.bitwidth // 8)
+        lane, size = _kinds(index)[-1], array.dtype.bitwidth // 8
+        if lane.streamed and size * lane.width % LINE == 0:
+            past = builder.store(vector, pointer, align=LINE)
+            past.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
+        else:
+            builder.store(vector, pointer, align=size)
         return context.get_dummy_value()
 
     return types.none(array, index, value), codegen
+
+
+@intrinsic
+def ahead(typingctx, array, index):
+    """Asks for the lines of the cache with the neighbours at this index, which may lie outside; changes nothing."""
+
+    def codegen(context, builder, sig, args):
+        i32, i8p = ir.IntType(32), ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [i8p, i32, i32, i32])
+        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        first = builder.bitcast(_pointer(context, builder, sig.args[0], args[0], sig.args[1], args[1]), i8p)
+        for place in range(0, _vector(array, index).width * array.dtype.bitwidth // 8, LINE):
+            line = builder.gep(first, [ir.Constant(ir.IntType(64), place)])
+            builder.call(prefetch, [line, i32(0), i32(2), i32(1)])  # to read, into the second level
+        return context.get_dummy_value()
+
+    return types.none(array, index), codegen
 
 
 _INLINE = {"forceinline": True, **OPTIONS}
@@ -270,6 +294,15 @@ def _operator(function, build, *, result: types.Type | None = None, of=types.Num
         lower_builtin(function, *kinds)(lower)
 
 
+def _intrinsic(builder, name: str, values: list):
+    """LLVM's function of that name on numbers or vectors of one type."""
+    kind = values[0].type
+    count, element = (f"v{kind.count}", kind.element) if isinstance(kind, ir.VectorType) else ("", kind)
+    call = ir.FunctionType(kind, [kind] * len(values))
+    full = f"llvm.{name}.{count}f{32 if element == ir.FloatType() else 64}"
+    return builder.call(cgutils.get_or_insert_function(builder.module, call, full), values)
+
+
 def _define_operators() -> None:
     for name, ours in {"add": "fadd", "sub": "fsub", "mul": "fmul", "truediv": "fdiv"}.items():
         for function in (getattr(operator, name), getattr(operator, f"i{name}")):
@@ -288,9 +321,7 @@ def _define_operators() -> None:
     for function, name in ((abs, "fabs"), (np.sqrt, "sqrt"), (np.floor, "floor")):
 
         def value(b, _, x, name=name):
-            kind = f"v{x.type.count}f{32 if x.type.element == ir.FloatType() else 64}"
-            call = ir.FunctionType(x.type, [x.type])
-            return b.call(cgutils.get_or_insert_function(b.module, call, f"llvm.{name}.{kind}"), [x])
+            return _intrinsic(b, name, [x])
 
         _operator(function, value, of=types.Float, operands=1)
 
@@ -321,9 +352,38 @@ def where(typingctx, condition, x, y):
 
 
 @intrinsic
+def fma(typingctx, x, y, z):
+    """`x * y + z`, rounded once; for vectors each component by itself."""
+    kinds = (x, y, z)
+    dtype = typingctx.unify_types(*(getattr(kind, "dtype", kind) for kind in kinds))
+    if not isinstance(dtype, types.Float):
+        return None
+    widths = [kind.width for kind in kinds if isinstance(kind, Vector)]
+    result = Vector(dtype, widths[0]) if widths else dtype
+
+    def codegen(context, builder, sig, args):
+        cast = functools.partial(_cast, context) if widths else context.cast
+        values = [cast(builder, *pair, result) for pair in zip(args, kinds, strict=True)]
+        return _intrinsic(builder, "fma", values)
+
+    return result(*kinds), codegen
+
+
+@intrinsic
 def double(typingctx, x):
     """A number or a vector in double precision."""
     if isinstance(x, Vector):
         result = Vector(types.float64, x.width)
         return result(x), lambda context, builder, sig, args: _cast(context, builder, args[0], x, result)
     return types.float64(x), lambda context, builder, sig, args: context.cast(builder, args[0], x, types.float64)
+
+
+@intrinsic
+def settled(typingctx):
+    """What has been written past the caches is there for all threads."""
+
+    def codegen(context, builder, sig, args):
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), codegen

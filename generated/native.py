@@ -40,6 +40,7 @@ def _lanes() -> int:
     return int(text)
 
 
+LINE = 64  # bytes of a cache line
 LANES = _lanes()
 """float32 values in a vector of the host's; BACKDERIVE_LANES overrides it (LLVM splits vectors that are too wide)."""
 

@@ -24,6 +24,7 @@ from .program import Call, Kernel, Stage, zeros
 PARALLEL_WORK = 1 << 21  # multiplications from which a stage pays for a parallel region
 CACHED = 1 << 16  # elements of a chunk of a gradient and its weights
 ANEW = 16  # a chunk has this part, or more, of the elements that are read anew for every chunk
+STREAMED = 1 << 25  # bytes that a call touches from which on it writes past the caches: little of it would stay there
 ROWS = 5  # rows of the engine's tile: chunks are multiples of it
 
 
@@ -510,7 +511,16 @@ def _stage(calls: list[Call], threads: int) -> Stage:
     shares = threads if parallel else 1
     chunks = -(-extent // (most * shares)) * shares  # as many for every thread
     grain = -(-extent // max(chunks, 1))
+    calls = [replace(c, streamed=_is_streamed(c, calls)) for c in calls]
     return Stage(calls, grain=max(rows, -(-grain // rows) * rows), parallel=parallel)
+
+
+def _is_streamed(call: Call, stage: Sequence[Call]) -> bool:
+    """Whether what a call writes goes past the caches: it would not stay there, and the stage needs it no more."""
+    written = _written(call)
+    here = any(_overlap(a, w) for c in stage if c is not call for a in c.arrays.values() for w in written)
+    touched = sum(a.nbytes for a in call.arrays.values())
+    return touched >= STREAMED and 8 * sum(w.nbytes for w in written) >= touched and not here
 
 
 def _read_anew(call: Call) -> int:

@@ -29,10 +29,10 @@ from numba.np.arrayobj import populate_array
 from numba.np.numpy_support import from_dtype
 
 from . import engine, tiles
-from .engine import AWAITED, LINE, ask
+from .engine import AWAITED, ask
 from .filtered import Filtering
-from .lanes import lanes_of, width_for
-from .native import OPTIONS, compile_native, digest_of
+from .lanes import lanes_of, settled, width_for
+from .native import LINE, OPTIONS, compile_native, digest_of
 
 
 def zeros(shape: int | Sequence[int], dtype: type | np.dtype) -> np.ndarray:
@@ -66,6 +66,7 @@ class Kernel:
     writes: the names of the arrays that it writes.
     local: whether, of the arrays that have its split index, it reads nothing outside [first, last).
     lane: the index that it goes over several at a time, if any: see `lanes`; a vector of its dtype in so many registers.
+    fixed: scalars, and indices by their sizes, whose values are compiled into it: small numbers, and the same for good.
     box: a function of sizes (``P`` is the size of index ``p``) and scalars, the elements of working memory that it needs
         as its argument "box"; it has engine.BOX at least.
     vectors: of a kernel that calls the routines of `tiles`, the summed index and the lane, which go several at a time.
@@ -80,6 +81,7 @@ class Kernel:
     local: bool = True
     lane: str = ""
     registers: int = 4
+    fixed: tuple[str, ...] = ()
     box: Callable[..., int] | None = None
     vectors: tuple[str, ...] = ()
     filtered: "Filtered | None" = field(default=None, compare=False)
@@ -128,6 +130,27 @@ class Filtered:
     settings: Mapping[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Form:
+    """What a kernel is compiled for, beside its dtype.
+
+    width: how many components its loops over `lanes` take at a time. streamed: what they write goes past the caches. fixed:
+    (name, value) of what is fixed for it. filtering: along rows and columns, for the routines of `tiles`, whose loops take
+    so many components of each of `Kernel.vectors` at a time: widths.
+    """
+
+    width: int = 1
+    streamed: bool = False
+    fixed: tuple[tuple[str, int], ...] = ()
+    filtering: tuple[Filtering, Filtering] | None = None
+    widths: tuple[int, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """What of it is not in the text of the call."""
+        return str((self.width, self.streamed, [(f.m, f.r) for f in self.filtering or ()], self.widths))
+
+
 @intrinsic
 def _array(typingctx, address, shape, dtype):
     """The C-contiguous array of this shape and dtype at this address."""
@@ -148,28 +171,21 @@ def _array(typingctx, address, shape, dtype):
     return kind(types.intp, shape, dtype), codegen
 
 
-def compile_kernel(
-    kernel: Kernel, dtype: type | np.dtype, width: int = 1, filtering: tuple[Filtering, Filtering] | None = None,
-    widths: tuple[int, ...] = (),
-):  # fmt: skip
-    """The kernel as a C function void(int64 *values, int64 first, int64 last, int64 scratch), for one dtype.
-
-    width: how many components its loops over `lanes` take at a time. filtering: along rows and columns, for the routines
-    of `tiles`, whose loops take so many components of each of `Kernel.vectors` at a time.
+def compile_kernel(kernel: Kernel, dtype: type | np.dtype, form: "Form | None" = None):
+    """The kernel as a C function void(int64 *values, int64 first, int64 last, int64 scratch), for one dtype and form.
 
     values: the addresses of its arrays, of its scalars (each in a float64 of its own, so that it can change), and its
     sizes in the order of `Kernel.sizes`. The result has the machine code's `.address`, valid while it is referenced.
     """
-    return _compiled(kernel, np.dtype(dtype), width, filtering, widths)
+    return _compiled(kernel, np.dtype(dtype), form or Form())
 
 
 @functools.cache
-def _compiled(
-    kernel: Kernel, dtype: np.dtype, width: int, filtering: tuple[Filtering, Filtering] | None, widths: tuple[int, ...]
-):  # fmt: skip
+def _compiled(kernel: Kernel, dtype: np.dtype, form: Form):
     own = from_dtype(dtype)
     position = {text: k for k, text in enumerate([*kernel.arrays, *kernel.scalars])}
     position |= {f"[{index}]": len(position) + k for k, index in enumerate(kernel.sizes)}
+    known = {name: str(value) for name, value in form.fixed}
     passed, dtypes = [], {"own": own}
     for text in kernel.arguments:
         name = text.split("[")[0]
@@ -179,27 +195,35 @@ def _compiled(
             continue
         indices, other = kernel.arrays[name]
         dtypes[other or "own"] = from_dtype(np.dtype(other)) if other else own
-        shape = "".join(f"values[{position[f'[{index}]']}], " for index in indices)
+        sizes = (known.get(index) or f"values[{position[f'[{index}]']}]" for index in indices)
+        shape = "".join(f"{size}, " for size in sizes)
         passed.append(f"_array(values[{position[name]}], ({shape}), {other or 'own'})")
-    passed += [f"_array(values[{position[name]}], (1,), double)[0]" for name in kernel.scalars]
+    passed += [known.get(name) or f"_array(values[{position[name]}], (1,), double)[0]" for name in kernel.scalars]
     text = f"def entry(values, first, last, scratch):\n    function({', '.join(passed)}, first, last)\n"
+    text += "    settled()\n" if form.streamed else ""
 
     python = getattr(kernel.function, "py_func", kernel.function)
-    if kernel.lane or filtering:
-        scope = {**python.__globals__, "lanes": lanes_of(width)}
-        scope |= tiles.routines_for(*filtering, *widths) if filtering else {}
+    if kernel.lane or form.filtering:
+        scope = {**python.__globals__, "lanes": lanes_of(form.width, form.streamed)}
+        scope |= tiles.routines_for(*form.filtering, *form.widths) if form.filtering else {}
         python = FunctionType(python.__code__, scope, python.__name__, python.__defaults__, python.__closure__)
     wanted = {k: v for k, v in getattr(kernel.function, "targetoptions", {}).items() if k == "fastmath"}
     function = njit(forceinline=True, **OPTIONS, **wanted)(python)
-    scope = {"__name__": __name__, "_array": _array, "function": function, "double": types.float64, **dtypes}
+    scope = {
+        "__name__": __name__,
+        "_array": _array,
+        "function": function,
+        "double": types.float64,
+        "settled": settled,
+        **dtypes,
+    }
     exec(text, scope)  # the one way to write a call of as many arguments as there are arrays
     if "scratch" in kernel.arguments:
         engine.load(own)
-    if filtering:
+    if form.filtering:
         tiles.load(own)
-    shape = [str((f.m, f.r)) for f in filtering or ()] + [str(widths)]
     signature = types.void(types.CPointer(types.intp), *[types.intp] * 3)
-    return compile_native(scope["entry"], signature, _key(python, text, own.name, str(width), *shape))
+    return compile_native(scope["entry"], signature, _key(python, text, own.name, form.key))
 
 
 def _key(python: Callable, *more: str) -> tuple | None:
@@ -218,8 +242,9 @@ def _key(python: Callable, *more: str) -> tuple | None:
 class Call:
     """A kernel and what it runs on: its arrays, and its scalars as float64 arrays of one element, by name.
 
-    filtering: along rows and columns, of a kernel with routines of `tiles`; room: the elements of working memory that these
-    need. For people, and of no effect: ``layer`` is what it is a part of, ``way`` how it is computed where there is a choice, and
+    streamed: whether what its lanes write goes past the caches, where each vector lies as that demands. filtering: along
+    rows and columns, of a kernel with routines of `tiles`; room: the elements of working memory that these need. For
+    people, and of no effect: ``layer`` is what it is a part of, ``way`` how it is computed where there is a choice, and
     ``why`` that was chosen.
     """
 
@@ -231,6 +256,7 @@ class Call:
     why: str = ""
     filtering: tuple[Filtering, Filtering] | None = None
     room: int = 0
+    streamed: bool = False
 
     @functools.cached_property
     def sizes(self) -> dict[str, int]:
@@ -254,9 +280,28 @@ class Call:
         return width_for(self.sizes[self.kernel.lane], self.kernel.registers) if self.kernel.lane else 1
 
     @property
-    def widths(self) -> tuple[int, ...]:
-        """How many components of `Kernel.vectors` its routines take at a time."""
-        return tuple(width_for(self.sizes[index], 1) for index in self.kernel.vectors)
+    def form(self) -> Form:
+        """What its kernel is compiled for."""
+        return Form(
+            self.width,
+            self.goes_past_caches,
+            self.fixed,
+            self.filtering,
+            tuple(width_for(self.sizes[index], 1) for index in self.kernel.vectors),
+        )
+
+    @property
+    def fixed(self) -> tuple[tuple[str, int], ...]:
+        """The values of what is fixed for its kernel."""
+        cells = {name: int(cell[0]) for name, cell in self.scalars.items() if name in self.kernel.fixed}
+        return tuple((name, cells.get(name, self.sizes.get(name, 0))) for name in self.kernel.fixed)
+
+    @property
+    def goes_past_caches(self) -> bool:
+        """Whether what it writes does: that was asked for, and each of its vectors is in lines of the cache of its own."""
+        written = [self.arrays[name] for name in self.kernel.writes]
+        fits = all(w.ctypes.data % LINE == 0 and w.shape[-1] % self.width == 0 for w in written)
+        return self.streamed and bool(self.kernel.lane) and fits
 
     def bind(self, dtype: np.dtype) -> tuple[np.ndarray, int]:
         """The values that the compiled kernel reads, and the extent of its split.
@@ -450,9 +495,7 @@ class Program:
         self._kept: list = []
         for stage in self.stages:
             values = [call.bind(self.dtype) for call in stage.calls]
-            compiled = [
-                compile_kernel(call.kernel, self.dtype, call.width, call.filtering, call.widths) for call in stage.calls
-            ]
+            compiled = [compile_kernel(call.kernel, self.dtype, call.form) for call in stage.calls]
             bound = [(native, *pair) for native, pair in zip(compiled, values, strict=True)]
             extents = [extent for _, _, extent in bound]
             if any(extent % max(min(extents), 1) for extent in extents):

@@ -73,6 +73,8 @@ class IndexPrinter(PythonCodePrinter):
 class ValuePrinter(PythonCodePrinter):
     """Real arithmetic in the dtype T of a kernel; ``place`` says how a tensor component is read, ``index`` an integer."""
 
+    fuses = False  # whether there is `fma`
+
     def __init__(
         self, place: Callable[[sp.Indexed], str], index: Callable[[sp.Expr], str], *, typed: bool = True
     ) -> None:
@@ -245,6 +247,8 @@ class ValuePrinter(PythonCodePrinter):
 class LanePrinter(ValuePrinter):
     """Arithmetic of vectors: choices by ``where``; ``whole`` gives a whole number the dtype of the tensor it is held to."""
 
+    fuses = True
+
     def __init__(
         self,
         place: Callable[[sp.Indexed], str],
@@ -253,6 +257,17 @@ class LanePrinter(ValuePrinter):
     ) -> None:
         super().__init__(place, index)
         self.whole = whole
+
+    def _print_Add(self, e: sp.Add, order: object = None) -> str:
+        """A product and what is added to it are rounded together."""
+        for product in e.args:
+            negative = product.could_extract_minus_sign()
+            factors = sp.Mul.make_args(-product if negative else product)
+            if len(factors) == 2 and all(f.has(sp.Indexed) or str(f)[:1] == "." for f in factors):
+                first, second = (self._print(f) for f in (-factors[0] if negative else factors[0], factors[1]))
+                self.used.add("fma")
+                return f"fma({first}, {second}, {self._print(e - product)})"
+        return super()._print_Add(e, order)
 
     def _where(self, condition: str, value: str, other: str) -> str:
         self.used.add("where")

@@ -46,6 +46,14 @@ class If:
 
 
 @dataclass
+class Ahead:
+    """``ahead(array, place)``: a vector that is wanted soon is asked for, and nothing changed."""
+
+    array: str
+    place: str
+
+
+@dataclass
 class EngineCall:
     """A call of the contraction engine: its routine and its arguments by name, in order."""
 
@@ -60,7 +68,7 @@ class Kernel:
     ``arguments`` are arrays with their indices in the order of storage, ``dtypes`` those of them that have another dtype
     than the network. ``flat`` says that the kernel sees each of them as one long row, because it treats all elements alike;
     ``lane`` is the index that it goes over several at a time, in vectors of at most so many ``registers`` (0: as many as
-    there usually are).
+    there usually are); ``fixed`` are scalars, and indices by their sizes, whose values are compiled into it.
     """
 
     name: str
@@ -75,6 +83,7 @@ class Kernel:
     flat: bool = False
     lane: str = ""
     registers: int = 0
+    fixed: tuple[str, ...] = ()
     contracts: bool = False
     local: bool = True  # whether a row of the split reads only its own row of what shares the split index
     notes: list[str] = field(default_factory=list)

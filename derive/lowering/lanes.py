@@ -11,7 +11,7 @@ import sympy as sp
 
 from derive.calculus.equation import Equation, Term, holds, size_of
 from derive.lowering.expressions import FUNCTIONS, LanePrinter
-from derive.lowering.kernel import Assign, Loop
+from derive.lowering.kernel import Ahead, Assign, Loop
 from derive.lowering.kinds import Declared, Order, as_stored, positions
 from derive.lowering.nests import Nest, outside, tensor_at
 
@@ -147,7 +147,7 @@ def _maximum(nest: Nest, equation: Equation, stored: set[str]) -> list:
     first = {k: low for k, low, _ in term.over}
     nest.printer.used |= {"inf", "where"}
     value, better = nest.fresh("value"), nest.fresh("better")
-    take = nest.statements({value: term.body})
+    take = [*nest.statements({value: term.body}), *_ahead(nest, equation)]
     so_far = best[equation.name]
     take.append(Assign(better, f"({value} > {so_far}) | ({value} != {value})"))
     take.append(Assign(so_far, f"where({better}, {value}, {so_far})"))
@@ -158,3 +158,15 @@ def _maximum(nest: Nest, equation: Equation, stored: set[str]) -> list:
     lines += [Assign(best[at], nest.whole_number(at, nest.index(first[k]))) for k, at in winners.items()]
     nest.locals |= set(names) - stored
     return [*lines, *loops, *(Assign(nest.place(tensor_at(n, equation)), best[n]) for n in names if n in stored)]
+
+
+def _ahead(nest: Nest, equation: Equation) -> list:
+    """Asks for what the next row of windows reads: rows of a plane lie too far apart for the processor to see what comes."""
+    (term,) = equation.terms
+    windowed = {k for k, *_ in term.over}
+    for row in nest.rows[1:]:
+        moved = term.body.xreplace({row: row + 1})
+        if isinstance(moved, sp.Indexed) and any(i.has(row) and i.free_symbols & windowed for i in term.body.indices):
+            nest.printer.used.add("ahead")
+            return [Ahead(moved.base.name, ", ".join(map(nest.index, nest.stored(moved))))]
+    return []

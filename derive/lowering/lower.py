@@ -33,7 +33,6 @@ from derive.lowering.kinds import (
 from derive.lowering.lanes import lane_body, lane_of, wants_lanes
 from derive.lowering.nests import RESERVED, Nest, accumulated, boxed, in_range, is_boxed, is_scatter, row_body
 from derive.lowering.rewriting import (
-    in_double_precision,
     in_groups,
     is_elementwise,
     merged,
@@ -140,7 +139,7 @@ def _rewritten(
         groups = grouped.groups
         equations = with_small_parts(grouped.equations, declared, order, shared)
         equations.sort(key=lambda e: not e.reads() or not e.reads() <= constants)  # the rest can share kernels then
-        dtypes |= dict.fromkeys(in_double_precision(equations, grouped.double, wanted | outputs), "float64")
+        dtypes |= dict.fromkeys(grouped.double, "float64")
         equations = with_plain_operands(equations, declared, order)
         _declare(equations, declared, order)
         result.append(equations)
@@ -383,7 +382,14 @@ class _Room:
         body = nest.in_rows(lane_body(nest, group, lane, stored))
         kernel = self._finished(nest, name, stored, body, self._is_local(group, rows[0].name))
         narrow = any(e.kind == "max" for e in group)  # a maximum holds its places and masks beside it
-        return replace(kernel, lane=lane.name, registers=1 if narrow else 0)
+        fixed = self._taps(group) | {s.name for s in self.system.settings if s.is_integer} & set(kernel.scalars)
+        return replace(kernel, lane=lane.name, registers=2 if narrow else 0, fixed=tuple(sorted(fixed)))
+
+    def _taps(self, group: Sequence[Equation]) -> set[str]:
+        """The indices of parameters that count places of a window."""
+        at = {c for e in group for t in e.terms for x in t.operands() for c in x.indices if not c.is_Symbol}
+        own = {i for x in self.system.parameters for i in x.indices}
+        return {i.name for i in own & {s for c in at for s in c.free_symbols}}
 
     def _alone(self, equation: Equation, name: str) -> Kernel:
         """The kernel of an equation that shares none: a contraction, a sum in memory, a sum of boxes."""

@@ -29,7 +29,7 @@ CALLED = {
 }
 CALLED |= {"contract_nest", "contract_nest_bias", "contract_nest_add", "border", "first_tap", "gcd", "BOX"}
 CALLED |= {"filtered_filters", "filtered_places", "filtered_places_bias", "filtered_products", "filtered_gradient"}
-CALLED |= {"lanes", "where", "double", "inf", "int16", "int32"}
+CALLED |= {"ahead", "lanes", "where", "double", "fma", "inf", "int16", "int32"}
 RESERVED = {"T", "first", "last", "scratch", "box", *CALLED}  # what names mean in every kernel
 
 
@@ -55,8 +55,9 @@ class Nest:
         self.moving = set(moving)
         self.held: dict[sp.Expr, str] = {}  # whole numbers in local variables
         self.rising: list[tuple[sp.Expr, str]] = []  # what these are, in the order of their need
-        self.double = False  # whether what is read is to be in double precision
+        self.double = False  # whether sums are to be in double precision
         self.locals: set[str] = set()  # tensors held in a local variable: one value a row
+        self.copies: dict[str, str] = {}  # of tensors that are stored as well, unrounded
         self.constants: dict[sp.Expr, str] = {}
         self.sizes: set[sp.Symbol] = set()
         self.integers: set[str] = set()  # names that stand in addresses: indices, sizes, settings that count
@@ -91,15 +92,13 @@ class Nest:
         name = x.base.name
         if name in self.locals:
             return name
+        if name in self.copies:
+            return self.copies[name]
         at = dict(zip(map(str, self.declared[name]), x.indices, strict=True))
         for own, component in at.items():
             for part in sorted(component.atoms(sp.floor, sp.Mod), key=sp.count_ops):
                 self.hold(part, own if part == component else "at")
-        text = f"{name}[{', '.join(self.index(at[i]) for i in self.arrays[name]) or '0'}]"
-        if not self.double or len(x.indices) < 2:
-            return text
-        self.printer.used.add("double")
-        return f"double({text})"
+        return f"{name}[{', '.join(self.index(at[i]) for i in self.arrays[name]) or '0'}]"
 
     def stored(self, x: sp.Indexed) -> list[sp.Expr]:
         """The indices of a component in the order of storage; of one in a local variable as they are."""
@@ -161,7 +160,20 @@ class Nest:
             Assign(self.printer.doprint(name), self.value(e.xreplace(fixed))) for name, e in found if name not in fixed
         ]
         right = [e.xreplace(fixed) for e in right]
-        return lines + [Assign(left, self.value(e), operator) for left, e in zip(bodies, right, strict=True)]
+        return lines + [self._assigned(left, e, operator) for left, e in zip(bodies, right, strict=True)]
+
+    def _assigned(self, left: str, e: sp.Expr, operator: str) -> Assign:
+        """``left operator e``; in lanes, a product that is added is rounded but once, with the sum."""
+        factors = (e.base, e.base) if e.is_Pow and e.exp == 2 else sp.Mul.make_args(e)
+        if operator == "+=" and len(factors) == 2 and self.printer.fuses:
+            self.printer.used.add("fma")
+            return Assign(left, f"fma({', '.join(map(self._precise, factors))}, {left})")
+        return Assign(left, self._precise(e) if operator == "+=" else self.value(e), operator)
+
+    def _precise(self, e: sp.Expr) -> str:
+        """A value as text, in double precision where that is asked for."""
+        self.printer.used |= {"double"} if self.double else set()
+        return f"double({self.value(e)})" if self.double else self.value(e)
 
     def loops(self, ranges: Sequence[tuple[sp.Symbol, sp.Expr, sp.Expr]], body: list) -> list:
         """``body`` inside one loop a range, the first outermost."""
@@ -245,16 +257,20 @@ class Nest:
             return body
         return [If(" and ".join(self.printer.condition(holds(c), of_places=True) for c in conditions), body)]
 
-    def zero(self, name: str = "") -> str:
-        """Zero to add to: in the dtype of that tensor, if it has one of its own, else in the kernel's."""
-        return "0.0" if name in self.dtypes else self.printer.number("0")
-
     @contextmanager
     def precision_of(self, name: str) -> Iterator[None]:
-        """Reads what that tensor is made from in double precision, if that is its own."""
+        """Adds up in double precision, if that is that tensor's own."""
         self.double = self.dtypes.get(name) == "float64"
         yield
         self.double = False
+
+    def is_double(self, name: str) -> bool:
+        """Whether a tensor is read in double precision in a network of single precision."""
+        return self.dtypes.get(name) == "float64" or name in self.copies
+
+    def zero(self, name: str = "") -> str:
+        """Zero to add to: in the dtype of that tensor, if it has one of its own, else in the kernel's."""
+        return "0.0" if name in self.dtypes else self.printer.number("0")
 
     def whole_number(self, name: str, text: str) -> str:
         """A whole number in the dtype of the tensor that holds it."""
@@ -381,14 +397,20 @@ def _bounds(x: sp.Indexed, own: Sequence[sp.Symbol]) -> list[sp.Expr]:
 def row_body(nest: Nest, equations: Sequence[Equation], rows: Sequence[sp.Symbol], stored: set[str]) -> list:
     """One row: each equation after the other, values that only the row needs in local variables."""
     lines: list = []
-    for equation in equations:
+    for number, equation in enumerate(equations):
         inner = [i for i in nest.stored(equation.target) if isinstance(i, sp.Symbol) and i not in rows]
+        place = nest.place(equation.target) if equation.name in stored else ""
+        later = any(equation.name in e.reads() for e in equations[number + 1 :])
+        if place and later and not inner and any(nest.is_double(name) for name in equation.reads()):
+            nest.copies[equation.name] = nest.fresh(f"{equation.name}_double")
         if equation.kind == "max":
             wanted = stored.union(*(e.reads() for e in equations))
             row = _maximum(nest, equation, stored, wanted)
         else:
             row = _value(nest, equation, stored)
         lines += nest.loops(list(map(whole, inner)), row)
+        if equation.name in nest.copies:
+            lines.append(Assign(place, nest.copies[equation.name]))
     return lines
 
 

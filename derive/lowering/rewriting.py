@@ -3,7 +3,7 @@
 1. What is cheap to compute again from what is kept anyway is not kept for the backward pass.
 2. Equal sums are summed once.
 3. A sum over many samples is one of partial sums over fixed groups of them, which are shared out among threads: the result
-   does not depend on how many there are. What follows from it for each component of a row is in double precision as well.
+   does not depend on how many there are. Those of each component of a row are in double precision: statistics cancel.
 4. What depends on the fastest index alone is computed once, not in every row.
 """
 
@@ -191,15 +191,6 @@ def _by_dependence(body: sp.Expr, indices: Sequence[sp.Symbol]) -> tuple[sp.Expr
     """The factors of a body with any of the indices, and those without."""
     factors = sp.Mul.make_args(body)
     return sp.Mul(*(f for f in factors if f.has(*indices))), sp.Mul(*(f for f in factors if not f.has(*indices)))
-
-
-def in_double_precision(equations: Sequence[Equation], double: Collection[str], apart: Collection[str]) -> set[str]:
-    """``double``, and what of a row follows from it: statistics, which cancel. ``apart`` stays as the network is."""
-    found = set(double)
-    for e in equations:
-        if len(e.target.indices) == 1 and e.name not in apart and e.reads() & found:
-            found.add(e.name)
-    return found
 
 
 def with_small_parts(

@@ -28,7 +28,7 @@ Written by ``derive generate``; change the definition, not this file.
 from numpy import sqrt
 
 from ..definition import Layer
-from ..lanes import double, lanes
+from ..lanes import double, fma, lanes
 from ..program import Kernel
 
 
@@ -56,9 +56,9 @@ def batch_norm_var_part(z, z_first, mu_shifted_part, var_part, first, last):
             total = 0.0
             total1 = 0.0
             for m in range(1024 * g, last_m):
-                e = double(z[m, c]) - z_first[c]
-                total += e
-                total1 += e * e
+                e = z[m, c] - z_first[c]
+                total += double(e)
+                total1 = fma(double(e), double(e), total1)
             mu_shifted_part[g, c] = total
             var_part[g, c] = total1
 
@@ -92,7 +92,7 @@ def batch_norm_variance_new(
         variance_new[c] = (1 - momentum)*variance[c] + M*momentum*var[c]/Max(1, M - 1).
     Shapes: z (M, C), mu_shifted_part (G, C), z_first (C,), var_part (G, C), gamma (C,), mean (C,), variance (C,),
     mu_shifted (C,), var (C,), y_of_gamma_var (C,), mean_new (C,), variance_new (C,); float32 or float64,
-    mu_shifted_part, var_part, mu_shifted, var, y_of_gamma_var float64, C-contiguous.
+    mu_shifted_part, var_part float64, C-contiguous.
     """
     T = variance_new.dtype.type
     G = var_part.shape[0]
@@ -103,15 +103,17 @@ def batch_norm_variance_new(
         total = T(0)
         for g in range(G):
             total += mu_shifted_part[g, c]
-        mu_shifted[c] = total / T(M)
-        mu = mu_shifted[c] + z_first[c]
+        mu_shifted_double = total / T(M)
+        mu_shifted[c] = mu_shifted_double
+        mu = mu_shifted_double + z_first[c]
         total1 = T(0)
         for g in range(G):
             total1 += var_part[g, c]
-        var[c] = total1 / T(M) - mu_shifted[c] * mu_shifted[c]
-        y_of_gamma_var[c] = gamma[c] / sqrt(T(epsilon) + var[c])
+        var_double = total1 / T(M) - mu_shifted_double * mu_shifted_double
+        var[c] = var_double
+        y_of_gamma_var[c] = gamma[c] / sqrt(T(epsilon) + var_double)
         mean_new[c] = c1 * mean[c] + T(momentum) * mu
-        variance_new[c] = c1 * variance[c] + c2 * T(M) * T(momentum) * var[c]
+        variance_new[c] = c1 * variance[c] + c2 * T(M) * T(momentum) * var_double
 
 
 def batch_norm_forward(beta, mu_shifted, y_of_gamma_var, z, z_first, y, first, last):
@@ -119,12 +121,12 @@ def batch_norm_forward(beta, mu_shifted, y_of_gamma_var, z, z_first, y, first, l
 
     Stable form of y[m, c] = gamma[c]*z_hat[m, c] + beta[c].
     Shapes: beta (C,), mu_shifted (C,), y_of_gamma_var (C,), z (M, C), z_first (C,), y (M, C); float32 or float64,
-    mu_shifted, y_of_gamma_var float64, C-contiguous.
+    C-contiguous.
     """
     C = y.shape[1]
     for m in range(first, last):
         for c in lanes(C):
-            y[m, c] = y_of_gamma_var[c] * ((z[m, c] - z_first[c]) - mu_shifted[c]) + beta[c]
+            y[m, c] = fma(y_of_gamma_var[c], (z[m, c] - z_first[c]) - mu_shifted[c], beta[c])
 
 
 def batch_norm_delta_z_sum_part(delta_y, mu_shifted, z, z_first, delta_z_sum2_part, delta_z_sum_part, first, last):
@@ -133,7 +135,7 @@ def batch_norm_delta_z_sum_part(delta_y, mu_shifted, z, z_first, delta_z_sum2_pa
         z_first[c]) - mu_shifted[c])
 
     Shapes: delta_y (M, C), mu_shifted (C,), z (M, C), z_first (C,), delta_z_sum2_part (G, C), delta_z_sum_part
-    (G, C); float32 or float64, mu_shifted, delta_z_sum2_part, delta_z_sum_part float64, C-contiguous.
+    (G, C); float32 or float64, delta_z_sum2_part, delta_z_sum_part float64, C-contiguous.
     """
     C = z_first.shape[0]
     M = z.shape[0]
@@ -144,7 +146,7 @@ def batch_norm_delta_z_sum_part(delta_y, mu_shifted, z, z_first, delta_z_sum2_pa
             total1 = 0.0
             for m1 in range(1024 * g, last_m1):
                 total += double(delta_y[m1, c])
-                total1 += double(delta_y[m1, c]) * ((double(z[m1, c]) - z_first[c]) - mu_shifted[c])
+                total1 = fma(double(delta_y[m1, c]), double((z[m1, c] - z_first[c]) - mu_shifted[c]), total1)
             delta_z_sum2_part[g, c] = total
             delta_z_sum_part[g, c] = total1
 
@@ -171,23 +173,24 @@ def batch_norm_delta_z_of_delta_z_sum_var(
         mu[c])/sqrt(epsilon + var[c]); y[m, c] = gamma[c]*z_hat[m, c] + beta[c].
     Shapes: z (M, C), delta_z_sum2_part (G, C), delta_z_sum_part (G, C), var (C,), delta_z_sum2 (C,), delta_z_sum
     (C,), delta_z_of_delta_z_sum2 (C,), delta_z_of_delta_z_sum_var (C,); float32 or float64, delta_z_sum2_part,
-    delta_z_sum_part, var, delta_z_sum2, delta_z_sum, delta_z_of_delta_z_sum2, delta_z_of_delta_z_sum_var float64,
-    C-contiguous.
+    delta_z_sum_part float64, C-contiguous.
     """
-    T = z.dtype.type
+    T = delta_z_of_delta_z_sum_var.dtype.type
     G = delta_z_sum_part.shape[0]
     M = z.shape[0]
     for c in range(first, last):
         total = T(0)
         for g in range(G):
             total += delta_z_sum2_part[g, c]
-        delta_z_sum2[c] = total
+        delta_z_sum2_double = total
+        delta_z_sum2[c] = delta_z_sum2_double
         total1 = T(0)
         for g in range(G):
             total1 += delta_z_sum_part[g, c]
-        delta_z_sum[c] = total1 / sqrt(T(epsilon) + var[c])
-        delta_z_of_delta_z_sum2[c] = delta_z_sum2[c] / T(M)
-        delta_z_of_delta_z_sum_var[c] = delta_z_sum[c] / (T(M) * sqrt(T(epsilon) + var[c]))
+        delta_z_sum_double = total1 / sqrt(T(epsilon) + var[c])
+        delta_z_sum[c] = delta_z_sum_double
+        delta_z_of_delta_z_sum2[c] = delta_z_sum2_double / T(M)
+        delta_z_of_delta_z_sum_var[c] = delta_z_sum_double / (T(M) * sqrt(T(epsilon) + var[c]))
 
 
 def batch_norm_gamma_gradient(delta_z_sum2, delta_z_sum, nabla_beta, nabla_gamma, first, last):
@@ -198,7 +201,7 @@ def batch_norm_gamma_gradient(delta_z_sum2, delta_z_sum, nabla_beta, nabla_gamma
         mu[c])/sqrt(epsilon + var[c]); y[m, c] = gamma[c]*z_hat[m, c] + beta[c].
     Documents: BN 2.5/1 (conditional, all sizes); BN 2.6/1 (conditional, all sizes).
     Shapes: delta_z_sum2 (C,), delta_z_sum (C,), nabla_beta (C,), nabla_gamma (C,); float32 or float64,
-    delta_z_sum2, delta_z_sum float64, C-contiguous.
+    C-contiguous.
     """
     for c in range(first, last):
         nabla_beta[c] = delta_z_sum2[c]
@@ -224,16 +227,17 @@ def batch_norm_input_sensitivity(
         mu[c])/sqrt(epsilon + var[c]); y[m, c] = gamma[c]*z_hat[m, c] + beta[c].
     Documents: BN 2.3/2 (conditional, all sizes).
     Shapes: delta_y (M, C), delta_z_of_delta_z_sum2 (C,), delta_z_of_delta_z_sum_var (C,), mu_shifted (C,),
-    y_of_gamma_var (C,), z (M, C), z_first (C,), delta_z (M, C); float32 or float64, delta_z_of_delta_z_sum2,
-    delta_z_of_delta_z_sum_var, mu_shifted, y_of_gamma_var float64, C-contiguous.
+    y_of_gamma_var (C,), z (M, C), z_first (C,), delta_z (M, C); float32 or float64, C-contiguous.
     """
     C = delta_z.shape[1]
     for m in range(first, last):
         for c in lanes(C):
             delta_z[m, c] = -y_of_gamma_var[c] * (
-                delta_z_of_delta_z_sum_var[c] * ((z[m, c] - z_first[c]) - mu_shifted[c])
-                + delta_z_of_delta_z_sum2[c]
-                - delta_y[m, c]
+                fma(
+                    delta_z_of_delta_z_sum_var[c],
+                    (z[m, c] - z_first[c]) - mu_shifted[c],
+                    delta_z_of_delta_z_sum2[c] - delta_y[m, c],
+                )
             )
 
 
@@ -247,16 +251,16 @@ BATCH_NORM = Layer(
     states=("mean[c]", "variance[c]"),
     initial={"gamma": 1.0, "variance": 1.0},
     buffers=(
-        "mu_shifted[c]: float64",
+        "mu_shifted[c]",
         "mu_shifted_part[g, c]: float64",
-        "var[c]: float64",
+        "var[c]",
         "var_part[g, c]: float64",
-        "y_of_gamma_var[c]: float64",
+        "y_of_gamma_var[c]",
         "z_first[c]",
-        "delta_z_of_delta_z_sum2[c]: float64",
-        "delta_z_of_delta_z_sum_var[c]: float64",
-        "delta_z_sum[c]: float64",
-        "delta_z_sum2[c]: float64",
+        "delta_z_of_delta_z_sum2[c]",
+        "delta_z_of_delta_z_sum_var[c]",
+        "delta_z_sum[c]",
+        "delta_z_sum2[c]",
         "delta_z_sum2_part[g, c]: float64",
         "delta_z_sum_part[g, c]: float64",
     ),
@@ -287,9 +291,9 @@ BATCH_NORM = Layer(
                 "gamma[c]",
                 "mean[c]",
                 "variance[c]",
-                "mu_shifted[c]: float64",
-                "var[c]: float64",
-                "y_of_gamma_var[c]: float64",
+                "mu_shifted[c]",
+                "var[c]",
+                "y_of_gamma_var[c]",
                 "mean_new[c]",
                 "variance_new[c]",
             ),
@@ -299,14 +303,7 @@ BATCH_NORM = Layer(
         ),
         Kernel(
             batch_norm_forward,
-            arguments=(
-                "beta[c]",
-                "mu_shifted[c]: float64",
-                "y_of_gamma_var[c]: float64",
-                "z[m, c]",
-                "z_first[c]",
-                "y[m, c]",
-            ),
+            arguments=("beta[c]", "mu_shifted[c]", "y_of_gamma_var[c]", "z[m, c]", "z_first[c]", "y[m, c]"),
             split="m",
             writes=("y",),
             lane="c",
@@ -317,7 +314,7 @@ BATCH_NORM = Layer(
             batch_norm_delta_z_sum_part,
             arguments=(
                 "delta_y[m, c]",
-                "mu_shifted[c]: float64",
+                "mu_shifted[c]",
                 "z[m, c]",
                 "z_first[c]",
                 "delta_z_sum2_part[g, c]: float64",
@@ -333,11 +330,11 @@ BATCH_NORM = Layer(
                 "z[m, c]",
                 "delta_z_sum2_part[g, c]: float64",
                 "delta_z_sum_part[g, c]: float64",
-                "var[c]: float64",
-                "delta_z_sum2[c]: float64",
-                "delta_z_sum[c]: float64",
-                "delta_z_of_delta_z_sum2[c]: float64",
-                "delta_z_of_delta_z_sum_var[c]: float64",
+                "var[c]",
+                "delta_z_sum2[c]",
+                "delta_z_sum[c]",
+                "delta_z_of_delta_z_sum2[c]",
+                "delta_z_of_delta_z_sum_var[c]",
             ),
             split="c",
             writes=("delta_z_of_delta_z_sum2", "delta_z_of_delta_z_sum_var", "delta_z_sum", "delta_z_sum2"),
@@ -345,7 +342,7 @@ BATCH_NORM = Layer(
         ),
         Kernel(
             batch_norm_gamma_gradient,
-            arguments=("delta_z_sum2[c]: float64", "delta_z_sum[c]: float64", "nabla_beta[c]", "nabla_gamma[c]"),
+            arguments=("delta_z_sum2[c]", "delta_z_sum[c]", "nabla_beta[c]", "nabla_gamma[c]"),
             split="c",
             writes=("nabla_beta", "nabla_gamma"),
         ),
@@ -353,10 +350,10 @@ BATCH_NORM = Layer(
             batch_norm_input_sensitivity,
             arguments=(
                 "delta_y[m, c]",
-                "delta_z_of_delta_z_sum2[c]: float64",
-                "delta_z_of_delta_z_sum_var[c]: float64",
-                "mu_shifted[c]: float64",
-                "y_of_gamma_var[c]: float64",
+                "delta_z_of_delta_z_sum2[c]",
+                "delta_z_of_delta_z_sum_var[c]",
+                "mu_shifted[c]",
+                "y_of_gamma_var[c]",
                 "z[m, c]",
                 "z_first[c]",
                 "delta_z[m, c]",

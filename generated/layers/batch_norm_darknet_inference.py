@@ -16,7 +16,7 @@ Written by ``derive generate``; change the definition, not this file.
 from numpy import sqrt
 
 from ..definition import Layer
-from ..lanes import lanes
+from ..lanes import fma, lanes
 from ..program import Kernel, span
 
 
@@ -39,7 +39,7 @@ def batch_norm_darknet_inference_forward(beta, mean, y_of_gamma_variance, z, y, 
     C = y.shape[1]
     for m in range(first, last):
         for c in lanes(C):
-            y[m, c] = (z[m, c] - mean[c]) * y_of_gamma_variance[c] + beta[c]
+            y[m, c] = fma(z[m, c] - mean[c], y_of_gamma_variance[c], beta[c])
 
 
 def batch_norm_darknet_inference_beta_gradient(delta_y, nabla_beta, first, last):

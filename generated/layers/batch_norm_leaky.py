@@ -31,7 +31,7 @@ Written by ``derive generate``; change the definition, not this file.
 from numpy import sqrt
 
 from ..definition import Layer
-from ..lanes import double, lanes, where
+from ..lanes import double, fma, lanes, where
 from ..program import Kernel
 
 
@@ -59,9 +59,9 @@ def batch_norm_leaky_var_part(z, z_first, mu_shifted_part, var_part, first, last
             total = 0.0
             total1 = 0.0
             for m in range(1024 * g, last_m):
-                e = double(z[m, c]) - z_first[c]
-                total += e
-                total1 += e * e
+                e = z[m, c] - z_first[c]
+                total += double(e)
+                total1 = fma(double(e), double(e), total1)
             mu_shifted_part[g, c] = total
             var_part[g, c] = total1
 
@@ -95,9 +95,9 @@ def batch_norm_leaky_a_of_gamma_var(
         variance_new[c] = (1 - momentum)*variance[c] + M*momentum*var[c]/Max(1, M - 1).
     Shapes: z (M, C), mu_shifted_part (G, C), z_first (C,), var_part (G, C), mean (C,), variance (C,), gamma (C,),
     mu_shifted (C,), var (C,), mean_new (C,), variance_new (C,), a_of_gamma_var (C,); float32 or float64,
-    mu_shifted_part, var_part, mu_shifted, var, a_of_gamma_var float64, C-contiguous.
+    mu_shifted_part, var_part float64, C-contiguous.
     """
-    T = variance_new.dtype.type
+    T = a_of_gamma_var.dtype.type
     G = var_part.shape[0]
     M = z.shape[0]
     c1 = T(1 - momentum)
@@ -106,15 +106,17 @@ def batch_norm_leaky_a_of_gamma_var(
         total = T(0)
         for g in range(G):
             total += mu_shifted_part[g, c]
-        mu_shifted[c] = total / T(M)
-        mu = mu_shifted[c] + z_first[c]
+        mu_shifted_double = total / T(M)
+        mu_shifted[c] = mu_shifted_double
+        mu = mu_shifted_double + z_first[c]
         total1 = T(0)
         for g in range(G):
             total1 += var_part[g, c]
-        var[c] = total1 / T(M) - mu_shifted[c] * mu_shifted[c]
+        var_double = total1 / T(M) - mu_shifted_double * mu_shifted_double
+        var[c] = var_double
         mean_new[c] = c1 * mean[c] + T(momentum) * mu
-        variance_new[c] = c1 * variance[c] + c2 * T(M) * T(momentum) * var[c]
-        a_of_gamma_var[c] = gamma[c] / sqrt(T(epsilon) + var[c])
+        variance_new[c] = c1 * variance[c] + c2 * T(M) * T(momentum) * var_double
+        a_of_gamma_var[c] = gamma[c] / sqrt(T(epsilon) + var_double)
 
 
 def batch_norm_leaky_forward(a_of_gamma_var, beta, mu_shifted, z, z_first, a, first, last):
@@ -124,13 +126,13 @@ def batch_norm_leaky_forward(a_of_gamma_var, beta, mu_shifted, z, z_first, a, fi
 
     Stable form of a[m, c] = {y[m, c] if y[m, c] > 0; y[m, c]/10 otherwise}.
     Shapes: a_of_gamma_var (C,), beta (C,), mu_shifted (C,), z (M, C), z_first (C,), a (M, C); float32 or float64,
-    a_of_gamma_var, mu_shifted float64, C-contiguous.
+    C-contiguous.
     """
     T = a.dtype.type
     C = a.shape[1]
     for m in range(first, last):
         for c in lanes(C):
-            e = a_of_gamma_var[c] * ((z[m, c] - z_first[c]) - mu_shifted[c]) + beta[c]
+            e = fma(a_of_gamma_var[c], (z[m, c] - z_first[c]) - mu_shifted[c], beta[c])
             a[m, c] = where(e > T(0), e, T(0.1) * e)
 
 
@@ -144,8 +146,8 @@ def batch_norm_leaky_delta_z_sum_part(
         otherwise}*((z[m1, c] - z_first[c]) - mu_shifted[c])
 
     Shapes: a_of_gamma_var (C,), beta (C,), delta_a (M, C), mu_shifted (C,), z (M, C), z_first (C,),
-    delta_z_sum2_part (G, C), delta_z_sum_part (G, C); float32 or float64, a_of_gamma_var, mu_shifted,
-    delta_z_sum2_part, delta_z_sum_part float64, C-contiguous.
+    delta_z_sum2_part (G, C), delta_z_sum_part (G, C); float32 or float64, delta_z_sum2_part, delta_z_sum_part
+    float64, C-contiguous.
     """
     T = z_first.dtype.type
     C = z_first.shape[0]
@@ -156,11 +158,11 @@ def batch_norm_leaky_delta_z_sum_part(
             total = 0.0
             total1 = 0.0
             for m1 in range(1024 * g, last_m1):
-                p = (double(z[m1, c]) - z_first[c]) - mu_shifted[c]
-                e = p * a_of_gamma_var[c] + beta[c]
-                q = where(e > T(0), double(delta_a[m1, c]), T(0.1) * double(delta_a[m1, c]))
-                total += q
-                total1 += p * q
+                p = (z[m1, c] - z_first[c]) - mu_shifted[c]
+                e = fma(p, a_of_gamma_var[c], beta[c])
+                q = where(e > T(0), delta_a[m1, c], T(0.1) * delta_a[m1, c])
+                total += double(q)
+                total1 = fma(double(p), double(q), total1)
             delta_z_sum2_part[g, c] = total
             delta_z_sum_part[g, c] = total1
 
@@ -188,23 +190,24 @@ def batch_norm_leaky_delta_z_of_delta_z_sum_var(
         0; y[m, c]/10 otherwise}.
     Shapes: z (M, C), delta_z_sum2_part (G, C), delta_z_sum_part (G, C), var (C,), delta_z_sum2 (C,), delta_z_sum
     (C,), delta_z_of_delta_z_sum2 (C,), delta_z_of_delta_z_sum_var (C,); float32 or float64, delta_z_sum2_part,
-    delta_z_sum_part, var, delta_z_sum2, delta_z_sum, delta_z_of_delta_z_sum2, delta_z_of_delta_z_sum_var float64,
-    C-contiguous.
+    delta_z_sum_part float64, C-contiguous.
     """
-    T = z.dtype.type
+    T = delta_z_of_delta_z_sum_var.dtype.type
     G = delta_z_sum_part.shape[0]
     M = z.shape[0]
     for c in range(first, last):
         total = T(0)
         for g in range(G):
             total += delta_z_sum2_part[g, c]
-        delta_z_sum2[c] = total
+        delta_z_sum2_double = total
+        delta_z_sum2[c] = delta_z_sum2_double
         total1 = T(0)
         for g in range(G):
             total1 += delta_z_sum_part[g, c]
-        delta_z_sum[c] = total1 / sqrt(T(epsilon) + var[c])
-        delta_z_of_delta_z_sum2[c] = delta_z_sum2[c] / T(M)
-        delta_z_of_delta_z_sum_var[c] = delta_z_sum[c] / (T(M) * sqrt(T(epsilon) + var[c]))
+        delta_z_sum_double = total1 / sqrt(T(epsilon) + var[c])
+        delta_z_sum[c] = delta_z_sum_double
+        delta_z_of_delta_z_sum2[c] = delta_z_sum2_double / T(M)
+        delta_z_of_delta_z_sum_var[c] = delta_z_sum_double / (T(M) * sqrt(T(epsilon) + var[c]))
 
 
 def batch_norm_leaky_gamma_gradient(delta_z_sum2, delta_z_sum, nabla_beta, nabla_gamma, first, last):
@@ -215,7 +218,7 @@ def batch_norm_leaky_gamma_gradient(delta_z_sum2, delta_z_sum, nabla_beta, nabla
         mu[c])/sqrt(epsilon + var[c]); y[m, c] = gamma[c]*z_hat[m, c] + beta[c]; a[m, c] = {y[m, c] if y[m, c] >
         0; y[m, c]/10 otherwise}.
     Shapes: delta_z_sum2 (C,), delta_z_sum (C,), nabla_beta (C,), nabla_gamma (C,); float32 or float64,
-    delta_z_sum2, delta_z_sum float64, C-contiguous.
+    C-contiguous.
     """
     for c in range(first, last):
         nabla_beta[c] = delta_z_sum2[c]
@@ -244,18 +247,20 @@ def batch_norm_leaky_input_sensitivity(
         0; y[m, c]/10 otherwise}.
     Shapes: a_of_gamma_var (C,), beta (C,), delta_a (M, C), delta_z_of_delta_z_sum2 (C,),
     delta_z_of_delta_z_sum_var (C,), mu_shifted (C,), z (M, C), z_first (C,), delta_z (M, C); float32 or float64,
-    a_of_gamma_var, delta_z_of_delta_z_sum2, delta_z_of_delta_z_sum_var, mu_shifted float64, C-contiguous.
+    C-contiguous.
     """
     T = delta_z.dtype.type
     C = delta_z.shape[1]
     for m in range(first, last):
         for c in lanes(C):
             p = (z[m, c] - z_first[c]) - mu_shifted[c]
-            e = p * a_of_gamma_var[c] + beta[c]
+            e = fma(p, a_of_gamma_var[c], beta[c])
             delta_z[m, c] = (
-                where(e > T(0), delta_a[m, c], T(0.1) * delta_a[m, c])
-                - delta_z_of_delta_z_sum2[c]
-                - p * delta_z_of_delta_z_sum_var[c]
+                fma(
+                    -p,
+                    delta_z_of_delta_z_sum_var[c],
+                    where(e > T(0), delta_a[m, c], T(0.1) * delta_a[m, c]) - delta_z_of_delta_z_sum2[c],
+                )
             ) * a_of_gamma_var[c]
 
 
@@ -269,16 +274,16 @@ BATCH_NORM_LEAKY = Layer(
     states=("mean[c]", "variance[c]"),
     initial={"gamma": 1.0, "variance": 1.0},
     buffers=(
-        "a_of_gamma_var[c]: float64",
-        "mu_shifted[c]: float64",
+        "a_of_gamma_var[c]",
+        "mu_shifted[c]",
         "mu_shifted_part[g, c]: float64",
-        "var[c]: float64",
+        "var[c]",
         "var_part[g, c]: float64",
         "z_first[c]",
-        "delta_z_of_delta_z_sum2[c]: float64",
-        "delta_z_of_delta_z_sum_var[c]: float64",
-        "delta_z_sum[c]: float64",
-        "delta_z_sum2[c]: float64",
+        "delta_z_of_delta_z_sum2[c]",
+        "delta_z_of_delta_z_sum_var[c]",
+        "delta_z_sum[c]",
+        "delta_z_sum2[c]",
         "delta_z_sum2_part[g, c]: float64",
         "delta_z_sum_part[g, c]: float64",
     ),
@@ -309,11 +314,11 @@ BATCH_NORM_LEAKY = Layer(
                 "mean[c]",
                 "variance[c]",
                 "gamma[c]",
-                "mu_shifted[c]: float64",
-                "var[c]: float64",
+                "mu_shifted[c]",
+                "var[c]",
                 "mean_new[c]",
                 "variance_new[c]",
-                "a_of_gamma_var[c]: float64",
+                "a_of_gamma_var[c]",
             ),
             split="c",
             writes=("a_of_gamma_var", "mean_new", "mu_shifted", "var", "variance_new"),
@@ -321,14 +326,7 @@ BATCH_NORM_LEAKY = Layer(
         ),
         Kernel(
             batch_norm_leaky_forward,
-            arguments=(
-                "a_of_gamma_var[c]: float64",
-                "beta[c]",
-                "mu_shifted[c]: float64",
-                "z[m, c]",
-                "z_first[c]",
-                "a[m, c]",
-            ),
+            arguments=("a_of_gamma_var[c]", "beta[c]", "mu_shifted[c]", "z[m, c]", "z_first[c]", "a[m, c]"),
             split="m",
             writes=("a",),
             lane="c",
@@ -338,10 +336,10 @@ BATCH_NORM_LEAKY = Layer(
         Kernel(
             batch_norm_leaky_delta_z_sum_part,
             arguments=(
-                "a_of_gamma_var[c]: float64",
+                "a_of_gamma_var[c]",
                 "beta[c]",
                 "delta_a[m, c]",
-                "mu_shifted[c]: float64",
+                "mu_shifted[c]",
                 "z[m, c]",
                 "z_first[c]",
                 "delta_z_sum2_part[g, c]: float64",
@@ -357,11 +355,11 @@ BATCH_NORM_LEAKY = Layer(
                 "z[m, c]",
                 "delta_z_sum2_part[g, c]: float64",
                 "delta_z_sum_part[g, c]: float64",
-                "var[c]: float64",
-                "delta_z_sum2[c]: float64",
-                "delta_z_sum[c]: float64",
-                "delta_z_of_delta_z_sum2[c]: float64",
-                "delta_z_of_delta_z_sum_var[c]: float64",
+                "var[c]",
+                "delta_z_sum2[c]",
+                "delta_z_sum[c]",
+                "delta_z_of_delta_z_sum2[c]",
+                "delta_z_of_delta_z_sum_var[c]",
             ),
             split="c",
             writes=("delta_z_of_delta_z_sum2", "delta_z_of_delta_z_sum_var", "delta_z_sum", "delta_z_sum2"),
@@ -369,19 +367,19 @@ BATCH_NORM_LEAKY = Layer(
         ),
         Kernel(
             batch_norm_leaky_gamma_gradient,
-            arguments=("delta_z_sum2[c]: float64", "delta_z_sum[c]: float64", "nabla_beta[c]", "nabla_gamma[c]"),
+            arguments=("delta_z_sum2[c]", "delta_z_sum[c]", "nabla_beta[c]", "nabla_gamma[c]"),
             split="c",
             writes=("nabla_beta", "nabla_gamma"),
         ),
         Kernel(
             batch_norm_leaky_input_sensitivity,
             arguments=(
-                "a_of_gamma_var[c]: float64",
+                "a_of_gamma_var[c]",
                 "beta[c]",
                 "delta_a[m, c]",
-                "delta_z_of_delta_z_sum2[c]: float64",
-                "delta_z_of_delta_z_sum_var[c]: float64",
-                "mu_shifted[c]: float64",
+                "delta_z_of_delta_z_sum2[c]",
+                "delta_z_of_delta_z_sum_var[c]",
+                "mu_shifted[c]",
                 "z[m, c]",
                 "z_first[c]",
                 "delta_z[m, c]",

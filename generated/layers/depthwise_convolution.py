@@ -22,7 +22,7 @@ from math import gcd
 
 from ..definition import Layer
 from ..engine import first_tap
-from ..lanes import double, lanes
+from ..lanes import double, fma, lanes
 from ..program import Kernel
 
 
@@ -65,8 +65,10 @@ def depthwise_convolution_forward(a, b, w, z, dilation, left, stride, top, first
                     total = T(0)
                     for u in range(first_u, last_u):
                         for v in range(first_v, last_v):
-                            total += (
-                                a[n, i * stride + dilation * u - top, j * stride + dilation * v - left, c] * w[u, v, c]
+                            total = fma(
+                                w[u, v, c],
+                                a[n, i * stride + dilation * u - top, j * stride + dilation * v - left, c],
+                                total,
                             )
                     z[n, i, j, c] = total + b[c]
 
@@ -155,7 +157,7 @@ def depthwise_convolution_input_sensitivity(delta_z, w, delta_a, dilation, left,
                         v = begin_v
                         at_v = first_at_v
                         while v < last_v:
-                            total += delta_z[n, at_u, at_v, c] * w[u, v, c]
+                            total = fma(w[u, v, c], delta_z[n, at_u, at_v, c], total)
                             v += step
                             at_v -= change
                         u += step
@@ -192,9 +194,10 @@ def depthwise_convolution_nabla_w_part(a, delta_z, nabla_w_part, dilation, left,
                     total = T(0)
                     for i in range(first_i, last_i):
                         for j in range(first_j, last_j):
-                            total += (
-                                a[n, i * stride + dilation * u - top, j * stride + dilation * v - left, c]
-                                * delta_z[n, i, j, c]
+                            total = fma(
+                                a[n, i * stride + dilation * u - top, j * stride + dilation * v - left, c],
+                                delta_z[n, i, j, c],
+                                total,
                             )
                     nabla_w_part[n, u, v, c] = total
 
@@ -237,6 +240,7 @@ DEPTHWISE_CONVOLUTION = Layer(
             split="n",
             writes=("z",),
             lane="c",
+            fixed=("dilation", "left", "stride", "top", "u", "v"),
             scalars=("dilation", "left", "stride", "top"),
         ),
     ),
@@ -260,6 +264,7 @@ DEPTHWISE_CONVOLUTION = Layer(
             split="n",
             writes=("delta_a",),
             lane="c",
+            fixed=("dilation", "left", "stride", "top", "u", "v"),
             scalars=("dilation", "left", "stride", "top"),
         ),
         Kernel(
@@ -268,6 +273,7 @@ DEPTHWISE_CONVOLUTION = Layer(
             split="n",
             writes=("nabla_w_part",),
             lane="c",
+            fixed=("dilation", "left", "stride", "top", "u", "v"),
             scalars=("dilation", "left", "stride", "top"),
         ),
         Kernel(

@@ -17,7 +17,7 @@ Written by ``derive generate``; change the definition, not this file.
 from numpy import inf, int16
 
 from ..definition import Layer
-from ..lanes import lanes, where
+from ..lanes import ahead, lanes, where
 from ..program import Kernel
 
 
@@ -63,6 +63,7 @@ def max_pooling_forward(a, z, z_at_u, z_at_v, U, V, left, stride, top, first, la
                     for u in range(first_u, last_u):
                         for v in range(first_v, last_v):
                             value = a[n, u + i * stride - top, v + j * stride - left, c]
+                            ahead(a, (n, u + stride * (i + 1) - top, v + j * stride - left, c))
                             better = (value > z_so_far) | (value != value)
                             z_so_far = where(better, value, z_so_far)
                             z_at_u_so_far = where(better, int16(u), z_at_u_so_far)
@@ -130,7 +131,8 @@ MAX_POOLING = Layer(
             split="n",
             writes=("z", "z_at_u", "z_at_v"),
             lane="c",
-            registers=1,
+            registers=2,
+            fixed=("U", "V", "left", "stride", "top"),
             scalars=("U", "V", "left", "stride", "top"),
         ),
     ),
@@ -146,6 +148,7 @@ MAX_POOLING = Layer(
             split="n",
             writes=("delta_a",),
             lane="c",
+            fixed=("U", "V", "left", "stride", "top"),
             scalars=("U", "V", "left", "stride", "top"),
         ),
     ),

@@ -17,7 +17,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .native import LANES, OPTIONS, PACKAGE, compile_native
+from .native import LANES, LINE, OPTIONS, PACKAGE, compile_native
 
 ROWS = 5  # of a tile: with 2 vectors, 10 chains of fused multiply-adds; a tile of one vector has twice as many
 DEPTH = 256  # contracted steps of a block, and of one chain: a panel of b (DEPTH x 2 vectors) stays in the first-level cache
@@ -26,7 +26,6 @@ BLOCK = 40 * ROWS  # rows of a block: their part of a stays in the second-level 
 PACK_FROM = 4 * ROWS  # rows from which copying a panel of b together pays
 BOX = 1 << 18  # elements of the box for strips of planes; what a block reads of it stays in the second-level cache
 TABLES = 2 * (BLOCK + 4 * ROWS) + DEPTH + 8 * ROWS  # int64: the offsets of a block's rows and runs
-LINE = 64  # bytes of a cache line
 AWAITED = 4 * 2 * LANES * (DEPTH + ROWS + 1) + 8 * TABLES  # bytes of scratch before the numbers of what is awaited
 SCRATCH = -(-(AWAITED + 6 * 8) // LINE) * LINE // 4
 """Elements of the `scratch` array that `contract` works in; one for each thread, zero at first.

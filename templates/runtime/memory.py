@@ -7,9 +7,8 @@ from math import prod
 
 import numpy as np
 
+from .native import LINE
 from .program import Stage
-
-LINE = 64  # bytes that places are multiples of
 
 
 @dataclass(frozen=True)

@@ -77,9 +77,14 @@ def test_output_and_gradients_in_double_precision(samples, channels, seed, mean,
 def test_errors_in_single_precision_are_no_larger_than_those_of_pytorch(samples, channels, seed):
     arrays = drawn(samples, channels, 1e4, 1e-2, seed, "float32")
     found, theirs, wanted = ours(*arrays), by_pytorch(*arrays, "float32"), exact(*arrays, 1e4)
+    unit = np.finfo(np.float32).eps
+    z, gamma, _, delta = (x.astype("float64") for x in arrays)
+    cancelled = np.abs(
+        gamma / np.sqrt(z.var(0) + EPSILON) * delta
+    ).max()  # what a few samples' delta_z is a difference of
     for name in PLACES:
-        unit = np.finfo(np.float32).eps
-        assert error(found[name], wanted[name]) <= max(error(theirs[name], wanted[name]), 2 * unit), name
+        rounded = 2 * unit * (1 + (name == "delta_z") * cancelled / max(np.abs(wanted[name]).max(), 1e-300))
+        assert error(found[name], wanted[name]) <= max(error(theirs[name], wanted[name]), rounded), name
 
 
 @pytest.mark.parametrize("samples", [2, 7, 40])

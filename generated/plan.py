@@ -486,5 +486,5 @@ def rule_calls(
                 own["weight_decay"] = np.zeros(1)
             bound = [_call(k, names, own) for k in rule.update]
             linear = rule.linear[0] if rule.linear else None
-            calls += [Update(c.kernel, c.arrays, own, linear) for c in bound]
+            calls += [Update(c.kernel, c.arrays, own, linear=linear) for c in bound]
     return calls

@@ -106,11 +106,12 @@ def _timed(network: Network, X: np.ndarray, Y: np.ndarray, batch: int, threads: 
 
 def dense(threads: int) -> Callable[[], float]:
     """Dense layers of 512 units on 512 inputs, mini-batches of 128."""
-    layers: list[Any] = [("dense", WIDTH)] * DEEP
+    layers: list[Any] = [("dense", WIDTH)] * DEEP + [("dense", 10)]
     X = np.random.default_rng(0).standard_normal((16 * BATCH, WIDTH), dtype=np.float32)
     network = Network(layers, cost="squared_error", random_state=0)
-    # Forward and weights of every layer, backward to the inputs of all but the first.
-    return _timed(network, X, X, BATCH, threads, (3 * DEEP - 1) * 2 * BATCH * WIDTH * WIDTH)
+    # Forward and weights of every wide layer, backward to the inputs of all but the first.
+    operations = (3 * DEEP - 1) * 2 * BATCH * WIDTH * WIDTH
+    return _timed(network, X, np.zeros((len(X), 10), np.float32), BATCH, threads, operations)
 
 
 def convolution(threads: int) -> Callable[[], float]:

@@ -213,7 +213,8 @@ def _generate_tile(rows, vectors, context, builder, sig, args):
     a_row, c_row = [row(a, a_rows, i) for i in range(rows)], [row(c, c_rows, i) for i in range(rows)]
     start_row = [row(start, start_rows, i) for i in range(rows)]
     for i in range(rows):  # what the next tile adds to is far away, in a large array
-        _prefetch(builder, row(c, c_rows, rows + i))
+        for v in range(vectors):
+            _prefetch(builder, builder.gep(row(c, c_rows, rows + i), [(I64(0), second)[v]]))
     entry = builder.basic_block
     outer, inner, after, done = (builder.append_basic_block(f"tile.{n}") for n in ("segment", "step", "next", "done"))
     builder.branch(outer)

@@ -565,8 +565,7 @@ def rule_calls(
             own = dict(cells)
             if "weight_decay" in own and not _is_weight(one, name):
                 own["weight_decay"] = np.zeros(1)
-            calls += [
-                Update(**{**vars(c), "linear": rule.linear[0] if rule.linear else None})
-                for c in (_call(k, names, own, f"{one.listed}: {name}") for k in rule.update)
-            ]
+            bound = [_call(k, names, own, f"{one.listed}: {name}") for k in rule.update]
+            linear = rule.linear[0] if rule.linear else None
+            calls += [Update(c.kernel, c.arrays, c.scalars, c.layer, linear=linear) for c in bound]
     return calls

@@ -1,12 +1,13 @@
 """One layer by itself: its kernels on arrays of a caller's, in the declared order of their indices."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from generated.definition import Layer, stored, tensor
-from generated.program import Call, Kernel, Program, Stage
+from generated.plan import computed
+from generated.program import Kernel, Program, Stage
 
 
 class OneLayer:
@@ -21,8 +22,12 @@ class OneLayer:
         *,
         grain: int = 0,
         threads: int = 1,
+        tile: tuple[int, ...] = (),
+        accuracy: str = "direct",
     ):
         self.layer, self.dtype, self.grain, self.threads = layer, np.dtype(dtype), grain, threads
+        self.tile, self.accuracy = tile, accuracy
+        self.ways: dict[str, str] = {}
         self.settings = {**layer.settings, **(settings or {})}
         fixed = (*layer.states, *layer.random)
         self.declared = dict(map(tensor, (*layer.inputs, *layer.parameters, *layer.outputs, *fixed)))
@@ -60,7 +65,10 @@ class OneLayer:
         own, order = self._axes(name)
         return np.transpose(self.arrays[name], [order.index(i) for i in own])
 
-    def _stage(self, kernel: Kernel) -> Stage:
+    def _stages(self, kernels: Sequence[Kernel]) -> list[Stage]:
+        return [stage for kernel in kernels for stage in self._computed(kernel)]
+
+    def _computed(self, kernel: Kernel) -> list[Stage]:
         for name, (axes, dtype) in kernel.arrays.items():
             shape = tuple(1 if i == "one" else self.sizes[i] for i in self.order[name])
             self.arrays.setdefault(name, np.zeros(shape, dtype or self.dtype))
@@ -68,17 +76,21 @@ class OneLayer:
         arrays = {
             n: self.arrays[n].reshape(-1) if len(a) == 1 else self.arrays[n] for n, (a, _) in kernel.arrays.items()
         }
-        scalars = {name: np.array([float(self.settings[name])]) for name in kernel.scalars}
-        return Stage([Call(kernel, arrays, scalars)], grain=self.grain, parallel=self.threads > 1)
+        scalars = {name: np.array([float(value)]) for name, value in self.settings.items() if value is not None}
+        calls = computed(
+            kernel, arrays, scalars, "", self.accuracy, lambda s: np.full(s, np.nan, self.dtype), self.tile
+        )
+        self.ways[kernel.name] = calls[-1].way
+        return [Stage([call], grain=self.grain, parallel=self.threads > 1) for call in calls]
 
     def forward(self) -> np.ndarray:
         """Runs the forward kernels; the (last) output."""
-        Program(list(map(self._stage, self.layer.forward)), self.dtype).run()
+        Program(self._stages(self.layer.forward), self.dtype).run()
         return self.array(tensor(self.layer.outputs[-1])[0])
 
     def backward(self, **sensitivities: np.ndarray) -> np.ndarray:
         """Runs the backward kernels on the sensitivities of the outputs, by name; that of the (first) input."""
         for name, array in sensitivities.items():
             self._set(f"delta_{name}", array)
-        Program(list(map(self._stage, self.layer.backward)), self.dtype).run()
+        Program(self._stages(self.layer.backward), self.dtype).run()
         return self.array(f"delta_{tensor(self.layer.inputs[0])[0]}")

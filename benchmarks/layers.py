@@ -82,7 +82,7 @@ class Ours:
         self.arrays: dict[str, np.ndarray] = {}
         for name, axes in slots.items():
             shape = one.axes(f"{name}[{', '.join(axes)}]", batch)
-            self.arrays[name] = reserved(shape, np.float32)
+            self.arrays[name] = reserved(shape, "float32")
         for slot in layer.buffers:
             dtype = np.dtype(slot.partition("]: ")[2] or np.float32)
             self.arrays[tensor(slot)[0]] = reserved(one.axes(slot, batch), dtype)

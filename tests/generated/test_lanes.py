@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generated.lanes import double, lanes, where, width_for
+from generated.lanes import LINE, ahead, double, fma, lanes, where, width_for
 from generated.native import LANES
 from generated.program import Call, Kernel, Program, Stage
 
@@ -109,3 +109,39 @@ def test_a_vector_fits_its_row_and_little_is_done_twice(size):
         assert -(-size // width) * width < size + LANES
     if size % (4 * LANES) == 0:
         assert width == 4 * LANES
+
+
+def squares_apart(a, z, first, last):
+    """z = a^2 - 1 - 2^-11 where a stands, with more asked for than there is."""
+    T = z.dtype.type
+    for n in range(first, last):
+        for c in lanes(z.shape[1]):
+            ahead(a, (n + 1000, c))
+            z[n, c] = fma(a[n, c], a[n, c], T(-1 - 2**-11))
+
+
+def test_a_product_and_what_is_added_to_it_are_rounded_once():
+    a, z = np.full((2, 37), 1 + 2**-12, np.float32), np.zeros((2, 37), np.float32)
+    run(squares_apart, {"a[n, c]": a, "z[n, c]": z}, ("z",), np.float32)
+    np.testing.assert_array_equal(z, np.float32(2**-24))
+    assert a[0, 0] * a[0, 0] - np.float32(1 + 2**-11) == 0
+
+
+def on_lines(shape: tuple[int, ...], shift: int = 0) -> np.ndarray:
+    """Zeros that begin where a line of the cache does, or ``shift`` bytes after it."""
+    size = 4 * int(np.prod(shape))
+    block = np.zeros(size + 2 * LINE, np.uint8)
+    return block[-block.ctypes.data % LINE + shift :][:size].view(np.float32).reshape(shape)
+
+
+@pytest.mark.parametrize(("size", "shift", "past"), [(64, 0, True), (128, 0, True), (64, 4, False), (65, 0, False)])
+def test_what_goes_past_the_caches_is_the_same_and_begins_with_a_line(size, shift, past):
+    random = np.random.default_rng(size)
+    a, b = on_lines((50, size)), on_lines((size,))
+    a[...], b[...] = random.standard_normal((50, size)), random.standard_normal(size)
+    kernel = Kernel(everything, ("a[n, c]", "b[c]", "z[n, c]"), "n", ("z",), lane="c")
+    calls = [Call(kernel, {"a": a, "b": b, "z": on_lines((50, size), shift)}, streamed=s) for s in (False, True)]
+    for call in calls:
+        Program([Stage([call], grain=7)], np.float32).run()
+    assert [call.goes_past_caches for call in calls] == [False, past]
+    np.testing.assert_array_equal(calls[0].arrays["z"], calls[1].arrays["z"])

@@ -81,3 +81,18 @@ def test_a_linear_rule_moves_weights_without_an_array_of_their_gradient():
     assert "dense_w_gradient" not in moved and moved.count("gradient_descent_update") == 2  # of the biases
     kept = trained_names(layers, "momentum")
     assert "dense_w_descent" not in kept and kept.count("dense_w_gradient") == 2
+
+
+@pytest.mark.parametrize(("batch", "streams"), [(1, False), (32, True)])
+def test_what_no_cache_can_hold_is_written_past_it_where_its_own_stage_does_not_read_it(batch, streams):
+    layers = [("convolution", 64, 3, {"padding": 1}), "batch_norm", "leaky", ("max_pooling", {}), "flatten"]
+    network = Network(layers, inputs=(3, 56, 56))
+    stages = plan_training(network._built(), network.cost, batch, SINGLE, 2, []).stages
+    for stage in stages:
+        for call in stage.calls:
+            written = [call.arrays[name].ctypes.data for name in call.kernel.writes]
+            beside = [a.ctypes.data for c in stage.calls if c is not call for a in c.arrays.values()]
+            assert not (call.streamed and set(written) & set(beside)), call.kernel.name
+    found = {call.kernel.name for stage in stages for call in stage.calls if call.streamed}
+    back = {"max_pooling_input_sensitivity", "batch_norm_leaky_input_sensitivity"}
+    assert found >= back if streams else not found

@@ -341,3 +341,13 @@ def test_a_cache_that_cannot_be_written_costs_only_time(copy):
     copy.cache.parent.mkdir()
     copy.cache.write_text("a file where the folder should be")
     assert copy.run(TMPDIR=str(copy.folder)) == "0 0 2.718"
+
+
+def test_what_is_fixed_for_a_kernel_is_compiled_into_it_call_by_call():
+    kernel = Kernel(scale, ("z[n, j]", "y[n, j]"), "n", ("y",), ("factor",), fixed=("factor", "j"))
+    z = np.arange(6, dtype=np.float32).reshape(2, 3)
+    for factor in (2, 5):
+        call = Call(kernel, {"z": z, "y": np.zeros_like(z)}, {"factor": np.array([float(factor)])})
+        assert call.fixed == (("factor", factor), ("j", 3))
+        Program([Stage([call])], np.float32).run()
+        np.testing.assert_array_equal(call.arrays["y"], factor * z)

@@ -9,6 +9,7 @@ from derive.calculus.derivation import chain, derive
 from derive.calculus.system import System
 from derive.forward.average_pooling import average_pooling
 from derive.forward.batch_norm import batch_norm
+from derive.forward.depthwise_convolution import depthwise_convolution
 from derive.forward.leaky import leaky
 from derive.forward.max_pooling import max_pooling
 from derive.generate import environment
@@ -72,6 +73,22 @@ def test_the_window_of_a_maximum_is_cut_to_the_plane_by_its_bounds():
     assert "first_u = max(0, top - i * stride)" in text(k)
     assert "last_v = min(V, Q + left - j * stride)" in text(k)
     assert " if " not in text(k)
+
+
+def test_the_next_row_of_windows_is_asked_for():
+    (k,) = forward(max_pooling).values()
+    assert "a[n, u + i * stride - top, v + j * stride - left, c]" in text(k)
+    assert "ahead(a, (n, u + stride * (i + 1) - top, v + j * stride - left, c))" in text(k)
+
+
+def test_settings_and_taps_of_windows_are_constants_of_their_kernels():
+    assert {k.fixed for k in forward(max_pooling).values()} == {("U", "V", "left", "stride", "top")}
+    assert forward(depthwise_convolution)["z"].fixed == ("dilation", "left", "stride", "top", "u", "v")
+    assert not any(k.fixed for k in forward(batch_norm).values())
+
+
+def test_products_that_are_summed_in_lanes_are_rounded_with_their_sum():
+    assert "total1 = fma(double(e), double(e), total1)" in text(forward(batch_norm)["var_part"])
 
 
 def test_places_in_a_window_are_small_integers_and_kept_for_the_way_back():

@@ -104,15 +104,19 @@ def test_contraction_of_integers_is_exact_across_blocks(dtype, start, segments, 
 
 
 @pytest.mark.parametrize("dtype", (np.float32, np.float64))
-@pytest.mark.parametrize("length", (3, DEPTH - 1, 2 * DEPTH + 3))
-def test_outputs_are_summed_in_the_order_of_the_contracted_index(dtype, length):
+@pytest.mark.parametrize("length", (3, DEPTH + 1, 2 * DEPTH + 3))
+def test_outputs_are_sums_of_chains_in_the_order_of_the_contracted_index(dtype, length):
     random = np.random.default_rng(length)
     a, b = random.standard_normal((31, 1, length)).astype(dtype), random.standard_normal((1, length, 45)).astype(dtype)
     plain, empty, none = (0, 1, 2), np.zeros((31, 45), dtype), np.zeros(45, dtype)
     whole = run("set", a, plain, b, plain, empty, none)
-    for cut in (1, length // 2, length - 1):
-        first = run("set", a[:, :, :cut], plain, b[:, :cut], plain, empty, none)
-        np.testing.assert_array_equal(run("add", a[:, :, cut:], plain, b[:, cut:], plain, first, none), whole)
+    total = empty
+    for begin in range(0, length, DEPTH):
+        chain = slice(begin, begin + DEPTH)
+        total = run("add", a[:, :, chain], plain, b[:, chain], plain, total, none)
+    np.testing.assert_array_equal(total, whole)
+    step = run("set", a[:, :, :1], plain, b[:, :1], plain, empty, none)
+    np.testing.assert_array_equal(step, a[:, 0, :1] * b[0, :1])
     for row in (0, 7, 30):
         np.testing.assert_array_equal(run("set", a[row:][:1], plain, b, plain, empty[:1], none)[0], whole[row])
 

@@ -33,6 +33,8 @@ from .engine import prefetch
 from .lanes import LINE, lanes_of, settled, width_for
 from .native import OPTIONS, compile_native, digest_of
 
+FIXED = 1 << 16  # elements of an array from which on a kernel is compiled for the numbers that are fixed
+
 
 @njit(inline="always")
 def span(first: int, last: int):
@@ -56,7 +58,7 @@ class Kernel:
     writes: the names of the arrays that it writes.
     local: whether, of the arrays that have its split index, it reads nothing outside [first, last).
     lane: the index that it goes over several at a time, if any: see `lanes`; a vector of its dtype in so many registers.
-    fixed: scalars, and indices by their sizes, whose values are compiled into it: small numbers, and the same for good.
+    fixed: scalars, and indices by their sizes, whose values are compiled into it where its arrays are large.
     box: a function of sizes (``P`` is the size of index ``p``) and scalars, the elements of working memory that it needs
         as its argument "box"; it has engine.BOX at least.
     """
@@ -165,7 +167,14 @@ def _compiled(kernel: Kernel, dtype: np.dtype, width: int, streamed: bool, fixed
         python = FunctionType(python.__code__, scope, python.__name__, python.__defaults__, python.__closure__)
     wanted = {k: v for k, v in getattr(kernel.function, "targetoptions", {}).items() if k == "fastmath"}
     function = njit(forceinline=True, **OPTIONS, **wanted)(python)
-    scope = {"__name__": __name__, "_array": _array, "function": function, "double": types.float64, "settled": settled, **dtypes}
+    scope = {
+        "__name__": __name__,
+        "_array": _array,
+        "function": function,
+        "double": types.float64,
+        "settled": settled,
+        **dtypes,
+    }
     exec(text, scope)  # the one way to write a call of as many arguments as there are arrays
     if "scratch" in kernel.arguments:
         engine.load(own)
@@ -215,7 +224,9 @@ class Call:
 
     @property
     def fixed(self) -> tuple[tuple[str, int], ...]:
-        """The values of what is fixed for its kernel."""
+        """The values of what is fixed for its kernel; none where its arrays are too small to pay for compiling it anew."""
+        if max(a.size for a in self.arrays.values()) < FIXED:
+            return ()
         cells = {name: int(cell[0]) for name, cell in self.scalars.items() if name in self.kernel.fixed}
         return tuple((name, cells.get(name, self.sizes.get(name, 0))) for name in self.kernel.fixed)
 
@@ -418,7 +429,10 @@ class Program:
         self._kept: list = []
         for stage in self.stages:
             values = [call.bind(self.dtype) for call in stage.calls]
-            compiled = [compile_kernel(call.kernel, self.dtype, call.width, call.goes_past_caches, call.fixed) for call in stage.calls]
+            compiled = [
+                compile_kernel(call.kernel, self.dtype, call.width, call.goes_past_caches, call.fixed)
+                for call in stage.calls
+            ]
             bound = [(native, *pair) for native, pair in zip(compiled, values, strict=True)]
             extents = [extent for _, _, extent in bound]
             if any(extent % max(min(extents), 1) for extent in extents):

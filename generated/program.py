@@ -43,6 +43,8 @@ def zeros(shape: int | Sequence[int], dtype: type | np.dtype) -> np.ndarray:
     begin = -block.ctypes.data % LINE
     return block[begin : begin + size].view(dtype).reshape(shape)
 
+FIXED = 1 << 16  # elements of an array from which on a kernel is compiled for the numbers that are fixed
+
 
 @njit(inline="always")
 def span(first: int, last: int):
@@ -66,7 +68,7 @@ class Kernel:
     writes: the names of the arrays that it writes.
     local: whether, of the arrays that have its split index, it reads nothing outside [first, last).
     lane: the index that it goes over several at a time, if any: see `lanes`; a vector of its dtype in so many registers.
-    fixed: scalars, and indices by their sizes, whose values are compiled into it: small numbers, and the same for good.
+    fixed: scalars, and indices by their sizes, whose values are compiled into it where its arrays are large.
     box: a function of sizes (``P`` is the size of index ``p``) and scalars, the elements of working memory that it needs
         as its argument "box"; it has engine.BOX at least.
     vectors: of a kernel that calls the routines of `tiles`, the summed index and the lane, which go several at a time.
@@ -292,7 +294,9 @@ class Call:
 
     @property
     def fixed(self) -> tuple[tuple[str, int], ...]:
-        """The values of what is fixed for its kernel."""
+        """The values of what is fixed for its kernel; none where its arrays are too small to pay for compiling it anew."""
+        if max(a.size for a in self.arrays.values()) < FIXED:
+            return ()
         cells = {name: int(cell[0]) for name, cell in self.scalars.items() if name in self.kernel.fixed}
         return tuple((name, cells.get(name, self.sizes.get(name, 0))) for name in self.kernel.fixed)
 

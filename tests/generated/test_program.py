@@ -12,7 +12,7 @@ import pytest
 
 import generated.engine
 from generated.engine import contract_bias
-from generated.program import Call, Kernel, Program, Stage, compile_kernel
+from generated.program import FIXED, Call, Kernel, Program, Stage, compile_kernel
 
 
 def dense(a, w, b, z, scratch, first, last):
@@ -343,11 +343,11 @@ def test_a_cache_that_cannot_be_written_costs_only_time(copy):
     assert copy.run(TMPDIR=str(copy.folder)) == "0 0 2.718"
 
 
-def test_what_is_fixed_for_a_kernel_is_compiled_into_it_call_by_call():
+def test_what_is_fixed_for_a_kernel_is_compiled_into_it_where_there_is_much_to_do():
     kernel = Kernel(scale, ("z[n, j]", "y[n, j]"), "n", ("y",), ("factor",), fixed=("factor", "j"))
-    z = np.arange(6, dtype=np.float32).reshape(2, 3)
-    for factor in (2, 5):
+    for factor, rows in ((2, 2), (2, FIXED // 3 + 1), (5, FIXED // 3 + 1)):
+        z = np.arange(3 * rows, dtype=np.float32).reshape(rows, 3)
         call = Call(kernel, {"z": z, "y": np.zeros_like(z)}, {"factor": np.array([float(factor)])})
-        assert call.fixed == (("factor", factor), ("j", 3))
+        assert call.fixed == ((("factor", factor), ("j", 3)) if rows > 2 else ())
         Program([Stage([call])], np.float32).run()
         np.testing.assert_array_equal(call.arrays["y"], factor * z)

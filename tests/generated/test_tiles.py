@@ -11,13 +11,11 @@ from hypothesis import strategies as st
 
 from derive.cli import main
 from generated.definition import Layer
-from generated.filtering import FILTERINGS
 from generated.layers import CONVOLUTION, GROUPED_CONVOLUTION
 from tests.generated.one_layer import OneLayer
 
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle: pip install 'backderive[peers]'")
 
-TILES = {taps: sorted({f.m for f in FILTERINGS.values() if f.r == taps}) for taps in (1, 2, 3, 5)}
 PARTS = ("z", "delta_a", "nabla_w", "nabla_b")
 
 
@@ -71,19 +69,17 @@ def rms(x: np.ndarray) -> float:
     return float(np.sqrt(np.mean(x**2)))
 
 
-def planes(taps: tuple[int, int]) -> st.SearchStrategy:
-    """Shapes with widths of few kinds: each is compiled."""
+def planes(taps: tuple[int, int], few: bool) -> st.SearchStrategy:
+    """Shapes; ``few`` channels among them, for which kernels of other widths are compiled."""
     low, high = min(taps), max(taps)
     return st.fixed_dictionaries(
         {
             "batch": st.integers(1, 3),
             "plane": st.tuples(st.integers(high, 15), st.integers(high, 15)),
             "taps": st.just(taps),
-            "padding": st.tuples(*[st.integers(0, high)] * 4)
-            if low > 1
-            else st.just((0, 0, taps[1] // 2, taps[1] // 2)),
-            "channels": st.sampled_from((1, 3, 16, 20)),
-            "filters": st.sampled_from((3, 16, 37, 73)),
+            "padding": st.tuples(*[st.integers(0, low)] * 4),
+            "channels": st.sampled_from((1, 3, 16, 20) if few else (16, 20)),
+            "filters": st.sampled_from((3, 16, 73) if few else (16, 73)),
             "seed": st.integers(0, 99),
             "grain": st.integers(0, 7),
         }
@@ -91,21 +87,20 @@ def planes(taps: tuple[int, int]) -> st.SearchStrategy:
 
 
 FORCED = [
-    (taps, tile)
-    for taps in ((3, 3), (5, 5), (2, 2), (1, 3), (3, 1), (3, 5))
-    for tile in zip(TILES[taps[0]] * 3, TILES[taps[1]] * 3, strict=False)
+    *[((3, 3), tile) for tile in ((2, 2), (4, 4), (6, 6), (2, 4))],
+    *[((2, 2), tile) for tile in ((2, 2), (3, 3))],
+    *[((5, 5), (2, 2)), ((1, 3), (1, 4)), ((3, 1), (2, 1)), ((3, 5), (4, 2))],
 ]
-FORCED = [*dict.fromkeys(FORCED), ((3, 3), (2, 4)), ((3, 3), (6, 2))]
 
 
 @pytest.mark.parametrize("taps, tile", FORCED, ids=str)
 def test_every_lowering_gives_pytorchs_values_and_gradients_in_double_precision(taps, tile):
-    @settings(max_examples=8)
-    @given(planes(taps))
+    @settings(max_examples=15, deadline=None)
+    @given(planes(taps, few=tile == (2, 2) and taps == (3, 3)))
     def holds(case):
         arrays = drawn(case, case["seed"])
         found, one = ours(case, arrays, "float64", tile=tile, grain=case["grain"])
-        assert {one.ways[k] for k in one.ways if "b" not in k.split("_")} == set(one.ways.values()) - {""}
+        assert sum(way.startswith("F(") for way in one.ways.values()) == 3
         for name, wanted in expected(case, arrays, torch.float64).items():
             assert np.abs(found[name] - wanted).max() <= 1e-11 * max(1e-3, np.abs(wanted).max()), name
 

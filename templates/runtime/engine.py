@@ -149,6 +149,52 @@ def _copy_vector(typingctx, target, source, scale):
     return types.void(target, source, source.dtype), codegen
 
 
+def _mask(builder, width, lanes):
+    """Which lanes are below width."""
+    i32 = ir.IntType(32)
+    places = ir.Constant(ir.VectorType(i32, lanes), list(range(lanes)))
+    return builder.icmp_signed("<", places, _broadcast(builder, builder.trunc(width, i32), places.type))
+
+
+def _masked(builder, what, kind, pointer, *more):
+    """Calls llvm.masked.load or .store of vectors of this kind."""
+    element = "f32" if isinstance(kind.element, ir.FloatType) else "f64"
+    pointer = builder.bitcast(pointer, kind.as_pointer())
+    passed = [pointer, ir.IntType(32)(4), *more] if what == "load" else [more[0], pointer, ir.IntType(32)(4), more[1]]
+    result = kind if what == "load" else ir.VoidType()
+    signature = ir.FunctionType(result, [value.type for value in passed])
+    name = f"llvm.masked.{what}.v{kind.count}{element}.p0"
+    return builder.call(cgutils.get_or_insert_function(builder.module, signature, name), passed)
+
+
+@intrinsic
+def _copy_in(typingctx, target, source, width, scale):
+    """target[v] = scale source[v] for v < width, zero up to lanes."""
+
+    def codegen(context, builder, sig, args):
+        target, source, width, scale = args
+        kind = _vector(source.type)
+        none = ir.Constant(kind, [0.0] * kind.count)
+        value = _masked(builder, "load", kind, source, _mask(builder, width, kind.count), none)
+        _store(builder, builder.fmul(value, _broadcast(builder, scale, kind)), target)
+        return context.get_dummy_value()
+
+    return types.void(target, source, types.intp, source.dtype), codegen
+
+
+@intrinsic
+def _copy_out(typingctx, target, source, width):
+    """target[v] = source[v] for v < width."""
+
+    def codegen(context, builder, sig, args):
+        target, source, width = args
+        kind = _vector(source.type)
+        _masked(builder, "store", kind, target, _load(builder, source), _mask(builder, width, kind.count))
+        return context.get_dummy_value()
+
+    return types.void(target, source, types.intp), codegen
+
+
 @intrinsic
 def _copy_transposed(typingctx, target, target_row, source, source_row, scale):
     """target[t * target_row + v] = scale source[v * source_row + t] for v, t < lanes."""
@@ -286,7 +332,10 @@ def _pack(target, lanes, width, second, length, b, b_step, b_lane, scale):
 
     The second vector holds the lanes from `second` on. A panel narrower than a vector is filled up with zeros.
     """
-    if width < lanes:
+    if width < lanes and b_lane == 1:
+        for t in range(length):
+            _copy_in(_moved(target, t * 2 * lanes), _moved(b, t * b_step), width, scale)
+    elif width < lanes:
         for t in range(length):
             for v in range(lanes):
                 target[t * 2 * lanes + v] = b[t * b_step + v * b_lane] * scale if v < width else 0
@@ -342,13 +391,11 @@ def _tiles(
                          start, origins, c, places, second)  # fmt: skip
             continue
         for r in range(2 * ROWS):
-            for v in range(width):
-                staged[r * lanes + v] = start[origins[r] + v]
+            _copy_in(_moved(staged, r * lanes), _moved(start, origins[r]), width, 1)
         _narrow_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segment, b_step, b_second,
                      staged, staged_rows, staged, staged_rows, second)  # fmt: skip
         for r in range(2 * ROWS):
-            for v in range(width):
-                c[places[r] + v] = staged[r * lanes + v]
+            _copy_out(_moved(c, places[r]), _moved(staged, r * lanes), width)
 
 
 @_inline

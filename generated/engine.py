@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 from .native import LANES, LINE, OPTIONS, PACKAGE, compile_native
 
 ROWS = 5  # of a tile: with 2 vectors, 10 chains of fused multiply-adds; a tile of one vector has twice as many
-DEPTH = 256  # contracted steps of a block, and of one chain: a panel of b (DEPTH x 2 vectors) stays in the first-level cache
+DEPTH = 128  # contracted steps of a block, and of one chain: a panel of b (DEPTH x 2 vectors) stays in the first-level cache
 PLACES = 64  # the same where places are summed over: there are many
 BLOCK = 40 * ROWS  # rows of a block: their part of a stays in the second-level cache
 PACK_FROM = 4 * ROWS  # rows from which copying a panel of b together pays

@@ -67,6 +67,11 @@ def _names(c: WindowContraction, order: Mapping[str, tuple[str, ...]], nest: Nes
     }
 
 
+def _numbered(arguments: list[str]) -> dict[str, str]:
+    """The arguments of a routine, in their order."""
+    return {str(k): text for k, text in enumerate(arguments)}
+
+
 def _with(w: Window, given: Mapping[sp.Symbol, sp.Expr]) -> Window:
     return Window(
         w.slot, w.row, w.tap, *(sp.expand(e.subs(given)) for e in (w.row_step, w.tap_step, w.offset, w.divisor))
@@ -111,11 +116,11 @@ def _of_places(
         (size_of(t) - 1) * s for t, s, back in zip(taps, steps, turned, strict=True) if back
     )
     size = sp.Mul(*map(size_of, within[len(c.groups) :]))
-    call = EngineCall("filtered_filters", dict(enumerate([
+    call = EngineCall("filtered_filters", _numbered([
         "first", "last", body.text(size_of(channel)), body.text(size_of(lane)), w, body.text(at),
         _pairs(body, [-s if back else s for s, back in zip(steps, turned, strict=True)]),
         body.text(body.b_step[channel]), name, body.text(body.group * size),
-    ])))  # fmt: skip
+    ]))  # fmt: skip
     filters = finish(making, f"{kernel.name}_filters", name, body.for_groups([call]))
 
     bias = {} if c.bias is None else {c.bias.base.name: order[c.bias.base.name]}
@@ -133,7 +138,7 @@ def _of_places(
     ]  # fmt: skip
     if c.bias is not None:
         arguments += [c.bias.base.name, body.text(body.group * size_of(c.lane))]
-    call = EngineCall(f"filtered_places{'_bias' if c.bias is not None else ''}", dict(enumerate(arguments)))
+    call = EngineCall(f"filtered_places{'_bias' if c.bias is not None else ''}", _numbered(arguments))
     places = finish(making, f"{kernel.name}_filtered", z, body.for_groups([call]))
     return [
         replace(filters, local=False, vectors=(own[channel], own[lane])),
@@ -156,21 +161,21 @@ def _of_taps(
     making = nest({a: order[a], delta: order[delta], name: of_parts}, f"{SHARE} {PARTS[0]}")
     body = Body(c, making, order)
     at, plane = body.step(steps), c.repeated[0]
-    call = EngineCall("filtered_products", dict(enumerate([
+    call = EngineCall("filtered_products", _numbered([
         "first", "last", body.text(size_of(SHARE)), body.text(size_of(plane)), _pairs(body, [size_of(i) for i in places]),
         body.text(size_of(c.lane)), *_read(body), body.text(body.inner), _pairs(body, [x.offset for x in c.windows], NONE),
         delta, body.text(sum((body.b_step[g] * g for g in c.groups), NONE)), body.text(body.b_step[plane]),
         body.text(body.b_step[places[-1]]), name, body.text(at), body.text(steps[SHARE]), "box", "scratch",
-    ])))  # fmt: skip
+    ]))  # fmt: skip
     products = finish(making, f"{kernel.name}_products", name, body.for_groups([call]))
 
     making = nest({name: of_parts, w: order[w]}, own[c.inner])
     body = Body(c, making, order)
-    call = EngineCall("filtered_gradient", dict(enumerate([
+    call = EngineCall("filtered_gradient", _numbered([
         "first", "last", body.text(size_of(SHARE)), body.text(body.inner), body.text(size_of(c.lane)), name, body.text(at),
         body.text(steps[SHARE]), w, body.text(body.step(body.target_step)),
         _pairs(body, [body.target_step[x.row] for x in c.windows]), body.text(body.target_step[c.inner]),
-    ])))  # fmt: skip
+    ]))  # fmt: skip
     gradient = finish(making, f"{kernel.name}_filtered", w, body.for_groups([call]))
     vectors = own[c.inner], own[c.lane]
     return [

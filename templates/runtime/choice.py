@@ -59,7 +59,7 @@ def choose(
     shape = _Shape.of(other, sizes)
     if shape.taps == (1, 1):
         return None
-    pairs = list(product(*map(_filterings, shape.taps)))
+    pairs = list(product(_filterings(shape.taps[0]), _filterings(shape.taps[1])))
     if tile:
         chosen = [pair for pair in pairs if all(f.m == m or f.r == 1 for f, m in zip(pair, tile, strict=True))]
         return shape.filtered(chosen[0], "asked for") if chosen else None
@@ -111,11 +111,11 @@ class _Shape:
     @classmethod
     def of(cls, other: Filtered, sizes: Mapping[str, int]) -> "_Shape":
         plane, *places = other.places
-        places = [sizes[index] for index in places] + [1]
-        taps = [sizes[index] for index in other.taps] + [1]
+        tall, wide = [*(sizes[index] for index in places), 1][:2]
+        rows, columns = [*(sizes[index] for index in other.taps), 1][:2]
         gradient = "share" in other.kernels[0].sizes
         return cls(
-            sizes.get(plane, 1), (places[0], places[1]), (taps[0], taps[1]), sizes[other.inner], sizes[other.lane],
+            sizes.get(plane, 1), (tall, wide), (rows, columns), sizes[other.inner], sizes[other.lane],
             prod(sizes[index] for index in other.groups), gradient,
         )  # fmt: skip
 

@@ -395,7 +395,7 @@ class Network:
         size: int,
         threads: int,
         room: int,
-        updates: Sequence[Call] = (),
+        updates: Sequence[Update] = (),
         clock: np.ndarray | None = None,
     ) -> Plan:
         """The plan of a pass: see :meth:`_program`."""

@@ -43,6 +43,7 @@ def zeros(shape: int | Sequence[int], dtype: type | np.dtype) -> np.ndarray:
     begin = -block.ctypes.data % LINE
     return block[begin : begin + size].view(dtype).reshape(shape)
 
+
 FIXED = 1 << 16  # elements of an array from which on a kernel is compiled for the numbers that are fixed
 
 

@@ -26,6 +26,7 @@ from numba.core.typeconv import Conversion
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_cast, models, overload, register_model
 
+from .engine import _prefetch
 from .native import LANES, LINE, OPTIONS
 
 
@@ -204,13 +205,10 @@ def ahead(typingctx, array, index):
     """Asks for the lines of the cache with the neighbours at this index, which may lie outside; changes nothing."""
 
     def codegen(context, builder, sig, args):
-        i32, i8p = ir.IntType(32), ir.IntType(8).as_pointer()
-        kind = ir.FunctionType(ir.VoidType(), [i8p, i32, i32, i32])
-        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        i8p = ir.IntType(8).as_pointer()
         first = builder.bitcast(_pointer(context, builder, sig.args[0], args[0], sig.args[1], args[1]), i8p)
         for place in range(0, _vector(array, index).width * array.dtype.bitwidth // 8, LINE):
-            line = builder.gep(first, [ir.Constant(ir.IntType(64), place)])
-            builder.call(prefetch, [line, i32(0), i32(2), i32(1)])  # to read, into the second level
+            _prefetch(builder, builder.gep(first, [ir.Constant(ir.IntType(64), place)]))
         return context.get_dummy_value()
 
     return types.none(array, index), codegen

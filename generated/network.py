@@ -18,7 +18,7 @@ from .files import written_whole
 from .graph import Graph, Link, check_heads, entry_of, layer_names
 from .heads import ROOM, as_truths, with_room
 from .plan import Plan, Update, cost_named, plan_prediction, plan_training, rule_calls, rule_named, stages
-from .program import Call, Program, zeros
+from .program import Program, zeros
 from .progress import ProgressLine
 from .subdivisions import Divided, part_sizes
 

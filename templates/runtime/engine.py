@@ -414,6 +414,28 @@ def _fill_rows(table, first, last, rows_1, rows_2, step_0, step_1, step_2):
         table[r] = table[last - first - 1]
 
 
+@_inline
+def _working(lanes, scratch):
+    """What lies in scratch, after a row of zeros: (staged, panel, a_rows, c_rows, a_segments, staged_rows, no_rows, awaited)."""
+    for v in range(2 * lanes):
+        scratch[v] = 0
+    tables = _integers(_moved(scratch, 2 * lanes * (ROWS + 1 + DEPTH)))
+    a_segments = _moved(tables, 2 * (BLOCK + 4 * ROWS))
+    staged_rows, no_rows = _moved(a_segments, DEPTH), _moved(a_segments, DEPTH + 4 * ROWS)
+    for i in range(4 * ROWS):
+        staged_rows[i], no_rows[i] = i * lanes, 0
+    return (
+        _moved(scratch, 2 * lanes), _moved(scratch, 2 * lanes * (ROWS + 1)), tables, _moved(tables, BLOCK + 4 * ROWS),
+        a_segments, staged_rows, no_rows, _moved(tables, TABLES),
+    )  # fmt: skip
+
+
+@_inline
+def _panel_width(left, lanes):
+    """A panel is two vectors wide, or the last lanes: more than one vector's, so that none is left alone."""
+    return left if left <= 2 * lanes else lanes if left < 3 * lanes else 2 * lanes
+
+
 def _contract_of(lanes: int):
     """The contraction for vectors of so many elements."""
 
@@ -423,16 +445,7 @@ def _contract_of(lanes: int):
     ):  # fmt: skip
         """`contract_nest` on pointers, b times `scale`, in chains of at most `depth` steps. start_moves = 1: start is
         indexed as c; 0: it is one row for all rows, and with start_lane = 0 that is a row of zeros, the first of scratch."""
-        for v in range(2 * lanes):
-            scratch[v] = 0
-        staged = _moved(scratch, 2 * lanes)
-        panel = _moved(scratch, 2 * lanes * (ROWS + 1))
-        tables = _integers(_moved(scratch, 2 * lanes * (ROWS + 1 + DEPTH)))
-        a_rows, c_rows, a_segments = tables, _moved(tables, BLOCK + 4 * ROWS), _moved(tables, 2 * (BLOCK + 4 * ROWS))
-        staged_rows, no_rows = _moved(a_segments, DEPTH), _moved(a_segments, DEPTH + 4 * ROWS)
-        awaited = _moved(tables, TABLES)
-        for i in range(4 * ROWS):
-            staged_rows[i], no_rows[i] = i * lanes, 0
+        staged, panel, a_rows, c_rows, a_segments, staged_rows, no_rows, awaited = _working(lanes, scratch)
 
         # Where a goes on from one middle index to the next as it does along the innermost, both are one run.
         joined = sums_1 > 1 and a_sum_1 == length * a_step
@@ -462,9 +475,8 @@ def _contract_of(lanes: int):
                 start_rows = c_rows if start_moves else no_rows
                 v = 0
                 while v < columns:
-                    # A panel is two vectors wide, or the last lanes: more than one vector's, so that none is left alone.
                     left = columns - v
-                    width = left if left <= 2 * lanes else lanes if left < 3 * lanes else 2 * lanes
+                    width = _panel_width(left, lanes)
                     second = max(0, width - lanes)
                     here, here_segment, here_step, here_second = panel, steps * 2 * lanes, 2 * lanes, lanes
                     ahead, pieces, piece_step, piece_length = b, 0, 0, 0

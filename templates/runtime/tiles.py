@@ -25,14 +25,12 @@ from numba.extending import intrinsic, overload
 from .engine import (
     BLOCK,
     BOX,
-    DEPTH,
-    ROWS,
-    TABLES,
     _fill_rows,
-    _integers,
     _moved,
     _pack,
+    _panel_width,
     _tiles,
+    _working,
 )
 from .engine import (
     _pointer as _elements,
@@ -209,8 +207,8 @@ ROUTINES = ("filtered_filters", "filtered_places", "filtered_places_bias", "filt
 LANE_BLOCK = 64  # lanes of which the products are held at once
 LANES_HELD = LANE_BLOCK + 16  # and at most, with a last block that is shorter than a vector
 APART = 16  # elements between parts: without them, parts of round sizes would fall into the same sets of the cache
-PIECE = 64  # channels, or tiles of a gradient, whose products are added up in one chain
-TILES = 32
+PIECE = 64  # channels whose products are added up in one chain
+TILES = 32  # the same of a gradient
 LEAST = 64  # tiles that are done at once, at least: each of them reads all of a transformed filter
 
 
@@ -220,16 +218,8 @@ def _products_of(lanes: int) -> Callable:
     def products(
         parts, rows, columns, length, a, a_part, a_row, a_step, b, b_part, b_step, b_lane, c, c_part, c_row, again, depth, scratch
     ):  # fmt: skip
-        for v in range(2 * lanes):
-            scratch[v] = 0
-        staged, panel = _moved(scratch, 2 * lanes), _moved(scratch, 2 * lanes * (ROWS + 1))
-        tables = _integers(_moved(scratch, 2 * lanes * (ROWS + 1 + DEPTH)))
-        a_rows, c_rows, none = tables, _moved(tables, BLOCK + 4 * ROWS), _moved(tables, 2 * (BLOCK + 4 * ROWS))
-        staged_rows, no_rows = _moved(none, DEPTH), _moved(none, DEPTH + 4 * ROWS)
-        awaited = _moved(tables, TABLES)
+        staged, panel, a_rows, c_rows, none, staged_rows, no_rows, awaited = _working(lanes, scratch)
         none[0] = 0
-        for i in range(4 * ROWS):
-            staged_rows[i], no_rows[i] = i * lanes, 0
         for first in range(0, rows, BLOCK):
             height = min(BLOCK, rows - first)
             _fill_rows(a_rows, first, first + height, 1, rows, 0, 0, a_row)
@@ -241,7 +231,7 @@ def _products_of(lanes: int) -> Callable:
                     v = 0
                     while v < columns:
                         left = columns - v
-                        width = left if left <= 2 * lanes else lanes if left < 3 * lanes else 2 * lanes
+                        width = _panel_width(left, lanes)
                         second, target = max(0, width - lanes), e * c_part + v
                         origin = _moved(b, e * b_part + t * b_step + v * b_lane)
                         _pack(panel, lanes, width, second, steps, origin, b_step, b_lane, 1)

@@ -458,9 +458,9 @@ def _contract_of(lanes: int):
             return
         b_run = b_sum_0 if joined or sums_1 == 1 else b_sum_1
         regular = b_sum_1 == length * b_step if joined else (sums_0 == 1 or sums_1 == 1 or b_sum_0 == sums_1 * b_sum_1)
-        wide = last - first >= PACK_FROM and b_step != 2 * lanes  # panels in their own order need no copy
+        wide = last - first >= PACK_FROM and b_step > 2 * lanes  # what is no wider than a panel needs no copy
         pack = b_lane != 1 or columns < lanes or wide or not regular or scale != 1
-        s = t = 0
+        s, t, begun = 0, 0, False
         while s < runs:
             # A block of the contracted indices: whole runs, or a part of one. The next block goes on from c.
             count = max(1, min(runs - s, depth // run))
@@ -470,8 +470,9 @@ def _contract_of(lanes: int):
                 a_segments[q] = outer * a_sum_0 + middle * a_sum_1 + t * a_step
             for i in range(first, last, BLOCK):
                 height = min(BLOCK, last - i)
-                _fill_rows(a_rows, i, i + height, rows_1, rows_2, a_0, a_1, a_2)
-                _fill_rows(c_rows, i, i + height, rows_1, rows_2, c_0, c_1, c_2)
+                if not begun or last - first > BLOCK:  # else they are those of the block before
+                    _fill_rows(a_rows, i, i + height, rows_1, rows_2, a_0, a_1, a_2)
+                    _fill_rows(c_rows, i, i + height, rows_1, rows_2, c_0, c_1, c_2)
                 start_rows = c_rows if start_moves else no_rows
                 v = 0
                 while v < columns:
@@ -479,15 +480,19 @@ def _contract_of(lanes: int):
                     width = _panel_width(left, lanes)
                     second = max(0, width - lanes)
                     here, here_segment, here_step, here_second = panel, steps * 2 * lanes, 2 * lanes, lanes
+                    # What comes next: the panel of the next lanes, or after the last rows the first one of the next block.
                     ahead, pieces, piece_step, piece_length = b, 0, 0, 0
+                    if (count == 1 or regular) and (left > width or i + BLOCK >= last):
+                        at, next_width = t * b_step + (v + width) * b_lane, min(left - width, 2 * lanes)
+                        if left <= width:
+                            at, next_width = (t + steps) * b_step, min(columns, 2 * lanes)
+                            at = count * b_run if t + steps == run else at
+                        ahead = _moved(b, s * b_run + at)
+                        if b_lane == 1:
+                            pieces, piece_step, piece_length = count * steps, b_step, next_width
+                        elif b_step == 1:
+                            pieces, piece_step, piece_length = next_width, b_lane, count * steps
                     if pack:
-                        if count == 1 and left > width:
-                            ahead = _moved(b, s * b_run + t * b_step + (v + width) * b_lane)
-                            next_width = min(left - width, 2 * lanes)
-                            if b_lane == 1:
-                                pieces, piece_step, piece_length = steps, b_step, next_width
-                            elif b_step == 1:
-                                pieces, piece_step, piece_length = next_width, b_lane, steps
                         for q in range(count):
                             outer, middle = (s + q, 0) if joined else ((s + q) // sums_1, (s + q) % sums_1)
                             done = 0
@@ -509,7 +514,7 @@ def _contract_of(lanes: int):
                            start_moves, _moved(c, v), c_rows, staged, staged_rows,
                            ahead, pieces, piece_step, piece_length, awaited)  # fmt: skip
                     v += width
-            start, start_lane, start_moves = c, 1, 1
+            start, start_lane, start_moves, begun = c, 1, 1, True
             t += steps
             if t == run:
                 t = 0

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 from numba import types
 from numba.extending import overload
 
@@ -20,13 +21,18 @@ from .native import OPTIONS
 _INLINE = {"forceinline": True, **OPTIONS}
 
 
-def chained(addends: float, piece: float = math.inf) -> float:
-    """The variance of the error of a sum, in variances of one rounding: of chains of at most ``piece`` addends, whose sums
-    are added up one by one."""
-    if addends <= piece:
-        return addends * (addends + 1) / 2
-    pieces = addends / piece
-    return pieces * piece * (piece + 1) / 2 + piece * pieces * (pieces + 1) / 2
+def chained(runs: int, run: int, most: float = math.inf) -> float:
+    """The variance of the error of a sum of so many runs of addends, in variances of one rounding.
+
+    Whole runs, or parts of one, make chains of at most ``most`` addends; the sums of chains are added up one by one.
+    """
+    if run <= most:
+        together = int(min(most // run, runs))
+        lengths = [run * together] * (runs // together) + [run * (runs % together)]
+    else:
+        lengths = ([int(most)] * int(run // most) + [int(run % most)]) * runs
+    chains = np.array([length for length in lengths if length], float)
+    return float((chains * (chains + 1) / 2).sum() + np.cumsum(chains)[1:].sum())
 
 
 @dataclass(frozen=True)
@@ -41,15 +47,17 @@ class Rounding:
     sums: float
     transforms: float
 
-    def growth(self, addends: float = math.inf, piece: float = math.inf, direct_piece: float = math.inf) -> float:
+    def growth(self, addends: float = math.inf, chain: float | None = None, direct: float | None = None) -> float:
         """The rms error as a multiple of the direct sum's: for channels, or for samples times tiles of a gradient by g.
 
-        piece, direct_piece: the longest chains that the sums are made of, if they are not one.
+        chain, direct: E of the addends and of the direct sum, where they are not a chain each.
         """
-        c, taps = addends, self.taps
+        c, products = addends, self.taps * addends
         if c == math.inf:
-            return math.sqrt(self.sums) / taps
-        return math.sqrt((self.sums * chained(c, piece) + self.transforms * c) / chained(taps * c, direct_piece))
+            return math.sqrt(self.sums) / self.taps
+        chain = c * (c + 1) / 2 if chain is None else chain
+        direct = products * (products + 1) / 2 if direct is None else direct
+        return math.sqrt((self.sums * chain + self.transforms * c) / direct)
 
     def nested(self, other: "Rounding") -> "Rounding":
         """In two dimensions, this along one axis and the other along the other one; the mean over which comes first."""

@@ -207,7 +207,7 @@ ROUTINES = ("filtered_filters", "filtered_places", "filtered_places_bias", "filt
 LANE_BLOCK = 64  # lanes of which the products are held at once
 LANES_HELD = LANE_BLOCK + 16  # and at most, with a last block that is shorter than a vector
 APART = 16  # elements between parts: without them, parts of round sizes would fall into the same sets of the cache
-PIECE = 64  # channels whose products are added up in one chain
+PIECE = 32  # channels whose products are added up in one chain
 TILES = 32  # the same of a gradient
 LEAST = 64  # tiles that are done at once, at least: each of them reads all of a transformed filter
 

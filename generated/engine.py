@@ -47,13 +47,13 @@ def lanes_of(dtype: types.Type) -> int:
     return LANES * 32 // dtype.bitwidth
 
 
-def _vector(pointer: ir.Type) -> ir.VectorType:
+def _vector(pointer: ir.Type, parts: int = 1) -> ir.VectorType:
     element = pointer.pointee
-    return ir.VectorType(element, LANES if isinstance(element, ir.FloatType) else LANES // 2)
+    return ir.VectorType(element, (LANES if isinstance(element, ir.FloatType) else LANES // 2) // parts)
 
 
-def _load(builder, pointer):
-    kind = _vector(pointer.type)
+def _load(builder, pointer, parts=1):
+    kind = _vector(pointer.type, parts)
     value = builder.load(builder.bitcast(pointer, kind.as_pointer()))
     value.align = 4
     return value
@@ -225,8 +225,8 @@ def _copy_transposed(typingctx, target, target_row, source, source_row, scale):
 # The tile ------------------------------------------------------------------------------------------------------------
 
 
-def _tile_of(rows, vectors):
-    """The tile of so many rows and vectors, one or two."""
+def _tile_of(rows, vectors, parts=1):
+    """The tile of so many rows and vectors, one or two; or of a part of one."""
 
     @intrinsic
     def tile(
@@ -242,15 +242,15 @@ def _tile_of(rows, vectors):
         """
         n = types.intp
         signature = types.void(n, n, a, a_rows, a_segments, n, b, n, n, n, start, start_rows, c, c_rows, n)
-        return signature, functools.partial(_generate_tile, rows, vectors)
+        return signature, functools.partial(_generate_tile, rows, vectors, parts)
 
     return tile
 
 
-def _generate_tile(rows, vectors, context, builder, sig, args):
+def _generate_tile(rows, vectors, parts, context, builder, sig, args):
     segments, length, a, a_rows, a_segments, a_step, b, b_segment, b_step, b_second = args[:10]
     start, start_rows, c, c_rows, second = args[10:]
-    kind = _vector(a.type)
+    kind = _vector(a.type, parts)
     pairs = [(i, v) for i in range(rows) for v in range(vectors)]
 
     def row(base, table, i):
@@ -274,7 +274,7 @@ def _generate_tile(rows, vectors, context, builder, sig, args):
     builder.position_at_end(inner)
     t, a_at, b_at = builder.phi(I64), builder.phi(I64), builder.phi(b.type)
     sums = {p: builder.phi(kind) for p in pairs}
-    bs = [_load(builder, builder.gep(b_at, [(I64(0), b_second)[v]])) for v in range(vectors)]
+    bs = [_load(builder, builder.gep(b_at, [(I64(0), b_second)[v]]), parts) for v in range(vectors)]
     new = {}
     for i in range(rows):
         scalar = _broadcast(builder, builder.load(builder.gep(a_row[i], [a_at])), kind)
@@ -299,13 +299,23 @@ def _generate_tile(rows, vectors, context, builder, sig, args):
     builder.position_at_end(done)
     total = {}
     for i, v in pairs:  # all that is read before anything is written: rows may repeat
-        total[i, v] = builder.fadd(_load(builder, builder.gep(start_row[i], [(I64(0), second)[v]])), new[i, v])
+        total[i, v] = builder.fadd(_load(builder, builder.gep(start_row[i], [(I64(0), second)[v]]), parts), new[i, v])
     for i, v in pairs:
         _store(builder, total[i, v], builder.gep(c_row[i], [(I64(0), second)[v]]))
     return context.get_dummy_value()
 
 
-_wide_tile, _short_tile, _narrow_tile = _tile_of(ROWS, 2), _tile_of(ROWS - 1, 2), _tile_of(2 * ROWS, 1)
+_wide_tile, _short_wide_tile = _tile_of(ROWS, 2), _tile_of(ROWS - 1, 2)
+_narrow_tile, _short_narrow_tile = _tile_of(2 * ROWS, 1), _tile_of(2 * ROWS - 1, 1)
+_half_tile = _tile_of(2 * ROWS, 1, parts=2)  # wide vectors take some processors twice the time of narrow ones
+
+
+@_inline
+def _rows_of_tall(rows, most):
+    """Of so many rows, those for tiles of `most`; the others are for tiles of one row less: so they come out even, but for
+    a few small numbers of rows."""
+    tall = rows - -rows % most * (most - 1)
+    return tall if tall >= 0 else rows
 
 
 @_inline
@@ -366,10 +376,7 @@ def _tiles(
     meanwhile.
     """
     if width > lanes:
-        # Tiles of ROWS and of one row less come out even, but for a few small numbers of rows.
-        short = -rows % ROWS
-        tall = rows - short * (ROWS - 1)
-        tall = tall if tall >= 0 else rows
+        tall = _rows_of_tall(rows, ROWS)
         share = (ahead_pieces * ROWS + tall - 1) // max(tall, 1)  # pieces asked for during a tile
         asked = 0
         for i in range(0, tall, ROWS):
@@ -381,19 +388,28 @@ def _tiles(
             _wide_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segment, b_step, b_second,
                        start, _moved(start_rows, i * start_moves), c, _moved(c_rows, i), second)  # fmt: skip
         for i in range(tall, rows, ROWS - 1):
-            _short_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segment, b_step, b_second,
-                        start, _moved(start_rows, i * start_moves), c, _moved(c_rows, i), second)  # fmt: skip
+            _short_wide_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segment, b_step,
+                             b_second, start, _moved(start_rows, i * start_moves), c, _moved(c_rows, i), second)  # fmt: skip
+        return
+    if width == lanes:
+        tall = _rows_of_tall(rows, 2 * ROWS)
+        for i in range(0, tall, 2 * ROWS):
+            _narrow_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segment, b_step, b_second,
+                         start, _moved(start_rows, i * start_moves), c, _moved(c_rows, i), second)  # fmt: skip
+        for i in range(tall, rows, 2 * ROWS - 1):
+            _short_narrow_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segment, b_step,
+                               b_second, start, _moved(start_rows, i * start_moves), c, _moved(c_rows, i), second)  # fmt: skip
         return
     for i in range(0, rows, 2 * ROWS):
         origins, places = _moved(start_rows, i * start_moves), _moved(c_rows, i)
-        if width == lanes:
-            _narrow_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segment, b_step, b_second,
-                         start, origins, c, places, second)  # fmt: skip
-            continue
         for r in range(2 * ROWS):
             _copy_in(_moved(staged, r * lanes), _moved(start, origins[r]), width, 1)
-        _narrow_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segment, b_step, b_second,
-                     staged, staged_rows, staged, staged_rows, second)  # fmt: skip
+        if 2 * width <= lanes:
+            _half_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segment, b_step, b_second,
+                       staged, staged_rows, staged, staged_rows, second)  # fmt: skip
+        else:
+            _narrow_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segment, b_step, b_second,
+                         staged, staged_rows, staged, staged_rows, second)  # fmt: skip
         for r in range(2 * ROWS):
             _copy_out(_moved(c, places[r]), _moved(staged, r * lanes), width)
 

@@ -13,9 +13,9 @@ from .engine import DEPTH, PLACES
 from .filtered import Filtering, chained
 from .filtering import FILTERINGS
 from .program import Filtered, Kernel
-from .tiles import LANES_HELD, PIECE, TILES, rows_at_once, working_memory
+from .tiles import PIECE, TILES, lanes_held, rows_at_once, working_memory
 
-ACCURACIES = {"default": 1.75, "fast": 13.0, "direct": 0.0}
+ACCURACIES = {"default": 1.75, "fast": 5.5, "direct": 0.0}
 """The growth of rounding errors that each allows: their root mean square, as a multiple of the direct sum's."""
 DEFAULT = "default"
 
@@ -164,7 +164,7 @@ class _Shape:
     @property
     def _held(self) -> int:
         """Lanes whose products, or sensitivities, are held at once."""
-        return self.lanes if self.gradient else min(self.lanes, LANES_HELD)
+        return self.lanes if self.gradient else lanes_held(self.lanes)
 
     def _at_once(self, pair: tuple[Filtering, Filtering]) -> int:
         return rows_at_once(*pair, self.tiles(pair)[1], self.channels, self._held)

@@ -370,7 +370,7 @@ def _tiles(
     lanes, width, second, rows, segments, length, a, a_rows, a_segments, a_step, b, b_segment, b_step, b_second,
     start, start_rows, start_moves, c, c_rows, staged, staged_rows, ahead, ahead_pieces, ahead_piece, ahead_length, awaited
 ):  # fmt: skip
-    """The tiles of one panel of `width` lanes, row by row; a panel narrower than a vector passes through `staged`.
+    """The tiles of one panel of `width` lanes, row by row; one narrower than a vector, and not half of it, passes through `staged`.
 
     The panel that is packed next, `ahead_pieces` pieces of `ahead_length` elements, and what is awaited are asked for
     meanwhile.
@@ -399,6 +399,11 @@ def _tiles(
         for i in range(tall, rows, 2 * ROWS - 1):
             _short_narrow_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segment, b_step,
                                b_second, start, _moved(start_rows, i * start_moves), c, _moved(c_rows, i), second)  # fmt: skip
+        return
+    if 2 * width == lanes:
+        for i in range(0, rows, 2 * ROWS):
+            _half_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segment, b_step, b_second,
+                       start, _moved(start_rows, i * start_moves), c, _moved(c_rows, i), second)  # fmt: skip
         return
     for i in range(0, rows, 2 * ROWS):
         origins, places = _moved(start_rows, i * start_moves), _moved(c_rows, i)

@@ -205,7 +205,8 @@ ROUTINES = ("filtered_filters", "filtered_places", "filtered_places_bias", "filt
 
 
 LANE_BLOCK = 64  # lanes of which the products are held at once
-LANES_HELD = LANE_BLOCK + 16  # and at most, with a last block that is shorter than a vector
+WIDEST = 16  # lanes of the widest vectors
+LANES_HELD = LANE_BLOCK + WIDEST  # and at most, with a last block that is shorter than a vector
 APART = 16  # elements between parts: without them, parts of round sizes would fall into the same sets of the cache
 PIECE = 32  # channels whose products are added up in one chain
 TILES = 32  # the same of a gradient
@@ -234,11 +235,21 @@ def _products_of(lanes: int) -> Callable:
                         width = _panel_width(left, lanes)
                         second, target = max(0, width - lanes), e * c_part + v
                         origin = _moved(b, e * b_part + t * b_step + v * b_lane)
+                        # The panel that comes next is asked for meanwhile: of the next lanes, channels, or part.
+                        ahead, next_width = _moved(origin, width * b_lane), min(left - width, 2 * lanes)
+                        if left <= width:
+                            next_width = min(columns, 2 * lanes)
+                            ahead = _moved(b, e * b_part + (t + depth) * b_step if t + depth < length else (e + 1) * b_part)
+                        pieces, piece_step, piece_length = steps, b_step, next_width
+                        if b_lane != 1:
+                            pieces, piece_step, piece_length = next_width, b_lane, steps
                         _pack(panel, lanes, width, second, steps, origin, b_step, b_lane, 1)
+                        if width < lanes <= c_row:  # there is room for what the panel is filled up with
+                            width = lanes // 2 if 2 * width <= lanes else lanes
                         _tiles(lanes, width, second, height, 1, steps, _moved(a, e * a_part + t * a_step), a_rows, none,
                                a_step, panel, 0, 2 * lanes, lanes, _moved(start, target if goes_on else 0), start_rows,
                                1 if goes_on else 0, _moved(c, target), c_rows, staged, staged_rows,
-                               origin, 0, 0, 0, awaited)  # fmt: skip
+                               ahead, pieces, piece_step, piece_length, awaited)  # fmt: skip
                         v += width
 
     return products
@@ -269,7 +280,8 @@ def _products(
     depth, scratch
 ):  # fmt: skip
     """c[e c_part + i c_row + v] = sum over t of a[e a_part + i a_row + t a_step] b[e b_part + t b_step + v b_lane], for
-    e < parts; += with again. In chains of at most `depth` steps. A contraction of the engine's for each part, with one table of rows for all of them."""
+    e < parts; += with again. In chains of at most `depth` steps. A contraction of the engine's for each part, with one table of
+    rows for all of them. What lies between rows of c may be overwritten."""
     _routine(a.dtype)
 
     def codegen(context, builder, sig, args):
@@ -291,6 +303,11 @@ def _placeholder(name: str) -> Callable:
 filtered_filters, filtered_places, filtered_places_bias, filtered_products, filtered_gradient = map(
     _placeholder, ROUTINES
 )
+
+
+def lanes_held(columns: int) -> int:
+    """Lanes of which the products are held at once."""
+    return max(WIDEST, min(columns, LANES_HELD))
 
 
 def _at_once(n_0: int, n_1: int) -> Callable[[int, int, int], int]:
@@ -331,7 +348,7 @@ def routines_for(rows: Filtering, columns: Filtering, inner_width: int, lane_wid
     sensitivities_0, sensitivities_1, gradients_0, gradients_1 = map(
         _inline, (rows.sensitivities, columns.sensitivities, rows.gradients, columns.gradients)
     )
-    at_once = _inline(_at_once(n_0, n_1))
+    at_once, held_of = _inline(_at_once(n_0, n_1)), _inline(lanes_held)
     taps, window, ring = _loader(rows.r, columns.r), _loader(1, n_1), _ring_loader(n_0)
     tile, transformed, one = _loader(m_0, m_1), _loader(n_0, n_1), _loader(1, 1)
 
@@ -391,7 +408,7 @@ def routines_for(rows: Filtering, columns: Filtering, inner_width: int, lane_wid
         tall, wide = (rows_z - 1) // m_0 + 1, (columns_z - 1) // m_1 + 1
         row = first // rows_z * tall + first % rows_z // m_0
         stop = (last - 1) // rows_z * tall + (last - 1) % rows_z // m_0 + 1
-        most = strip(stop - row, wide, channels, min(columns, LANES_HELD))
+        most = strip(stop - row, wide, channels, held_of(columns))
         ahead = n_0 * wide * n_1 * channels
         while row < stop:
             count = min(most, stop - row)
@@ -407,17 +424,18 @@ def routines_for(rows: Filtering, columns: Filtering, inner_width: int, lane_wid
             v_0 = 0
             while v_0 < columns:  # a last block of lanes is no shorter than a vector
                 these = LANE_BLOCK if columns - v_0 >= LANES_HELD else columns - v_0
-                product = total * these + APART
+                pitch_of = max(these, WIDEST)  # of products
+                product = total * pitch_of + APART
                 _products(parts, total, these, channels, _moved(_elements(box), ahead), part, channels, 1,
                           _moved(_elements(u), u_at + v_0 * u_steps[1]), u_part, u_steps[0], u_steps[1],
-                          _moved(_elements(box), after), product, these, 0, PIECE, _elements(scratch))  # fmt: skip
+                          _moved(_elements(box), after), product, pitch_of, 0, PIECE, _elements(scratch))  # fmt: skip
                 for k in range(count):
                     plane, i = (row + k) // tall, (row + k) % tall * m_0
                     begin = max(0, first - plane * rows_z - i)
                     end = min(m_0, rows_z - i, last - plane * rows_z - i)
                     for t in range(wide):
                         origin = z_at + plane * z_plane + (i * columns_z + t * m_1) * z_pitch + v_0
-                        left, at = columns_z - t * m_1, after + (k * wide + t) * these
+                        left, at = columns_z - t * m_1, after + (k * wide + t) * pitch_of
                         for v in lanes(these):
                             x = transformed(box, at, n_1 * product, product, v, ())
                             y = _each(outputs_0, _turned(_each(outputs_1, x)))

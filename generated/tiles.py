@@ -239,7 +239,9 @@ def _products_of(lanes: int) -> Callable:
                         ahead, next_width = _moved(origin, width * b_lane), min(left - width, 2 * lanes)
                         if left <= width:
                             next_width = min(columns, 2 * lanes)
-                            ahead = _moved(b, e * b_part + (t + depth) * b_step if t + depth < length else (e + 1) * b_part)
+                            ahead = _moved(
+                                b, e * b_part + (t + depth) * b_step if t + depth < length else (e + 1) * b_part
+                            )
                         pieces, piece_step, piece_length = steps, b_step, next_width
                         if b_lane != 1:
                             pieces, piece_step, piece_length = next_width, b_lane, steps

@@ -37,7 +37,7 @@ def filtered(
     """
     given = {s: ONE for w in c.windows for e in (w.row_step, w.tap_step, w.divisor) for s in e.free_symbols}
     windows = tuple(_with(w, given) for w in c.windows)
-    turned = [w.tap_step == -1 for w in windows]
+    turned = [w.is_turned for w in windows]
     if any(abs(w.tap_step) != 1 or w.row_step != 1 or w.divisor != 1 for w in windows):
         return None
     if len(c.repeated) > 1 or (any(turned) and not c.inner_is_summed):
@@ -100,7 +100,7 @@ def _of_places(
     c: WindowContraction, kernel: Kernel, order: Mapping[str, tuple[str, ...]], nest: MakeNest, finish: Finish
 ) -> list[Kernel]:
     """The filter's transform, and the places."""
-    w, z, turned = c.b.base.name, c.equation.name, [x.tap_step == -1 for x in c.windows]
+    w, z, turned = c.b.base.name, c.equation.name, [x.is_turned for x in c.windows]
     taps = [x.tap for x in c.windows]
     name = f"{w}_{'turned' if any(turned) else 'filtered'}"
 

@@ -36,6 +36,11 @@ class Window:
     offset: sp.Expr
     divisor: sp.Expr = ONE
 
+    @property
+    def is_turned(self) -> bool:
+        """Whether the slots go back as the taps go on; only then can there be a divisor."""
+        return bool(self.tap_step.is_negative)
+
 
 @dataclass(frozen=True)
 class WindowContraction:
@@ -64,7 +69,7 @@ class WindowContraction:
     @property
     def has_phases(self) -> bool:
         """Whether rows fall into phases."""
-        return any(w.divisor != 1 for w in self.windows)
+        return any(w.is_turned for w in self.windows)
 
 
 def window_contraction(equation: Equation, declared: Declared, order: Order) -> WindowContraction | None:
@@ -83,9 +88,35 @@ def window_contraction(equation: Equation, declared: Declared, order: Order) -> 
         return None
     for a, b in (factors, factors[::-1]):
         found = _windows(equation, term, a, b, [*term.conditions, *conditions], declared)
-        if found:
-            return _placed(equation, term, a, b, found, bias, declared, order)
+        placed = _placed(equation, term, a, b, found, bias, declared, order) if found else None
+        if placed:
+            return placed
+        if found and not conditions and not term.conditions:
+            term, plain, moved = _over_slots(term, a, b, found)
+            found = _windows(equation, term, moved, plain, [], declared)
+            return _placed(equation, term, moved, plain, found, bias, declared, order) if found else None
     return None
+
+
+def _over_slots(
+    term: Term, a: sp.Indexed, b: sp.Indexed, windows: tuple[Window, ...]
+) -> tuple[Term, sp.Indexed, sp.Indexed]:
+    """The same sum over the slots of ``a`` where it is over taps: then a has plain indices, and ``b`` is read through windows.
+
+    Only taps whose steps are -1 are exchanged, as the adjoint of a correlation with steps of 1 has them.
+    """
+    exchanged = {w.tap: w for w in windows if (w.row_step, w.tap_step, w.divisor) == (1, -1, 1)}
+    exchanged = {tap: w for tap, w in exchanged.items() if not term.body.has(w.slot)}
+    over: list[Range] = []
+    for k, low, high in term.over:
+        w = exchanged.get(k)
+        if w:  # tap = row + offset - slot
+            end = w.row + w.offset
+            low, high = sp.Max(0, end - size_of(k) + 1), sp.Min(size_of(w.slot) - 1, end)
+        over.append((w.slot if w else k, low, high))
+    values = {tap: w.row + w.offset - w.slot for tap, w in exchanged.items()}
+    a, b = a.xreplace(values), b.xreplace(values)
+    return Term(a * b, tuple(over)), a, b
 
 
 def _windows(
@@ -111,9 +142,8 @@ def _windows(
         offset = sp.expand(over - row_step * row[0] - tap_step * tap[0])
         if offset.free_symbols & (rows | taps) or row[0] in a.indices or tap[0] in a.indices:
             return ()
-        if divisor == 1 and not (row_step.is_positive and tap_step.is_positive):
-            return ()
-        if divisor != 1 and not (row_step == 1 and tap_step.is_negative):
+        forward = divisor == 1 and row_step.is_positive and tap_step.is_positive
+        if not forward and not (row_step == 1 and tap_step.is_negative):
             return ()
         windows.append(Window(slot, row[0], tap[0], row_step, tap_step, offset, divisor))
         bounds += [over, sp.expand(divisor * (size_of(slot) - 1) - over)]
@@ -177,7 +207,7 @@ def _placed(
         or (inner not in summed and inner in b.indices)
     ):
         return None
-    if any(w.divisor != 1 for w in windows) and inner not in summed:
+    if any(w.is_turned for w in windows) and inner not in summed:
         return None
     return WindowContraction(equation, a, b, windows, inner, lane, outer, repeated, tuple(groups), bias)
 
@@ -366,7 +396,7 @@ class Body:
     def _axis(self, w: Window, start: sp.Expr, rows: sp.Expr, base: sp.Expr) -> tuple[_Axis, list, sp.Symbol | None]:
         """The axis for rows from ``start`` on, the box beginning at slot ``base``; with phases, what each begins with."""
         taps = size_of(w.tap)
-        if w.divisor == 1:
+        if not w.is_turned:
             return _Axis(rows, taps, NONE, w.row_step, w.tap_step, NONE, ONE, NONE, ONE), [], None
         phase, at, tap, step, count = (self.name(f"{n}_{w.row}") for n in ("phase", "at", "tap", "step", "taps"))
         lines = [
@@ -432,7 +462,7 @@ def _turned(w: Window) -> Window:
 
 def _extent(w: Window, rows: sp.Expr) -> sp.Expr:
     """Slots that so many rows, one after the other, read from."""
-    if w.divisor == 1:
+    if not w.is_turned:
         return sp.expand(w.row_step * (rows - 1) + w.tap_step * (size_of(w.tap) - 1) + 1)
     return sp.expand(rows - 1 - w.tap_step * (size_of(w.tap) - 1)) // w.divisor + 2
 
@@ -440,7 +470,7 @@ def _extent(w: Window, rows: sp.Expr) -> sp.Expr:
 def _rows_within(w: Window, room: sp.Expr) -> sp.Expr:
     """The most rows whose extent is at most ``room``: the other way round than `_extent`."""
     reach = w.tap_step * (size_of(w.tap) - 1)
-    if w.divisor == 1:
+    if not w.is_turned:
         return (room - reach - 1) // w.row_step + 1
     return (room - 2) * w.divisor + reach + 1
 
@@ -453,6 +483,6 @@ def _shared(whole: sp.Expr, most: sp.Expr) -> sp.Expr:
 
 def _first(w: Window, row: sp.Expr) -> sp.Expr:
     """The first slot that rows from ``row`` on read from."""
-    if w.divisor == 1:
+    if not w.is_turned:
         return sp.expand(w.row_step * row + w.offset)
     return sp.expand(row + w.offset + w.tap_step * (size_of(w.tap) - 1)) // w.divisor

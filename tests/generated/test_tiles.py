@@ -200,7 +200,7 @@ def sequence(tmp_path_factory) -> Layer:
         sys.path.remove(str(folder))
 
 
-@pytest.mark.parametrize("tile", ((2, 1), (4, 1), (6, 1)), ids=str)
+@pytest.mark.parametrize("tile", ((), (2, 1), (4, 1), (6, 1)), ids=str)
 def test_a_contraction_of_a_users_own_along_one_axis_is_filtered_too(sequence, tile):
     random = np.random.default_rng(0)
     a, w, b = random.standard_normal((2, 13, 3)), random.standard_normal((16, 3, 3)), random.standard_normal(16)
@@ -214,6 +214,6 @@ def test_a_contraction_of_a_users_own_along_one_axis_is_filtered_too(sequence, t
     )
     assert np.abs(one.forward() - y.detach().numpy()).max() < 1e-13
     one.backward(z=delta)
-    assert list(one.ways.values()).count(f"F({tile[0]}, 3)") == 3
+    assert sum(way == (f"F({tile[0]}, 3)" if tile else "direct") for way in one.ways.values()) == 3
     for name, value in wanted.items():
         assert np.abs(one.array(name) - value.numpy()).max() < 1e-12, name

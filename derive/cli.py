@@ -152,7 +152,7 @@ def parser() -> argparse.ArgumentParser:
 NAMES = "the classes' names, a line each (default: the .names file beside WEIGHTS or CFG)"
 NORMALISATION = "what batch_normalize=1 gives: sqrt(var) + eps as in Darknet (default), or sqrt(var + eps)"
 ACCURACIES = ["default", "fast", "direct"]
-ACCURACY = "how contractions are computed: default, with rounding errors at most twice those of direct; fast, at most 20 times; direct, as they stand"
+ACCURACY = "how contractions are computed: default, with rounding errors at most twice those of direct; fast, at most six times; direct, as they stand"
 DATA = "a folder of IDX files or of class folders of images, an .npz file with X and y, or the name digits; for a detector, a Pascal VOC folder or a .data file as Darknet's"
 
 

@@ -16,7 +16,7 @@ from .program import Filtered, Kernel
 from .tiles import PIECE, TILES, lanes_held, rows_at_once, working_memory
 
 ACCURACIES = {"default": 1.75, "fast": 5.5, "direct": 0.0}
-"""The growth of rounding errors that each allows: their root mean square, as a multiple of the direct sum's."""
+"""The growth of rounding errors that each allows, as `_Shape.growth` expects it."""
 DEFAULT = "default"
 
 LANES = 8  # lanes are counted in whole vectors of so many, the last one too

@@ -56,7 +56,7 @@ class Network:
     inputs : the shape of one sample, an integer for a row of features, (channels, rows, columns) for planes; taken from
         the data if not given.
     accuracy : how contractions may be computed, by shapes alone: ``"default"``, with rounding errors at most twice those of the
-        sum as it stands; ``"fast"``, with fewer multiplications and errors up to twenty times as large; ``"direct"``, the sum
+        sum as it stands; ``"fast"``, with fewer multiplications and errors up to six times as large; ``"direct"``, the sum
         as it stands. It may be set later on: what is computed from then on is computed so.
 
     Raises ValueError for a name that is not known (it lists those that are) and for sizes that do not fit.

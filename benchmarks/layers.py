@@ -173,7 +173,7 @@ def compare(case: Case, threads: int, rounds: int = 21, accuracies: Sequence[str
     for layout in LAYOUTS:
         forward, backward = pytorch(case, layout)
         candidates |= {f"{layout} forward": forward, f"{layout} backward": backward}
-    seconds = interleaved(candidates, rounds)
+    seconds = interleaved(candidates, rounds, ahead=1)
     for who in (*accuracies, *LAYOUTS):
         passes = (seconds[f"{who} forward"], seconds[f"{who} backward"])
         seconds[f"{who} both"] = [sum(pair) for pair in zip(*passes, strict=True)]
@@ -189,7 +189,7 @@ def compare_parts(case: Case, threads: int, rounds: int = 21) -> dict[str, dict[
     torch.set_num_threads(threads)
     calls: dict[str, dict[str, Callable[[], object]]] = {a: {**Ours(case, threads, a).parts} for a in ACCURACIES}
     calls |= {layout: parts_pytorch(case, layout) for layout in LAYOUTS}
-    seconds = interleaved({f"{who} {p}": calls[who][p] for who in calls for p in PARTS}, rounds)
+    seconds = interleaved({f"{who} {p}": calls[who][p] for who in calls for p in PARTS}, rounds, ahead=1)
     found: dict[str, dict[str, list[float]]] = {accuracy: {} for accuracy in ACCURACIES}
     for p in PARTS:
         best = min((seconds[f"{layout} {p}"] for layout in LAYOUTS), key=lambda times: spread(times).median)

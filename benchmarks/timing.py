@@ -31,14 +31,19 @@ def spread(values: list[float]) -> Spread:
     return Spread(middle, low, high)
 
 
-def interleaved(candidates: dict[str, Callable[[], object]], rounds: int, warmup: int = 2) -> dict[str, list[float]]:
+def interleaved(
+    candidates: dict[str, Callable[[], object]], rounds: int, warmup: int = 2, ahead: int = 0
+) -> dict[str, list[float]]:
     """Seconds of each call, by candidate, in rounds that run every candidate once.
 
-    A call that gives a float has measured itself, as what runs in another process does.
+    A call that gives a float has measured itself, as what runs in another process does. ahead: how often each candidate is
+    called right before, unmeasured: for calls of a few ms, which the idle threads of the library before would disturb.
     """
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
     for number in range(warmup + rounds):
         for name, call in candidates.items():
+            for _ in range(ahead):
+                call()
             began = time.perf_counter()
             found = call()
             if number >= warmup:

@@ -34,7 +34,7 @@ _IDENTITY = FILTERINGS[1, 1]
 class Way:
     """How a kernel's result is computed: by itself, or by `filtering` along rows and columns, in so many shares of places.
 
-    name and why: for people. room: elements of working memory. cost: in multiplications.
+    name and why: for people. room: elements of working memory. cost: in multiplications. products: those of the tiles.
     """
 
     name: str
@@ -43,6 +43,7 @@ class Way:
     filtering: tuple[Filtering, Filtering] | None = None
     shares: int = 1
     room: int = 0
+    products: int = 0
 
 
 def choose(
@@ -159,7 +160,8 @@ class _Shape:
 
     def filtered(self, pair: tuple[Filtering, Filtering], why: str) -> Way:
         room = working_memory(*pair, self.tiles(pair)[1], self.channels, self._held)
-        return Way(_name(pair), why, self.cost(pair), pair, self._shares(pair), room)
+        products = self.groups * pair[0].n * pair[1].n * prod(self.tiles(pair)) * self.channels * self.lanes
+        return Way(_name(pair), why, self.cost(pair), pair, self._shares(pair), room, products)
 
     @property
     def _held(self) -> int:

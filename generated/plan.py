@@ -438,8 +438,8 @@ def computed(
             if name not in known:
                 known[name] = make([sizes[index] for index in axes])
         call = _call(other, known, cells, listed)
-        room = way.room if "box" in other.arguments else 0
-        calls.append(replace(call, filtering=way.filtering, room=room, way=way.name, why=way.why))
+        room, products = (way.room, way.products) if "box" in other.arguments else (0, 0)
+        calls.append(replace(call, filtering=way.filtering, room=room, products=products, way=way.name, why=way.why))
     return calls
 
 

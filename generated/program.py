@@ -246,9 +246,9 @@ class Call:
     """A kernel and what it runs on: its arrays, and its scalars as float64 arrays of one element, by name.
 
     streamed: whether what its lanes write goes past the caches, where each vector lies as that demands. filtering: along
-    rows and columns, of a kernel with routines of `tiles`; room: the elements of working memory that these need. For
-    people, and of no effect: ``layer`` is what it is a part of, ``way`` how it is computed where there is a choice, and
-    ``why`` that was chosen.
+    rows and columns, of a kernel with routines of `tiles`; room: the elements of working memory that these need, products:
+    the multiplications of what is transformed. For people, and of no effect: ``layer`` is what it is a part of, ``way`` how
+    it is computed where there is a choice, and ``why`` that was chosen.
     """
 
     kernel: Kernel
@@ -259,6 +259,7 @@ class Call:
     why: str = ""
     filtering: tuple[Filtering, Filtering] | None = None
     room: int = 0
+    products: int = 0
     streamed: bool = False
 
     @functools.cached_property
@@ -275,6 +276,8 @@ class Call:
     @property
     def work(self) -> int:
         """Multiplications: every combination of its indices for a contraction, some ten for an element otherwise."""
+        if self.products:
+            return self.products
         return prod(self.sizes.values()) * (1 if "scratch" in self.kernel.arguments else 10)
 
     @property

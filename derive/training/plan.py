@@ -132,7 +132,7 @@ def stages_of(plan: Plan, threads: int, lines: Sequence[int] = ()) -> Table:
     rows.append((None, "", None, passed, "all stages", "", None, "", total or None, "", ""))
     return Table(
         "Kernels of one stage go together through its chunks, each while it is in the cache: one pass over the data. bytes: "
-        "of the arrays of a stage, each counted once. multiplications: those of contractions, as the sums stand.",
+        "of the arrays of a stage, each counted once. multiplications: those of contractions, as the sums stand or, by minimal filtering, of what is transformed.",
         ("stage", "chunks", "threads", "bytes", "kernel", "layer", "line", "split", "multiplications", "way", "why"),
         rows,
     )
@@ -147,7 +147,10 @@ def _arrays(stages: Sequence[Stage]) -> dict[int, int]:
 
 
 def multiplications(call: Call) -> int:
-    """Of a contraction, as its sum stands: one for every combination of its indices; 0 for other kernels."""
+    """Of a contraction, as its sum stands: one for every combination of its indices; by filtering, those of the tiles'
+    products; 0 for other kernels."""
+    if call.filtering:
+        return call.products
     if "scratch" not in call.kernel.arguments:
         return 0
     return prod(size for index, size in call.sizes.items() if index not in _located(call.kernel))

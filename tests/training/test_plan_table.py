@@ -148,8 +148,16 @@ def test_the_way_that_was_chosen_is_shown_with_its_reason(work, capsys, monkeypa
 def test_multiplications_are_those_of_the_sum(layer, inputs, forward):
     plan = Network(["linear", layer], inputs=inputs).plan(4)
     counted = {call.kernel.name: multiplications(call) for stage in plan.stages for call in stage.calls}
-    assert counted[f"{layer[0]}_forward"] == counted[f"{layer[0]}_w_gradient"] == forward
+    weights = [count for name, count in counted.items() if name in (f"{layer[0]}_w_gradient", f"{layer[0]}_w_descent")]
+    assert [counted[f"{layer[0]}_forward"], *weights] == [forward] * 2
     assert counted["objective_forward"] == 0
+
+
+def test_multiplications_by_filtering_are_those_of_the_transformed_tiles():
+    plan = Network([("convolution", 32, 3, {"padding": 1})], inputs=(16, 28, 27)).plan(64)
+    counted = {call.kernel.name: multiplications(call) for stage in plan.stages for call in stage.calls}
+    assert counted["convolution_forward_filtered"] == 64 * (4 * 4) * (14 * 14) * 16 * 32
+    assert counted["convolution_forward_filters"] == 0
 
 
 # Memory ---------------------------------------------------------------------------------------------------------------

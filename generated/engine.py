@@ -10,14 +10,15 @@ threads: the same input gives the same bits everywhere, and long sums lose less 
 """
 
 import functools
+from collections.abc import Callable
 
-import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
+from numba.core.typing import Signature
 from numba.extending import intrinsic
 
-from .native import LANES, LINE, OPTIONS, PACKAGE, compile_native
+from .native import LANES, LINE, OPTIONS, Linked
 
 ROWS = 5  # of a tile: with 2 vectors, 10 chains of fused multiply-adds; a tile of one vector has twice as many
 DEPTH = 128  # contracted steps of a block, and of one chain: a panel of b (DEPTH x 2 vectors) stays in the first-level cache
@@ -547,23 +548,13 @@ def _contract_of(lanes: int):
 # Called by symbol: compiled once, not into every kernel --------------------------------------------------------------
 
 
-@functools.cache
-def _routine(dtype: types.Type):
-    """Compiles the contraction of float32 or float64 arrays and gives its machine code a name that kernels link to."""
+def _defined(dtype: types.Type) -> tuple[Callable, Signature]:
     n, p = types.intp, types.CPointer(dtype)
     signature = types.void(*[n] * 8, p, *[n] * 6, p, *[n] * 4, p, n, n, p, n, n, n, p, dtype, n)
-    native = compile_native(_contract_of(lanes_of(dtype)), signature, (dtype.name,))
-    llvm.add_symbol(_symbol(dtype), native.address)
-    return native
+    return _contract_of(lanes_of(dtype)), signature
 
 
-def _symbol(dtype: types.Type) -> str:
-    return f"backderive_contract_{dtype.name}_{LANES}_{PACKAGE[:16]}"
-
-
-def load(dtype: types.Type) -> None:
-    """Makes the contraction of this dtype known to kernels that come from the disk."""
-    _routine(dtype)
+CONTRACTION = Linked("contract", _defined)
 
 
 def _at(context, builder, kind, array, offset):
@@ -583,7 +574,7 @@ def _call(context, builder, sig, args, bias: bool, add: bool):
     scale = args[18] if add else ir.Constant(a.type.pointee, 1)
     a_row, a_segment, a_step, b_segment, b_step, b_lane, c_row = (args[k] for k in (6, 7, 8, 11, 12, 13, 16))
     none, one = I64(0), I64(1)
-    _link(builder, sig.args[4].dtype, [
+    CONTRACTION.call(builder, sig.args[4].dtype, [
         none, rows, one, rows, columns, one, segments, length, a, none, none, a_row, none, a_segment, a_step,
         b, none, b_segment, b_step, b_lane, *start, c, none, none, c_row, scratch, scale, I64(DEPTH),
     ])  # fmt: skip
@@ -605,26 +596,21 @@ def _call_nest(context, builder, sig, args, bias: bool, add: bool):
     if add:
         again = builder.icmp_signed("!=", args[17], I64(0))
         start = (builder.select(again, c, scratch), *[builder.zext(again, I64)] * 2)
-    _link(builder, sig.args[5].dtype, [
+    CONTRACTION.call(builder, sig.args[5].dtype, [
         first, last, *rows[1:], columns, *sums, a, *a_rows, *a_sums, b, *b_sums, b_lane, *start, c, *c_rows, scratch,
         ir.Constant(a.type.pointee, 1), I64(PLACES if add else DEPTH),
     ])  # fmt: skip
     return context.get_dummy_value()
 
 
-def _link(builder, dtype, passed):
-    kind = ir.FunctionType(ir.VoidType(), [value.type for value in passed])
-    builder.call(cgutils.get_or_insert_function(builder.module, kind, _symbol(dtype)), passed)
-
-
 def _signature(a, b, c, scratch, *more):
-    _routine(a.dtype)
+    CONTRACTION.load(a.dtype)
     n = types.intp
     return types.void(n, n, n, n, a, n, n, n, n, b, n, n, n, n, c, n, n, scratch, *more)
 
 
 def _signature_nest(a, b, c, scratch, *more):
-    _routine(a.dtype)
+    CONTRACTION.load(a.dtype)
     n, three = types.intp, types.UniTuple(types.intp, 3)
     return types.void(n, n, three, n, three, a, n, three, three, b, n, three, n, c, n, three, scratch, *more)
 

@@ -20,7 +20,8 @@ from typing import Any
 
 import llvmlite.binding as llvm
 import numba
-from numba.core import compiler, serialize
+from llvmlite import ir
+from numba.core import cgutils, compiler, serialize, types
 from numba.core.ccallback import CFunc
 from numba.core.registry import cpu_target
 from numba.core.runtime import rtsys
@@ -147,3 +148,29 @@ def compile_native(function: Callable, signature: Signature, key: tuple | None =
     rtsys.initialize(cpu_target.target_context)  # machine code from the disk may link to it
     native.compile()
     return native
+
+
+class Linked:
+    """A routine that kernels call by symbol: compiled once for each dtype, not into every kernel.
+
+    define: gives the function for float32 or float64, and its signature without a result.
+    """
+
+    def __init__(self, name: str, define: Callable[[types.Type], tuple[Callable, Signature]]):
+        self.name, self._define = name, define
+        self._loaded: dict[types.Type, CFunc] = {}
+
+    def load(self, dtype: types.Type) -> None:
+        """Makes the routine known to kernels, which may come from the disk."""
+        if dtype not in self._loaded:
+            native = compile_native(*self._define(dtype), (dtype.name,))
+            llvm.add_symbol(self._symbol(dtype), native.address)
+            self._loaded[dtype] = native
+
+    def call(self, builder: ir.IRBuilder, dtype: types.Type, passed: list[ir.Value]) -> None:
+        """Writes a call of the routine, which must be loaded."""
+        kind = ir.FunctionType(ir.VoidType(), [value.type for value in passed])
+        builder.call(cgutils.get_or_insert_function(builder.module, kind, self._symbol(dtype)), passed)
+
+    def _symbol(self, dtype: types.Type) -> str:
+        return f"backderive_{self.name}_{dtype.name}_{LANES}_{PACKAGE[:16]}"

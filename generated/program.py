@@ -222,9 +222,9 @@ def _compiled(kernel: Kernel, dtype: np.dtype, form: Form):
     }
     exec(text, scope)  # the one way to write a call of as many arguments as there are arrays
     if "scratch" in kernel.arguments:
-        engine.load(own)
+        engine.CONTRACTION.load(own)
     if form.filtering:
-        tiles.load(own)
+        tiles.PRODUCTS.load(own)
     signature = types.void(types.CPointer(types.intp), *[types.intp] * 3)
     return compile_native(scope["entry"], signature, _key(python, text, own.name, form.key))
 

@@ -16,10 +16,10 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
+from numba.core.typing import Signature
 from numba.extending import intrinsic, overload
 
 from .engine import (
@@ -40,7 +40,7 @@ from .engine import (
 )
 from .filtered import Filtering
 from .lanes import Vector, lanes_of
-from .native import LANES, OPTIONS, PACKAGE, compile_native
+from .native import OPTIONS, Linked
 
 _INLINE: dict[str, Any] = {"forceinline": True, **OPTIONS}
 _inline = njit(**_INLINE)
@@ -257,23 +257,12 @@ def _products_of(lanes: int) -> Callable:
     return products
 
 
-@functools.cache
-def _routine(dtype: types.Type) -> Any:
-    """The compiled routine for float32 or float64, under a name that kernels link to."""
+def _defined(dtype: types.Type) -> tuple[Callable, Signature]:
     n, p = types.intp, types.CPointer(dtype)
-    signature = types.void(*[n] * 4, p, n, n, n, p, n, n, n, p, n, n, n, n, p)
-    native = compile_native(_products_of(elements_of(dtype)), signature, (dtype.name,))
-    llvm.add_symbol(_symbol(dtype), native.address)
-    return native
+    return _products_of(elements_of(dtype)), types.void(*[n] * 4, p, n, n, n, p, n, n, n, p, n, n, n, n, p)
 
 
-def _symbol(dtype: types.Type) -> str:
-    return f"backderive_products_{dtype.name}_{LANES}_{PACKAGE[:16]}"
-
-
-def load(dtype: types.Type) -> None:
-    """Makes the products of this dtype known to kernels that come from the disk."""
-    _routine(dtype)
+PRODUCTS = Linked("products", _defined)
 
 
 @intrinsic
@@ -284,11 +273,10 @@ def _products(
     """c[e c_part + i c_row + v] = sum over t of a[e a_part + i a_row + t a_step] b[e b_part + t b_step + v b_lane], for
     e < parts; += with again. In chains of at most `depth` steps. A contraction of the engine's for each part, with one table of
     rows for all of them. What lies between rows of c may be overwritten."""
-    _routine(a.dtype)
+    PRODUCTS.load(a.dtype)
 
     def codegen(context, builder, sig, args):
-        kind = ir.FunctionType(ir.VoidType(), [value.type for value in args])
-        builder.call(cgutils.get_or_insert_function(builder.module, kind, _symbol(a.dtype)), args)
+        PRODUCTS.call(builder, a.dtype, args)
         return context.get_dummy_value()
 
     n = types.intp

@@ -12,7 +12,8 @@ CAME_FROM = {
     "lines are asked for tile by tile",
     "784-512-512-10": "weights are moved by the contraction of their gradient; arrays begin with cache lines; the next panel "
     "of an operand is asked for while one is used",
-    "convolutional network": f"{FILTERED}; normalisation, leaky and pooling in fewer passes",
+    "convolutional network": "normalisation, leaky and pooling in fewer passes; depthwise windows are constants of their kernels; "
+    "it has no convolution that filtering would pay for",
     "YOLOv3-tiny": FILTERED,
     r"convolution \(1, 3,": "tiles come out even, and are half a vector wide for three lanes; the rows' places are found once",
     "convolution .* 3x3(?!, stride)": FILTERED,

@@ -524,11 +524,13 @@ def accumulated(nest: Nest, equation: Equation) -> list:
         shared = outside(term) if single and not outside(term).has(sp.Indexed) else sp.Integer(1)
         places, conditions = _places(term, [i for i, *_ in ranges])
         added: list = nest.statements({place: term.body / shared}, "+=")
-        added = nest.loops([r for r in ranges if r[0] not in places], nest.conditional(conditions, added))
+        limiting = {i for _, *bounds in term.over for bound in bounds for i in bound.free_symbols}
+        own = [r for r in ranges if r[0] not in places]
+        added = nest.loops([r for r in own if r[0] not in limiting], nest.conditional(conditions, added))
         for i, at in places.items():
             low, high = (FIRST, LAST) if i.name == nest.split else (sp.Integer(0), size_of(i))
             added = [Assign(i.name, nest.index(at)), If(f"{nest.index(low)} <= {i.name} < {nest.index(high)}", added)]
-        lines += nest.loops(term.over, added)
+        lines += nest.loops([*(r for r in own if r[0] in limiting), *term.over], added)
         if shared != 1:
             lines += nest.loops(ranges, [Assign(place, nest.value(shared), "*=")])
     return _plain_spans(lines, nest.split)

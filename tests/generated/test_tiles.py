@@ -187,17 +187,60 @@ with system("sequence", inputs=[a[n, p, c]], parameters=[w[o, u, c], b[o]], outp
 '''
 
 
+PLANES = '''"""Correlation of planes, {order}."""
+
+from derive.notation import Sum, indices, system, tensors
+
+n, o, c, p, q, u, v, i, j = indices("n o c p q u v i j")
+a, w, b, z = tensors("a w b z")
+
+with system("planes", inputs=[a[{a}]], parameters=[w[{w}], b[o]], outputs=[z[{z}]]) as planes:
+    planes.z[{z}] = Sum(w[{w}] * a[{read}], u, v, c) + b[o]
+'''
+ORDERS = {
+    "channels_first": {"a": "n, c, p, q", "w": "o, c, u, v", "z": "n, o, i, j", "read": "n, c, i + u - 1, j + v - 1"},
+    "channels_last": {"a": "n, p, q, c", "w": "o, u, v, c", "z": "n, i, j, o", "read": "n, i + u - 1, j + v - 1, c"},
+}
+
+
+def own(folder: Path, package: str, name: str, text: str) -> Layer:
+    """A layer of a user's own, from the text of its definition."""
+    (folder / f"{package}_forward.py").write_text(text)
+    assert main(["generate", str(folder / f"{package}_forward.py"), "--output", str(folder / package)]) == 0
+    sys.path.insert(0, str(folder))
+    try:
+        return getattr(importlib.import_module(package), name)
+    finally:
+        sys.path.remove(str(folder))
+
+
 @pytest.fixture(scope="module")
 def sequence(tmp_path_factory) -> Layer:
     """A layer of a user's own, with windows along one axis."""
-    folder: Path = tmp_path_factory.mktemp("line")
-    (folder / "lines.py").write_text(LINE)
-    assert main(["generate", str(folder / "lines.py"), "--output", str(folder / "line")]) == 0
-    sys.path.insert(0, str(folder))
-    try:
-        return importlib.import_module("line.sequence").SEQUENCE
-    finally:
-        sys.path.remove(str(folder))
+    return own(tmp_path_factory.mktemp("line"), "line", "SEQUENCE", LINE)
+
+
+@pytest.mark.parametrize(
+    "order, tile", [("channels_first", ()), ("channels_first", (2, 2)), ("channels_last", ())], ids=str
+)
+def test_a_contraction_of_a_users_own_over_planes_is_right_in_whatever_order_its_axes_are(tmp_path, order, tile):
+    layer = own(tmp_path, order, "PLANES", PLANES.format(order=order, **ORDERS[order]))
+    case = {"batch": 2, "plane": (9, 11), "taps": (3, 3), "padding": (1, 1, 1, 1), "channels": 3, "filters": 16}
+    arrays = drawn(case)
+
+    def moved(x: np.ndarray, back: bool = False) -> np.ndarray:
+        if order == "channels_first" or x.ndim < 4:
+            return x
+        return np.moveaxis(x, -1, 1) if back else np.moveaxis(x, 1, -1)
+
+    one = OneLayer(
+        layer, {name: moved(arrays[name]) for name in ("a", "w", "b")} | {"z": moved(arrays["delta_z"])}, tile=tile
+    )
+    one.forward()
+    one.backward(z=moved(arrays["delta_z"]))
+    assert sum(way.startswith("F(") for way in one.ways.values()) == (3 if tile else 0)
+    for name, wanted in expected(case, arrays, torch.float64).items():
+        assert np.abs(moved(one.array(name), back=True) - wanted).max() < 1e-12, name
 
 
 @pytest.mark.parametrize("tile", ((), (2, 1), (4, 1), (6, 1)), ids=str)

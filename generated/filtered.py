@@ -5,7 +5,7 @@ float64, and each operation rounds once; in plain Python they may be fractions, 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -21,11 +21,12 @@ from .native import OPTIONS
 _INLINE = {"forceinline": True, **OPTIONS}
 
 
-def chained(runs: int, run: int, most: float = math.inf) -> float:
+def chained(runs: int, run: float, most: float) -> float:
     """The variance of the error of a sum of so many runs of addends, in variances of one rounding.
 
     Whole runs, or parts of one, make chains of at most ``most`` addends; the sums of chains are added up one by one.
     """
+    lengths: Sequence[float]
     if run <= most:
         together = int(min(most // run, runs))
         lengths = [run * together] * (runs // together) + [run * (runs % together)]
@@ -52,12 +53,12 @@ class Rounding:
 
         chain, direct: E of the addends and of the direct sum, where they are not a chain each.
         """
-        c, products = addends, self.taps * addends
-        if c == math.inf:
+        products = self.taps * addends
+        if addends == math.inf:
             return math.sqrt(self.sums) / self.taps
-        chain = c * (c + 1) / 2 if chain is None else chain
-        direct = products * (products + 1) / 2 if direct is None else direct
-        return math.sqrt((self.sums * chain + self.transforms * c) / direct)
+        chain = chained(1, addends, addends) if chain is None else chain
+        direct = chained(1, products, products) if direct is None else direct
+        return math.sqrt((self.sums * chain + self.transforms * addends) / direct)
 
     def nested(self, other: "Rounding") -> "Rounding":
         """In two dimensions, this along one axis and the other along the other one; the mean over which comes first."""

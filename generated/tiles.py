@@ -414,18 +414,18 @@ def routines_for(rows: Filtering, columns: Filtering, inner_width: int, lane_wid
             v_0 = 0
             while v_0 < columns:  # a last block of lanes is no shorter than a vector
                 these = LANE_BLOCK if columns - v_0 >= LANES_HELD else columns - v_0
-                pitch_of = max(these, WIDEST)  # of products
-                product = total * pitch_of + APART
+                held_pitch = max(these, WIDEST)  # of products
+                product = total * held_pitch + APART
                 _products(parts, total, these, channels, _moved(_elements(box), ahead), part, channels, 1,
                           _moved(_elements(u), u_at + v_0 * u_steps[1]), u_part, u_steps[0], u_steps[1],
-                          _moved(_elements(box), after), product, pitch_of, 0, PIECE, _elements(scratch))  # fmt: skip
+                          _moved(_elements(box), after), product, held_pitch, 0, PIECE, _elements(scratch))  # fmt: skip
                 for k in range(count):
                     plane, i = (row + k) // tall, (row + k) % tall * m_0
                     begin = max(0, first - plane * rows_z - i)
                     end = min(m_0, rows_z - i, last - plane * rows_z - i)
                     for t in range(wide):
                         origin = z_at + plane * z_plane + (i * columns_z + t * m_1) * z_pitch + v_0
-                        left, at = columns_z - t * m_1, after + (k * wide + t) * pitch_of
+                        left, at = columns_z - t * m_1, after + (k * wide + t) * held_pitch
                         for v in lanes(these):
                             x = transformed(box, at, n_1 * product, product, v, ())
                             y = _each(outputs_0, _turned(_each(outputs_1, x)))

@@ -105,8 +105,10 @@ def _over_slots(
 
     Only taps whose steps are -1 are exchanged, as the adjoint of a correlation with steps of 1 has them.
     """
-    exchanged = {w.tap: w for w in windows if (w.row_step, w.tap_step, w.divisor) == (1, -1, 1)}
-    exchanged = {tap: w for tap, w in exchanged.items() if not term.body.has(w.slot)}
+    steps = (1, -1, 1)
+    exchanged = {
+        w.tap: w for w in windows if (w.row_step, w.tap_step, w.divisor) == steps and not term.body.has(w.slot)
+    }
     over: list[Range] = []
     for k, low, high in term.over:
         w = exchanged.get(k)

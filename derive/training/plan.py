@@ -132,7 +132,8 @@ def stages_of(plan: Plan, threads: int, lines: Sequence[int] = ()) -> Table:
     rows.append((None, "", None, passed, "all stages", "", None, "", total or None, "", ""))
     return Table(
         "Kernels of one stage go together through its chunks, each while it is in the cache: one pass over the data. bytes: "
-        "of the arrays of a stage, each counted once. multiplications: those of contractions, as the sums stand or, by minimal filtering, of what is transformed.",
+        "of the arrays of a stage, each counted once. multiplications: those of contractions, as the sums stand "
+        "or, by minimal filtering, of what is transformed.",
         ("stage", "chunks", "threads", "bytes", "kernel", "layer", "line", "split", "multiplications", "way", "why"),
         rows,
     )

@@ -371,10 +371,11 @@ def _tiles(
     lanes, width, second, rows, segments, length, a, a_rows, a_segments, a_step, b, b_segment, b_step, b_second,
     start, start_rows, start_moves, c, c_rows, staged, staged_rows, ahead, ahead_pieces, ahead_piece, ahead_length, awaited
 ):  # fmt: skip
-    """The tiles of one panel of `width` lanes, row by row; one narrower than a vector, and not half of it, passes through `staged`.
+    """The tiles of one panel of `width` lanes, row by row; one narrower than a vector, but for half of it, passes through
+    `staged`.
 
-    The panel that is packed next, `ahead_pieces` pieces of `ahead_length` elements, and what is awaited are asked for
-    meanwhile.
+    The panel that comes next, `ahead_pieces` pieces of `ahead_length` elements, and what is awaited are asked for
+    meanwhile, if the panel is wider than a vector.
     """
     if width > lanes:
         tall = _rows_of_tall(rows, ROWS)

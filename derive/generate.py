@@ -219,7 +219,7 @@ class Module:
     @property
     def engine(self) -> list[str]:
         called = {s.routine for k in self.kernels for s in _found(k["body"], "EngineCall")} - set(self.tiles)
-        return sorted(called | {name for name in ("BOX", "first_tap") if name in self._addresses})
+        return sorted(called | {name for name in ("BOX", "FEW", "first_tap") if name in self._addresses})
 
     @property
     def tiles(self) -> list[str]:

@@ -25,8 +25,11 @@ DEPTH = 128  # contracted steps of a block, and of one chain: a panel of b (DEPT
 PLACES = 64  # the same where places are summed over: there are many
 BLOCK = 40 * ROWS  # rows of a block: their part of a stays in the second-level cache
 PACK_FROM = 4 * ROWS  # rows from which copying a panel of b together pays
+FEW = 4  # columns: with so many or fewer, rows go along the lanes, where they lie side by side in a
+AHEAD = 1 << 10  # elements of planes that are asked for before they are copied
+CHAINS = 2 * ROWS - 1  # of a tile of few columns, at most
 BOX = 1 << 18  # elements of the box for strips of planes; what a block reads of it stays in the second-level cache
-TABLES = 2 * (BLOCK + 4 * ROWS) + DEPTH + 8 * ROWS  # int64: the offsets of a block's rows and runs
+TABLES = 2 * (BLOCK + 4 * ROWS) + 2 * DEPTH + 8 * ROWS  # int64: the offsets of a block's rows and runs
 AWAITED = 4 * 2 * LANES * (DEPTH + ROWS + 1) + 8 * TABLES  # bytes of scratch before the numbers of what is awaited
 SCRATCH = -(-(AWAITED + 6 * 8) // LINE) * LINE // 4
 """Elements of the `scratch` array that `contract` works in; one for each thread, zero at first.
@@ -227,55 +230,59 @@ def _copy_transposed(typingctx, target, target_row, source, source_row, scale):
 
 
 def _tile_of(rows, vectors, parts=1):
-    """The tile of so many rows and vectors, one or two; or of a part of one."""
+    """The tile of so many rows and vectors; or of a part of one."""
 
     @intrinsic
     def tile(
-        typingctx, segments, length, a, a_rows, a_segments, a_step, b, b_segment, b_step, b_second, start, start_rows,
+        typingctx, segments, length, a, a_rows, a_segments, a_step, b, b_segments, b_step, b_second, start, start_rows,
         c, c_rows, second
     ):  # fmt: skip
         """c[c_rows[i] + v] = start[start_rows[i] + v] + sum over s < segments, t < length of
-        a[a_rows[i] + a_segments[s] + t a_step] b[s b_segment + t b_step + v], for i < rows and the vectors of v.
+        a[a_rows[i] + a_segments[s] + t a_step] b[b_segments[s] + t b_step + v], for i < rows and the vectors of v.
 
-        A second vector begins `second` lanes after the first in c and start, `b_second` after it in b: they may overlap.
+        Every further vector begins `second` lanes after the one before in c and start, `b_second` after it in b: they may
+        overlap.
         Rows may repeat: everything is read before anything is written, so what is computed twice is written twice with
         the same value.
         """
         n = types.intp
-        signature = types.void(n, n, a, a_rows, a_segments, n, b, n, n, n, start, start_rows, c, c_rows, n)
+        signature = types.void(n, n, a, a_rows, a_segments, n, b, b_segments, n, n, start, start_rows, c, c_rows, n)
         return signature, functools.partial(_generate_tile, rows, vectors, parts)
 
     return tile
 
 
 def _generate_tile(rows, vectors, parts, context, builder, sig, args):
-    segments, length, a, a_rows, a_segments, a_step, b, b_segment, b_step, b_second = args[:10]
+    segments, length, a, a_rows, a_segments, a_step, b, b_segments, b_step, b_second = args[:10]
     start, start_rows, c, c_rows, second = args[10:]
     kind = _vector(a.type, parts)
     pairs = [(i, v) for i in range(rows) for v in range(vectors)]
+    places, b_places = ([builder.mul(step, I64(v)) for v in range(vectors)] for step in (second, b_second))
 
     def row(base, table, i):
-        return builder.gep(base, [builder.load(builder.gep(table, [I64(i)]))])
+        return builder.gep(base, [builder.load(builder.gep(table, [i]))])
 
-    a_row, c_row = [row(a, a_rows, i) for i in range(rows)], [row(c, c_rows, i) for i in range(rows)]
-    start_row = [row(start, start_rows, i) for i in range(rows)]
+    a_row, start_row, c_row = (
+        [row(base, table, I64(i)) for i in range(rows)]
+        for base, table in ((a, a_rows), (start, start_rows), (c, c_rows))
+    )
     for i in range(rows):  # what the next tile adds to is far away, in a large array
         for v in range(vectors):
-            _prefetch(builder, builder.gep(row(c, c_rows, rows + i), [(I64(0), second)[v]]))
+            _prefetch(builder, builder.gep(row(c, c_rows, I64(rows + i)), [places[v]]))
     entry = builder.basic_block
     outer, inner, after, done = (builder.append_basic_block(f"tile.{n}") for n in ("segment", "step", "next", "done"))
     builder.branch(outer)
 
     builder.position_at_end(outer)
-    s, b_base = builder.phi(I64), builder.phi(b.type)
+    s = builder.phi(I64)
     held = {p: builder.phi(kind) for p in pairs}
-    a_base = builder.load(builder.gep(a_segments, [s]))
+    a_base, b_base = builder.load(builder.gep(a_segments, [s])), row(b, b_segments, s)
     builder.branch(inner)
 
     builder.position_at_end(inner)
     t, a_at, b_at = builder.phi(I64), builder.phi(I64), builder.phi(b.type)
     sums = {p: builder.phi(kind) for p in pairs}
-    bs = [_load(builder, builder.gep(b_at, [(I64(0), b_second)[v]]), parts) for v in range(vectors)]
+    bs = [_load(builder, builder.gep(b_at, [place]), parts) for place in b_places]
     new = {}
     for i in range(rows):
         scalar = _broadcast(builder, builder.load(builder.gep(a_row[i], [a_at])), kind)
@@ -285,10 +292,10 @@ def _generate_tile(rows, vectors, parts, context, builder, sig, args):
     _keep_rolled(builder, builder.cbranch(builder.icmp_signed("<", t_next, length), inner, after))
 
     builder.position_at_end(after)
-    s_next, b_beyond = builder.add(s, I64(1)), builder.gep(b_base, [b_segment])
+    s_next = builder.add(s, I64(1))
     builder.cbranch(builder.icmp_signed("<", s_next, segments), outer, done)
 
-    incoming = [(s, I64(0), s_next), (b_base, b, b_beyond)]
+    incoming = [(s, I64(0), s_next)]
     for phi, first, later in incoming + [(held[p], ir.Constant(kind, None), new[p]) for p in pairs]:
         phi.add_incoming(first, entry)
         phi.add_incoming(later, after)
@@ -300,15 +307,37 @@ def _generate_tile(rows, vectors, parts, context, builder, sig, args):
     builder.position_at_end(done)
     total = {}
     for i, v in pairs:  # all that is read before anything is written: rows may repeat
-        total[i, v] = builder.fadd(_load(builder, builder.gep(start_row[i], [(I64(0), second)[v]]), parts), new[i, v])
+        total[i, v] = builder.fadd(_load(builder, builder.gep(start_row[i], [places[v]]), parts), new[i, v])
     for i, v in pairs:
-        _store(builder, total[i, v], builder.gep(c_row[i], [(I64(0), second)[v]]))
+        _store(builder, total[i, v], builder.gep(c_row[i], [places[v]]))
     return context.get_dummy_value()
 
 
 _wide_tile, _short_wide_tile = _tile_of(ROWS, 2), _tile_of(ROWS - 1, 2)
 _narrow_tile, _short_narrow_tile = _tile_of(2 * ROWS, 1), _tile_of(2 * ROWS - 1, 1)
 _half_tile = _tile_of(2 * ROWS, 1, parts=2)  # wide vectors take some processors twice the time of narrow ones
+
+
+@intrinsic
+def _along_tile(
+    typingctx, rows, wide, segments, length, a, a_rows, a_segments, a_step, b, b_segments, b_step, lanes, c, c_rows
+):  # fmt: skip
+    """Adds a tile of so many rows, at most FEW, to c: of CHAINS // rows vectors side by side if it is wide, else of one."""
+    n = types.intp
+
+    def codegen(context, builder, sig, args):
+        rows, wide, *operands, lanes, c, c_rows = args
+        tile = [*operands, lanes, c, c_rows, c, c_rows, lanes]
+        for k in range(1, FEW + 1):
+            for vectors, whether in ((CHAINS // k, "!="), (1, "==")):
+                is_it = builder.and_(
+                    builder.icmp_signed("==", rows, I64(k)), builder.icmp_signed(whether, wide, I64(0))
+                )
+                with builder.if_then(is_it):
+                    _generate_tile(k, vectors, 1, context, builder, sig, tile)
+        return context.get_dummy_value()
+
+    return types.void(n, n, n, n, a, a_rows, a_segments, n, b, b_segments, n, n, c, c_rows), codegen
 
 
 @_inline
@@ -368,7 +397,7 @@ def _pack(target, lanes, width, second, length, b, b_step, b_lane, scale):
 
 @_inline
 def _tiles(
-    lanes, width, second, rows, segments, length, a, a_rows, a_segments, a_step, b, b_segment, b_step, b_second,
+    lanes, width, second, rows, segments, length, a, a_rows, a_segments, a_step, b, b_segments, b_step, b_second,
     start, start_rows, start_moves, c, c_rows, staged, staged_rows, ahead, ahead_pieces, ahead_piece, ahead_length, awaited
 ):  # fmt: skip
     """The tiles of one panel of `width` lanes, row by row; one narrower than a vector, but for half of it, passes through
@@ -387,24 +416,24 @@ def _tiles(
                     _ask_for(_moved(ahead, piece * ahead_piece + line))
             asked += share
             ask(awaited, 4 + segments * length // 64)  # more during a longer tile
-            _wide_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segment, b_step, b_second,
+            _wide_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segments, b_step, b_second,
                        start, _moved(start_rows, i * start_moves), c, _moved(c_rows, i), second)  # fmt: skip
         for i in range(tall, rows, ROWS - 1):
-            _short_wide_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segment, b_step,
+            _short_wide_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segments, b_step,
                              b_second, start, _moved(start_rows, i * start_moves), c, _moved(c_rows, i), second)  # fmt: skip
         return
     if width == lanes:
         tall = _rows_of_tall(rows, 2 * ROWS)
         for i in range(0, tall, 2 * ROWS):
-            _narrow_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segment, b_step, b_second,
+            _narrow_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segments, b_step, b_second,
                          start, _moved(start_rows, i * start_moves), c, _moved(c_rows, i), second)  # fmt: skip
         for i in range(tall, rows, 2 * ROWS - 1):
-            _short_narrow_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segment, b_step,
+            _short_narrow_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segments, b_step,
                                b_second, start, _moved(start_rows, i * start_moves), c, _moved(c_rows, i), second)  # fmt: skip
         return
     if 2 * width == lanes:
         for i in range(0, rows, 2 * ROWS):
-            _half_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segment, b_step, b_second,
+            _half_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segments, b_step, b_second,
                        start, _moved(start_rows, i * start_moves), c, _moved(c_rows, i), second)  # fmt: skip
         return
     for i in range(0, rows, 2 * ROWS):
@@ -412,10 +441,10 @@ def _tiles(
         for r in range(2 * ROWS):
             _copy_in(_moved(staged, r * lanes), _moved(start, origins[r]), width, 1)
         if 2 * width <= lanes:
-            _half_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segment, b_step, b_second,
+            _half_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segments, b_step, b_second,
                        staged, staged_rows, staged, staged_rows, second)  # fmt: skip
         else:
-            _narrow_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segment, b_step, b_second,
+            _narrow_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segments, b_step, b_second,
                          staged, staged_rows, staged, staged_rows, second)  # fmt: skip
         for r in range(2 * ROWS):
             _copy_out(_moved(c, places[r]), _moved(staged, r * lanes), width)
@@ -439,17 +468,19 @@ def _fill_rows(table, first, last, rows_1, rows_2, step_0, step_1, step_2):
 
 @_inline
 def _working(lanes, scratch):
-    """What lies in scratch, after a row of zeros: (staged, panel, a_rows, c_rows, a_segments, staged_rows, no_rows, awaited)."""
+    """What lies in scratch, after a row of zeros: (staged, panel, a_rows, c_rows, a_segments, b_segments,
+    staged_rows, no_rows, awaited)."""
     for v in range(2 * lanes):
         scratch[v] = 0
     tables = _integers(_moved(scratch, 2 * lanes * (ROWS + 1 + DEPTH)))
     a_segments = _moved(tables, 2 * (BLOCK + 4 * ROWS))
-    staged_rows, no_rows = _moved(a_segments, DEPTH), _moved(a_segments, DEPTH + 4 * ROWS)
+    b_segments, staged_rows = _moved(a_segments, DEPTH), _moved(a_segments, 2 * DEPTH)
+    no_rows = _moved(staged_rows, 4 * ROWS)
     for i in range(4 * ROWS):
         staged_rows[i], no_rows[i] = i * lanes, 0
     return (
         _moved(scratch, 2 * lanes), _moved(scratch, 2 * lanes * (ROWS + 1)), tables, _moved(tables, BLOCK + 4 * ROWS),
-        a_segments, staged_rows, no_rows, _moved(tables, TABLES),
+        a_segments, b_segments, staged_rows, no_rows, _moved(tables, TABLES),
     )  # fmt: skip
 
 
@@ -459,38 +490,92 @@ def _panel_width(left, lanes):
     return left if left <= 2 * lanes else lanes if left < 3 * lanes else 2 * lanes
 
 
+@_inline
+def _along_rows(
+    lanes, first, last, rows, columns, runs, a, a_rows, a_sums, b, b_sums, b_lane, start, start_lane, start_moves,
+    c, c_rows, staged, tables, depth
+):  # fmt: skip
+    """The contraction for few columns and rows that lie side by side in a: a tile's lanes are rows, its rows are columns.
+
+    Its chains are those of `contract`: so are the bits.
+    """
+    (rows_1, rows_2), (runs, run, middles), (a_0, a_1), (c_0, c_1, c_2) = rows, runs, a_rows, c_rows
+    (a_sum_0, a_sum_1, a_step), (b_sum_0, b_sum_1, b_step) = a_sums, b_sums
+    b_rows, staged_rows, a_segments, b_segments = tables
+    count = max(1, min(runs, depth // run))  # of runs in a chain
+    vectors = CHAINS // columns
+    for v in range(2 * columns):
+        b_rows[v], staged_rows[v] = v % columns * b_lane, v % columns * vectors * lanes
+    for s in range(0, runs, DEPTH // count * count):  # as many chains of whole runs as the tables hold
+        these = min(runs - s, DEPTH // count * count)
+        for q in range(these):
+            outer, middle = (s + q) // middles, (s + q) % middles
+            a_segments[q] = outer * a_sum_0 + middle * a_sum_1
+            b_segments[q] = outer * b_sum_0 + middle * b_sum_1
+        row = first
+        while row < last:  # what is left of a line of rows, or so much of it as a tile has lanes
+            outer, r_2 = row // rows_2, row % rows_2
+            left, whole = min(rows_2 - r_2, last - row), vectors * lanes
+            wide = left > (vectors - 1) * lanes
+            width = min(left, whole if wide else lanes)
+            origin = _moved(a, outer // rows_1 * a_0 + outer % rows_1 * a_1 + r_2)
+            place = outer // rows_1 * c_0 + outer % rows_1 * c_1 + r_2 * c_2
+            for v in range(columns):
+                for r in range(width):
+                    staged[v * whole + r] = start[(place + r * c_2) * start_moves + v * start_lane]
+            for q in range(0, these, count):
+                for t in range(0, run, depth):
+                    _along_tile(columns, wide, min(count, these - q), min(depth, run - t),
+                                _moved(b, t * b_step), b_rows, _moved(b_segments, q), b_step,
+                                _moved(origin, t * a_step), _moved(a_segments, q), a_step, lanes, staged, staged_rows)  # fmt: skip
+            for v in range(columns):
+                for r in range(width):
+                    c[place + r * c_2 + v] = staged[v * whole + r]
+            row += width
+        start, start_lane, start_moves = c, 1, 1
+
+
 def _contract_of(lanes: int):
     """The contraction for vectors of so many elements."""
 
     def contract(
         first, last, rows_1, rows_2, columns, sums_0, sums_1, length, a, a_0, a_1, a_2, a_sum_0, a_sum_1, a_step,
-        b, b_sum_0, b_sum_1, b_step, b_lane, start, start_lane, start_moves, c, c_0, c_1, c_2, scratch, scale, depth
+        b, b_sum_0, b_sum_1, b_step, b_lane, start, start_lane, start_moves, c, c_0, c_1, c_2, scratch, scale, depth,
+        boxed
     ):  # fmt: skip
         """`contract_nest` on pointers, b times `scale`, in chains of at most `depth` steps. start_moves = 1: start is
-        indexed as c; 0: it is one row for all rows, and with start_lane = 0 that is a row of zeros, the first of scratch."""
-        staged, panel, a_rows, c_rows, a_segments, staged_rows, no_rows, awaited = _working(lanes, scratch)
+        indexed as c; 0: it is one row for all rows, and with start_lane = 0 that is a row of zeros, the first of scratch.
+        boxed = 1: beyond its end, a may be read a vector further; scale is 1."""
+        staged, panel, a_rows, c_rows, a_segments, b_segments, staged_rows, no_rows, awaited = _working(lanes, scratch)
 
         # Where a goes on from one middle index to the next as it does along the innermost, both are one run.
         joined = sums_1 > 1 and a_sum_1 == length * a_step
-        runs, run = (sums_0, sums_1 * length) if joined else (sums_0 * sums_1, length)
+        runs, run, middles = (sums_0, sums_1 * length, 1) if joined else (sums_0 * sums_1, length, sums_1)
         if runs <= 0 or run <= 0:
             for i in range(first, last):
                 _fill_rows(c_rows, i, i + 1, rows_1, rows_2, c_0, c_1, c_2)
                 for v in range(columns):
                     c[c_rows[0] + v] = start[c_rows[0] * start_moves + v * start_lane]
             return
+        one_run = not joined or b_sum_1 == length * b_step  # what is one in a is one in b
+        if boxed and one_run and columns <= FEW and a_2 == 1 and rows_2 * 2 >= lanes:
+            _along_rows(lanes, first, last, (rows_1, rows_2), columns, (runs, run, middles), a, (a_0, a_1),
+                        (a_sum_0, a_sum_1, a_step), b, (b_sum_0, b_sum_1, b_step), b_lane, start, start_lane, start_moves,
+                        c, (c_0, c_1, c_2), staged, (a_rows, c_rows, a_segments, b_segments), depth)  # fmt: skip
+            return
         b_run = b_sum_0 if joined or sums_1 == 1 else b_sum_1
-        regular = b_sum_1 == length * b_step if joined else (sums_0 == 1 or sums_1 == 1 or b_sum_0 == sums_1 * b_sum_1)
+        regular = one_run and (joined or sums_0 == 1 or sums_1 == 1 or b_sum_0 == sums_1 * b_sum_1)
         wide = last - first >= PACK_FROM and b_step > 2 * lanes  # what is no wider than a panel needs no copy
-        pack = b_lane != 1 or columns < lanes or wide or not regular or scale != 1
+        pack = b_lane != 1 or columns < lanes or wide or not one_run or scale != 1
         s, t, begun = 0, 0, False
         while s < runs:
             # A block of the contracted indices: whole runs, or a part of one. The next block goes on from c.
             count = max(1, min(runs - s, depth // run))
             steps = min(depth, run - t)
             for q in range(count):
-                outer, middle = (s + q, 0) if joined else ((s + q) // sums_1, (s + q) % sums_1)
+                outer, middle = (s + q) // middles, (s + q) % middles
                 a_segments[q] = outer * a_sum_0 + middle * a_sum_1 + t * a_step
+                b_segments[q] = q * steps * 2 * lanes if pack else outer * b_sum_0 + middle * b_sum_1 + t * b_step
             for i in range(first, last, BLOCK):
                 height = min(BLOCK, last - i)
                 if not begun or last - first > BLOCK:  # else they are those of the block before
@@ -502,7 +587,7 @@ def _contract_of(lanes: int):
                     left = columns - v
                     width = _panel_width(left, lanes)
                     second = max(0, width - lanes)
-                    here, here_segment, here_step, here_second = panel, steps * 2 * lanes, 2 * lanes, lanes
+                    here, here_step, here_second = panel, 2 * lanes, lanes
                     # What comes next: the panel of the next lanes, or after the last rows the first one of the next block.
                     ahead, pieces, piece_step, piece_length = b, 0, 0, 0
                     if (count == 1 or regular) and (left > width or i + BLOCK >= last):
@@ -517,7 +602,7 @@ def _contract_of(lanes: int):
                             pieces, piece_step, piece_length = next_width, b_lane, count * steps
                     if pack:
                         for q in range(count):
-                            outer, middle = (s + q, 0) if joined else ((s + q) // sums_1, (s + q) % sums_1)
+                            outer, middle = (s + q) // middles, (s + q) % middles
                             done = 0
                             while done < steps:  # piece by piece of the innermost index
                                 at = t + done
@@ -529,11 +614,9 @@ def _contract_of(lanes: int):
                                 _pack(target, lanes, width, second, piece, _moved(b, origin), b_step, b_lane, scale)
                                 done += piece
                     else:
-                        here, here_segment, here_step, here_second = (
-                            _moved(b, s * b_run + t * b_step + v), b_run, b_step, second
-                        )  # fmt: skip
+                        here, here_step, here_second = _moved(b, v), b_step, second
                     _tiles(lanes, width, second, height, count, steps, a, a_rows, a_segments, a_step,
-                           here, here_segment, here_step, here_second, _moved(start, v * start_lane), start_rows,
+                           here, b_segments, here_step, here_second, _moved(start, v * start_lane), start_rows,
                            start_moves, _moved(c, v), c_rows, staged, staged_rows,
                            ahead, pieces, piece_step, piece_length, awaited)  # fmt: skip
                     v += width
@@ -551,7 +634,7 @@ def _contract_of(lanes: int):
 
 def _defined(dtype: types.Type) -> tuple[Callable, Signature]:
     n, p = types.intp, types.CPointer(dtype)
-    signature = types.void(*[n] * 8, p, *[n] * 6, p, *[n] * 4, p, n, n, p, n, n, n, p, dtype, n)
+    signature = types.void(*[n] * 8, p, *[n] * 6, p, *[n] * 4, p, n, n, p, n, n, n, p, dtype, n, n)
     return _contract_of(lanes_of(dtype)), signature
 
 
@@ -577,7 +660,7 @@ def _call(context, builder, sig, args, bias: bool, add: bool):
     none, one = I64(0), I64(1)
     CONTRACTION.call(builder, sig.args[4].dtype, [
         none, rows, one, rows, columns, one, segments, length, a, none, none, a_row, none, a_segment, a_step,
-        b, none, b_segment, b_step, b_lane, *start, c, none, none, c_row, scratch, scale, I64(DEPTH),
+        b, none, b_segment, b_step, b_lane, *start, c, none, none, c_row, scratch, scale, I64(DEPTH), none,
     ])  # fmt: skip
     return context.get_dummy_value()
 
@@ -599,7 +682,7 @@ def _call_nest(context, builder, sig, args, bias: bool, add: bool):
         start = (builder.select(again, c, scratch), *[builder.zext(again, I64)] * 2)
     CONTRACTION.call(builder, sig.args[5].dtype, [
         first, last, *rows[1:], columns, *sums, a, *a_rows, *a_sums, b, *b_sums, b_lane, *start, c, *c_rows, scratch,
-        ir.Constant(a.type.pointee, 1), I64(PLACES if add else DEPTH),
+        ir.Constant(a.type.pointee, 1), I64(PLACES if add else DEPTH), I64(1),
     ])  # fmt: skip
     return context.get_dummy_value()
 
@@ -656,7 +739,8 @@ def contract_nest(
 
     c[c0 + i c_rows + v] = sum over s of a[a0 + i a_rows + s a_sums] b[b0 + s b_sums + v b_lane], i a_rows being
     i_0 a_rows[0] + i_1 a_rows[1] + i_2 a_rows[2]; of all rows i, counted from one end of the nest to the other, those with
-    first <= i < last. Strides may be negative or zero.
+    first <= i < last. Strides may be negative or zero. Where rows lie side by side in a, a_rows[2] = 1, so many elements as
+    a vector has are readable after its last one; they may be anything.
     """
     return _signature_nest(a, b, c, scratch), functools.partial(_call_nest, bias=False, add=False)
 
@@ -694,18 +778,43 @@ def _pointer(typingctx, array):
 
 
 @_inline
-def border(box, a, planes, place, rows, columns, channels, low, high, left, wide):
+def _turned(lanes, target, source, wide, channels, first, last):
+    """target[k wide + q] = source[q channels + k] for first <= q < last and all channels k, zero for other q < wide."""
+    whole = first + (last - first) // lanes * lanes
+    for k in range(0, channels - channels % lanes, lanes):
+        for q in range(first, whole, lanes):
+            for v in range(lanes):
+                _ask_for(_moved(source, (q + v) * channels + k + AHEAD))
+            _copy_transposed(_moved(target, k * wide + q), wide, _moved(source, q * channels + k), channels, 1)
+    for k in range(channels):
+        line = _moved(target, k * wide)
+        for q in range(first):
+            line[q] = 0
+        for q in range(first if k >= channels - channels % lanes else whole, last):
+            line[q] = source[q * channels + k]
+        for q in range(last, wide):
+            line[q] = 0
+
+
+@_inline
+def border(box, a, planes, place, rows, columns, channels, low, high, left, wide, apart):
     """box[((m high + r) wide + q) channels + k] = a[place + ((m rows + low + r) columns + left + q) channels + k], zero
     beyond rows and columns, for m < planes, r < high, q < wide: parts of planes with a border of zeros around them,
-    channels last."""
-    target, source = _pointer(box), _moved(_pointer(a), place)
+    channels last. Where they are to lie apart = wide elements apart, not 1, each channel's places lie side by side:
+    box[((m high + r) channels + k) wide + q]."""
+    target, source, lanes = _pointer(box), _moved(_pointer(a), place), LANES * 4 // box.itemsize
     begin = min(max(0, -left), wide)
     end = max(begin, min(wide, columns - left))
     for line in range(planes * high):
         m, r = line // high, low + line % high
         to = _moved(target, line * wide * channels)
-        first, last = (begin * channels, end * channels) if 0 <= r < rows else (0, 0)
+        first, last = (begin, end) if 0 <= r < rows else (0, 0)
         origin = _moved(source, ((m * rows + r) * columns + left) * channels)
+        if apart != 1:
+            _turned(lanes, to, origin, wide, channels, first, last)
+            continue
+        first *= channels
+        last *= channels
         for k in range(first):
             to[k] = 0
         for k in range(first, last):

@@ -347,7 +347,7 @@ class Call:
         known = {i[:1].upper() + i[1:]: size for i, size in self.sizes.items()}
         known |= {name: int(cell[0]) for name, cell in self.scalars.items()}
         names = inspect.signature(self.kernel.box).parameters
-        return max(engine.BOX, self.kernel.box(*(known[name] for name in names)))
+        return max(engine.BOX, self.kernel.box(*(known[name] for name in names))) + engine.LANES
 
 
 @dataclass(frozen=True)

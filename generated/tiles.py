@@ -219,7 +219,7 @@ def _products_of(lanes: int) -> Callable:
     def products(
         parts, rows, columns, length, a, a_part, a_row, a_step, b, b_part, b_step, b_lane, c, c_part, c_row, again, depth, scratch
     ):  # fmt: skip
-        staged, panel, a_rows, c_rows, none, staged_rows, no_rows, awaited = _working(lanes, scratch)
+        staged, panel, a_rows, c_rows, none, _, staged_rows, no_rows, awaited = _working(lanes, scratch)
         none[0] = 0
         for first in range(0, rows, BLOCK):
             height = min(BLOCK, rows - first)
@@ -249,7 +249,7 @@ def _products_of(lanes: int) -> Callable:
                         if width < lanes <= c_row:  # there is room for what the panel is filled up with
                             width = lanes // 2 if 2 * width <= lanes else lanes
                         _tiles(lanes, width, second, height, 1, steps, _moved(a, e * a_part + t * a_step), a_rows, none,
-                               a_step, panel, 0, 2 * lanes, lanes, _moved(start, target if goes_on else 0), start_rows,
+                               a_step, panel, none, 2 * lanes, lanes, _moved(start, target if goes_on else 0), start_rows,
                                1 if goes_on else 0, _moved(c, target), c_rows, staged, staged_rows,
                                ahead, pieces, piece_step, piece_length, awaited)  # fmt: skip
                         v += width

@@ -288,12 +288,12 @@ class Body:
         """The body once for each group."""
         return self.nest.loops([(g, NONE, size_of(g) - 1) for g in self.c.groups], body)
 
-    def border(
-        self, planes: sp.Expr, place: sp.Expr, low: sp.Expr, high: sp.Expr, left: sp.Expr, wide: sp.Expr
-    ) -> EngineCall:
-        """Slots [low, low + high) x [left, left + wide) of the planes from ``place`` on go to the box, zeros around them."""
+    def border(self, strip: "_Strip", place: sp.Expr) -> EngineCall:
+        """What a strip reads of the planes from ``place`` on goes to the box, zeros around it."""
         slots = [size_of(w.slot) for w in self.c.windows] + [ONE] * (2 - len(self.c.windows))
-        sizes = (planes, place, *slots, self.channels, low, high, left, wide)
+        sizes = (
+            strip.planes, place, *slots, self.channels, strip.low, strip.high, strip.left, strip.wide, strip.apart,
+        )  # fmt: skip
         return EngineCall(
             "border", {"box": "box", "a": self.c.a.base.name, **{str(k): self.text(e) for k, e in enumerate(sizes)}}
         )
@@ -323,6 +323,7 @@ class Body:
             Assign(room.name, f"BOX // ({self.text(strip.wide * self.channels)})"),
             Assign(most.name, f"max(1, {self.text(_rows_within(first, room))})"),
             self.assign(most, _shared(rows, most)),
+            *self.layout(strip),
             self.assign(strip.row, begin),
         ]
         inside: list = [] if plane is None else [self.assign(plane, strip.row // rows)]
@@ -337,23 +338,24 @@ class Body:
             whole = f"{strip.count} == {self.text(rows)}"
             inside.append(Assign(strip.planes.name, f"max(1, min({fit}, {left})) if {whole} else 1"))
         place = NONE if plane is None else self.a_step[plane] * plane
-        inside.append(self.border(strip.planes, place, strip.low, strip.high, strip.left, strip.wide))
+        inside.append(self.border(strip, place))
         done = Assign(strip.row.name, self.text(strip.count * strip.planes), "+=")
         return [*lines, While(f"{strip.row} < {self.text(end)}", [*inside, *body, done])]
 
-    def strip(self, windows: Sequence[Window], plane: sp.Symbol | None) -> "_Strip":
-        """The names of a strip's parts, and what it reads."""
+    def strip(self, windows: Sequence[Window], plane: sp.Symbol | None, by_lanes: bool = False) -> "_Strip":
+        """The names of a strip's parts, and what it reads; ``by_lanes``: how it lies in the box depends on their number."""
         first, *others = windows
         width = _extent(others[0], size_of(others[0].row)) if others else ONE
         left = _first(others[0], NONE) if others else NONE
         row, count, low, high, wide = map(self.name, ("row", "count", "low", "high", "wide"))
         planes = ONE if plane is None else self.name("planes")
-        return _Strip(first, plane, row, count, planes, low, high, left, wide, width)
+        pitch, apart = map(self.name, ("pitch", "apart")) if others and by_lanes else (self.channels, ONE)
+        return _Strip(first, plane, row, count, planes, low, high, left, wide, width, pitch, apart)
 
     def place_rows(self) -> list:
         """Strips of rows of places: the box takes what a strip reads, the engine goes through its places."""
         c, (first, *others) = self.c, self.c.windows
-        strip = self.strip(c.windows, c.outer[0] if c.outer else None)
+        strip = self.strip(c.windows, c.outer[0] if c.outer else None, by_lanes=True)
         counts, bases = [strip.count, *(size_of(o.row) for o in others)], [strip.low, strip.left]
         axes, phases = [], []
         for w, start, rows, base in zip(c.windows, (first.row, NONE), counts, bases, strict=False):
@@ -377,9 +379,9 @@ class Body:
         body: list = [self.call(
             "_bias" if c.bias is not None else "", *part,
             ([strip.planes] * len(of_plane) + [x.rows for x in axes], [*(x.taps for x in axes), self.inner]),
-            (self.group * self.inner + sum(x.a_first * p for x, p in zip(axes, pitches, strict=True)),
+            (self.group * self.inner * strip.apart + sum(x.a_first * p for x, p in zip(axes, pitches, strict=True)),
              [strip.high * pitches[0]] * len(of_plane) + [x.a_row * p for x, p in zip(axes, pitches, strict=True)],
-             [*(x.a_tap * p for x, p in zip(axes, pitches, strict=True)), ONE]),
+             [*(x.a_tap * p for x, p in zip(axes, pitches, strict=True)), strip.apart]),
             (self.step(self.b_step) + sum(x.b_first * self.b_step[t] for x, t in zip(axes, taps, strict=True)),
              [*(x.b_tap * self.b_step[t] for x, t in zip(axes, taps, strict=True)), self.b_step[c.inner]]),
             (self.step(self.target_step) + strip.row * self.target_step[rows[0]] + sum(x.target_first * self.target_step[r] for x, r in zip(axes, rows, strict=True)),
@@ -391,9 +393,18 @@ class Body:
                 body = [Loop(phase.name, "0", self.text(divisor), lines_of_phase + body)]
         return [*before, *self.strips(strip, FIRST // across, stop, body)]
 
+    def layout(self, strip: "_Strip") -> list[Assign]:
+        """How a strip lies in the box: the places of a channel side by side if the engine takes several rows at a time."""
+        if strip.apart == 1:
+            return []
+        step = self.c.windows[-1].row_step
+        few = f"{self.text(size_of(self.c.lane))} <= FEW" + (f" and {self.text(step)} == 1" if step != 1 else "")
+        values = (strip.pitch, "1", self.text(self.channels)), (strip.apart, self.text(strip.wide), "1")
+        return [Assign(name.name, f"{then} if {few} else {other}") for name, then, other in values]
+
     def pitches(self, strip: "_Strip") -> list[sp.Expr]:
         """How many elements apart neighbours along each window lie in the box."""
-        return [strip.wide * self.channels, self.channels][2 - len(self.c.windows) :]
+        return [strip.wide * self.channels, strip.pitch][2 - len(self.c.windows) :]
 
     def _axis(self, w: Window, start: sp.Expr, rows: sp.Expr, base: sp.Expr) -> tuple[_Axis, list, sp.Symbol | None]:
         """The axis for rows from ``start`` on, the box beginning at slot ``base``; with phases, what each begins with."""
@@ -455,6 +466,8 @@ class _Strip:
     left: sp.Expr  # the same of the second window
     wide: sp.Symbol
     width: sp.Expr  # what ``wide`` is
+    pitch: sp.Expr  # how far apart neighbours along the second window lie in the box
+    apart: sp.Expr  # the same of channels
 
 
 def _turned(w: Window) -> Window:

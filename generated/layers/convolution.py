@@ -22,7 +22,7 @@ Written by ``derive generate``; change the definition, not this file.
 from math import gcd
 
 from ..definition import Layer
-from ..engine import BOX, border, contract_nest, contract_nest_add, contract_nest_bias, first_tap
+from ..engine import BOX, FEW, border, contract_nest, contract_nest_add, contract_nest_bias, first_tap
 from ..lanes import double, lanes
 from ..program import Filtered, Kernel
 from ..tiles import filtered_filters, filtered_gradient, filtered_places, filtered_places_bias, filtered_products
@@ -66,6 +66,8 @@ def convolution_forward(a, b, w, z, scratch, box, dilation, left, stride, top, f
     room = BOX // (C * wide)
     most = max(1, (room - dilation * (U - 1) - 1) // stride + 1)
     most = (I - 1) // ((I - 1) // most + 1) + 1
+    pitch = 1 if O <= FEW and stride == 1 else C
+    apart = wide if O <= FEW and stride == 1 else 1
     row = first // J
     while row < stop:
         n = row // I
@@ -74,7 +76,7 @@ def convolution_forward(a, b, w, z, scratch, box, dilation, left, stride, top, f
         low = i * stride - top
         high = U * dilation + count * stride + 1 - dilation - stride
         planes = max(1, min(room // high, (stop - row) // I)) if count == I else 1
-        border(box, a, planes, C * P * Q * n, P, Q, C, low, high, -1 * left, wide)
+        border(box, a, planes, C * P * Q * n, P, Q, C, low, high, -1 * left, wide, apart)
         begin = max(0, first - J * row)
         end = min(J * count * planes, last - J * row)
         contract_nest_bias(
@@ -85,8 +87,8 @@ def convolution_forward(a, b, w, z, scratch, box, dilation, left, stride, top, f
             (U, V, C),
             box,
             0,
-            (C * high * wide, C * stride * wide, C * stride),
-            (C * dilation * wide, C * dilation, 1),
+            (C * high * wide, C * stride * wide, pitch * stride),
+            (C * dilation * wide, dilation * pitch, apart),
             w,
             0,
             (C * O * V, C * O, O),
@@ -223,6 +225,8 @@ def convolution_input_sensitivity(delta_z, w, delta_a, scratch, box, dilation, l
     room = BOX // (O * wide)
     most = max(1, stride * (room - 2) + 1 - dilation * (U - 1))
     most = (P - 1) // ((P - 1) // most + 1) + 1
+    pitch = 1 if C <= FEW else O
+    apart = wide if C <= FEW else 1
     row = first
     while row < last:
         n = row // P
@@ -232,7 +236,18 @@ def convolution_input_sensitivity(delta_z, w, delta_a, scratch, box, dilation, l
         high = (count + U * dilation - dilation - 1) // stride + 2
         planes = max(1, min(room // high, (last - row) // P)) if count == P else 1
         border(
-            box, delta_z, planes, I * J * O * n, I, J, O, low, high, (left + dilation - V * dilation) // stride, wide
+            box,
+            delta_z,
+            planes,
+            I * J * O * n,
+            I,
+            J,
+            O,
+            low,
+            high,
+            (left + dilation - V * dilation) // stride,
+            wide,
+            apart,
         )
         for phase_p in range(stride):
             at_p = p + phase_p + top
@@ -253,10 +268,10 @@ def convolution_input_sensitivity(delta_z, w, delta_a, scratch, box, dilation, l
                     C,
                     (taps_p, taps_q, O),
                     box,
-                    O * ((at_q - dilation * tap_q) // stride - (left + dilation - V * dilation) // stride)
+                    pitch * ((at_q - dilation * tap_q) // stride - (left + dilation - V * dilation) // stride)
                     + O * wide * ((at_p - dilation * tap_p) // stride - low),
-                    (O * high * wide, O * wide, O),
-                    (O * wide * (dilation * step_p // stride), O * (dilation * step_q // stride), 1),
+                    (O * high * wide, O * wide, pitch),
+                    (O * wide * (dilation * step_p // stride), pitch * (dilation * step_q // stride), apart),
                     w,
                     C * O * tap_q + C * O * V * tap_p,
                     (-1 * C * O * V * step_p, -1 * C * O * step_q, 1),
@@ -379,7 +394,7 @@ def convolution_w_gradient(a, delta_z, nabla_w, scratch, box, dilation, left, st
         low = i * stride - top
         high = U * dilation + count * stride + 1 - dilation - stride
         planes = max(1, min(room // high, (I * N - row) // I)) if count == I else 1
-        border(box, a, planes, C * P * Q * n, P, Q, C, low, high, -1 * left, wide)
+        border(box, a, planes, C * P * Q * n, P, Q, C, low, high, -1 * left, wide, 1)
         contract_nest_add(
             first,
             last,

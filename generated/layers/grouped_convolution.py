@@ -22,7 +22,7 @@ Written by ``derive generate``; change the definition, not this file.
 from math import gcd
 
 from ..definition import Layer
-from ..engine import BOX, border, contract_nest, contract_nest_add, contract_nest_bias, first_tap
+from ..engine import BOX, FEW, border, contract_nest, contract_nest_add, contract_nest_bias, first_tap
 from ..lanes import lanes
 from ..program import Filtered, Kernel
 from ..tiles import filtered_filters, filtered_gradient, filtered_places, filtered_places_bias, filtered_products
@@ -67,6 +67,8 @@ def grouped_convolution_forward(a, b, w, z, scratch, box, dilation, left, stride
     room = BOX // (C * G * wide)
     most = max(1, (room - dilation * (U - 1) - 1) // stride + 1)
     most = (I - 1) // ((I - 1) // most + 1) + 1
+    pitch = 1 if O <= FEW and stride == 1 else C * G
+    apart = wide if O <= FEW and stride == 1 else 1
     row = first // J
     while row < stop:
         n = row // I
@@ -75,7 +77,7 @@ def grouped_convolution_forward(a, b, w, z, scratch, box, dilation, left, stride
         low = i * stride - top
         high = U * dilation + count * stride + 1 - dilation - stride
         planes = max(1, min(room // high, (stop - row) // I)) if count == I else 1
-        border(box, a, planes, C * G * P * Q * n, P, Q, C * G, low, high, -1 * left, wide)
+        border(box, a, planes, C * G * P * Q * n, P, Q, C * G, low, high, -1 * left, wide, apart)
         begin = max(0, first - J * row)
         end = min(J * count * planes, last - J * row)
         for g in range(G):
@@ -86,9 +88,9 @@ def grouped_convolution_forward(a, b, w, z, scratch, box, dilation, left, stride
                 O,
                 (U, V, C),
                 box,
-                C * g,
-                (C * G * high * wide, C * G * stride * wide, C * G * stride),
-                (C * G * dilation * wide, C * G * dilation, 1),
+                C * apart * g,
+                (C * G * high * wide, C * G * stride * wide, pitch * stride),
+                (C * G * dilation * wide, dilation * pitch, apart),
                 w,
                 C * O * U * V * g,
                 (C * O * V, C * O, O),
@@ -234,6 +236,8 @@ def grouped_convolution_input_sensitivity(delta_z, w, delta_a, scratch, box, dil
     room = BOX // (G * O * wide)
     most = max(1, stride * (room - 2) + 1 - dilation * (U - 1))
     most = (P - 1) // ((P - 1) // most + 1) + 1
+    pitch = 1 if C <= FEW else G * O
+    apart = wide if C <= FEW else 1
     row = first
     while row < last:
         n = row // P
@@ -254,6 +258,7 @@ def grouped_convolution_input_sensitivity(delta_z, w, delta_a, scratch, box, dil
             high,
             (left + dilation - V * dilation) // stride,
             wide,
+            apart,
         )
         for phase_p in range(stride):
             at_p = p + phase_p + top
@@ -275,11 +280,11 @@ def grouped_convolution_input_sensitivity(delta_z, w, delta_a, scratch, box, dil
                         C,
                         (taps_p, taps_q, O),
                         box,
-                        O * g
-                        + G * O * ((at_q - dilation * tap_q) // stride - (left + dilation - V * dilation) // stride)
+                        pitch * ((at_q - dilation * tap_q) // stride - (left + dilation - V * dilation) // stride)
+                        + O * apart * g
                         + G * O * wide * ((at_p - dilation * tap_p) // stride - low),
-                        (G * O * high * wide, G * O * wide, G * O),
-                        (G * O * wide * (dilation * step_p // stride), G * O * (dilation * step_q // stride), 1),
+                        (G * O * high * wide, G * O * wide, pitch),
+                        (G * O * wide * (dilation * step_p // stride), pitch * (dilation * step_q // stride), apart),
                         w,
                         C * O * tap_q + C * O * V * tap_p + C * O * U * V * g,
                         (-1 * C * O * V * step_p, -1 * C * O * step_q, 1),
@@ -417,7 +422,7 @@ def grouped_convolution_w_gradient(a, delta_z, nabla_w, scratch, box, dilation, 
         low = i * stride - top
         high = U * dilation + count * stride + 1 - dilation - stride
         planes = max(1, min(room // high, (I * N - row) // I)) if count == I else 1
-        border(box, a, planes, C * G * P * Q * n, P, Q, C * G, low, high, -1 * left, wide)
+        border(box, a, planes, C * G * P * Q * n, P, Q, C * G, low, high, -1 * left, wide, 1)
         for g in range(G):
             begin = max(0, first - C * U * V * g)
             end = min(C * U * V, last - C * U * V * g)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import product
 from math import prod
 
-from .engine import DEPTH, PLACES
+from .engine import DEPTH, FEW, PLACES
 from .filtered import Filtering, chained
 from .filtering import FILTERINGS
 from .program import Filtered, Kernel
@@ -138,7 +138,8 @@ class _Shape:
     def direct(self) -> float:
         """The cost of the contraction itself, every operand but the filter moved once."""
         places = self.planes * prod(self.places)
-        work = prod(self.taps) * self.channels * _whole(self.lanes) + MOVED * (2 * self.channels + self.lanes)
+        lanes = self.lanes if self.lanes <= FEW else _whole(self.lanes)  # few do not lie along vectors
+        work = prod(self.taps) * self.channels * lanes + MOVED * (2 * self.channels + self.lanes)
         return float(self.groups * places * work)
 
     def cost(self, pair: tuple[Filtering, Filtering]) -> float:

@@ -13,8 +13,11 @@ from numba import njit
 
 from generated.engine import (
     BLOCK,
+    CHAINS,
     DEPTH,
+    FEW,
     SCRATCH,
+    border,
     contract,
     contract_add,
     contract_bias,
@@ -190,28 +193,32 @@ small = st.integers(1, 4)
 
 @settings(max_examples=300, deadline=None)
 @given(
-    rows=st.tuples(small, small, st.integers(1, 9)),
-    sums=st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 9)),
-    columns=st.integers(1, 5 * LANES + 3),
+    rows=st.tuples(small, small, st.integers(1, 9) | st.integers(1, (CHAINS + 1) * LANES)),
+    sums=st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 9))
+    | st.tuples(small, small, st.just(DEPTH + 1)),
+    columns=st.integers(1, 5 * LANES + 3) | st.integers(1, FEW),
     a_strides=st.tuples(*[st.integers(-3, 5)] * 6),
     b_order=st.permutations((0, 1, 2, 3)),
     joined=st.booleans(),
+    side_by_side=st.booleans(),
     turned=st.booleans(),
     start=st.sampled_from(("set", "first", "add", "bias")),
     dtype=st.sampled_from((np.float32, np.float64)),
     data=st.data(),
 )
 def test_nests_of_rows_and_sums_are_contracted_exactly_in_any_part(
-    rows, sums, columns, a_strides, b_order, joined, turned, start, dtype, data
+    rows, sums, columns, a_strides, b_order, joined, side_by_side, turned, start, dtype, data
 ):
     first = data.draw(st.integers(0, np.prod(rows)))
     last = data.draw(st.integers(first, np.prod(rows)))
     random = np.random.default_rng(data.draw(st.integers(0, 1000)))
     if joined:  # the middle contracted index goes on where the innermost ends
         a_strides = (*a_strides[:4], a_strides[5] * sums[2], a_strides[5])
+    if side_by_side:
+        a_strides = (*a_strides[:2], 1, *a_strides[3:])
     shape = (*rows, *sums)
     a0, size = placed(a_strides, tuple(max(n, 1) for n in shape))
-    a = random.integers(-4, 5, size).astype(dtype)
+    a = np.append(random.integers(-4, 5, size), np.full(LANES, np.nan)).astype(dtype)
     view = np.lib.stride_tricks.as_strided(a[a0:], shape, [s * a.itemsize for s in a_strides])
     values = random.integers(-4, 5, (*sums, columns)).astype(dtype)
     b, b_strides = laid_out(values[::-1] if turned else values, b_order)
@@ -231,3 +238,36 @@ def test_nests_of_rows_and_sums_are_contracted_exactly_in_any_part(
     flat = c.reshape(-1, columns).copy()
     flat[first:last] = whole[first:last]
     np.testing.assert_array_equal(got.reshape(-1, columns), flat)
+
+
+# Planes --------------------------------------------------------------------------------------------------------------
+
+
+@njit
+def _border(box, a, planes, place, rows, columns, channels, low, high, left, wide, apart):
+    border(box, a, planes, place, rows, columns, channels, low, high, left, wide, apart)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    planes=small,
+    rows=st.integers(1, 5),
+    columns=st.integers(1, 3 * LANES),
+    channels=st.integers(1, 2 * LANES + 1),
+    low=st.integers(-3, 5),
+    high=st.integers(1, 6),
+    left=st.integers(-4, 3 * LANES + 1),
+    wide=st.integers(1, 3 * LANES + 3),
+    by_channels=st.booleans(),
+    dtype=st.sampled_from((np.float32, np.float64)),
+)
+def test_a_box_holds_a_part_of_planes_with_zeros_around_them_in_either_order(
+    planes, rows, columns, channels, low, high, left, wide, by_channels, dtype
+):
+    a = np.arange(1, 1 + planes * rows * columns * channels, dtype=dtype).reshape(planes, rows, columns, channels)
+    around = np.pad(a, ((0, 0), (9, 12), (4, 7 * LANES), (0, 0)))
+    want = around[:, 9 + low : 9 + low + high, 4 + left : 4 + left + wide]
+    want = want.transpose(0, 1, 3, 2) if by_channels else want
+    box = np.full(planes * high * wide * channels, np.nan, dtype)
+    _border(box, a, planes, 0, rows, columns, channels, low, high, left, wide, wide if by_channels else 1)
+    np.testing.assert_array_equal(box, want.ravel())

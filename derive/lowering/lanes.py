@@ -4,7 +4,7 @@ So are reductions along slow indices (the window of a pooling layer, the samples
 the target is the fastest of every operand: its lane.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import sympy as sp
@@ -14,6 +14,8 @@ from derive.lowering.expressions import FUNCTIONS, LanePrinter
 from derive.lowering.kernel import Ahead, Assign, Loop
 from derive.lowering.kinds import Declared, Order, as_stored, positions
 from derive.lowering.nests import Nest, outside, tensor_at
+
+TERMS = 8  # of a sum in double precision that are added up in the network's own
 
 
 def lane_of(equation: Equation, declared: Declared, order: Order) -> sp.Symbol | None:
@@ -108,8 +110,8 @@ def _values(nest: Nest, batch: Sequence[Equation], stored: set[str]) -> list:
     lines += [Assign(name, nest.zero(e.name)) for e, found in zip(batch, sums, strict=True) for _, name in found]
     for together in zip(*sums, strict=True):
         (first, _), bodies = together[0], {name: _masked(t) for t, name in together}
-        with nest.precision_of(batch[0].name):
-            lines += nest.summed(replace(first, conditions=tuple(_of_places(first))), bodies)
+        term = replace(first, conditions=tuple(_of_places(first)))
+        lines += (_in_double if nest.is_double(batch[0].name) else Nest.summed)(nest, term, bodies)
     for e, found in zip(batch, sums, strict=True):
         whole = [_held(outside(t)) * sp.Symbol(f".{name}", real=True) for t, name in found]
         plain = [t.body for t in e.terms if not t.over]
@@ -117,6 +119,22 @@ def _values(nest: Nest, batch: Sequence[Equation], stored: set[str]) -> list:
         lines += nest.statements({nest.place(e.target) if kept else e.name: sp.Add(*plain, *whole)})
         nest.locals |= set() if kept else {e.name}
     return lines
+
+
+def _in_double(nest: Nest, term: Term, bodies: Mapping[str, sp.Expr]) -> list:
+    """``name += body`` for each in double precision: TERMS of them are added up in the network's own, then converted at once."""
+    *outer, (k, low, high) = term.over
+    step = sp.Symbol(nest.fresh("step"), integer=True)
+    nest.moving.add(step)
+    first = low + TERMS * step
+    few = {name: nest.fresh("few") for name in bodies}
+    lines: list = [Assign(name, nest.zero()) for name in few.values()]
+    lines += nest.summed(
+        replace(term, over=((k, first, sp.Min(high, first + TERMS - 1)),)), {few[n]: b for n, b in bodies.items()}
+    )
+    lines += [Assign(name, f"double({part})", "+=") for name, part in few.items()]
+    nest.printer.used.add("double")
+    return nest.loops([*outer, (step, sp.Integer(0), sp.floor((high - low) / TERMS))], lines)
 
 
 def _held(factor: sp.Expr) -> sp.Expr:

@@ -1,7 +1,6 @@
 """Elementwise equations, reductions and scatters as nests of loops; equations over the same rows share the loops over them."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import sympy as sp
@@ -55,7 +54,6 @@ class Nest:
         self.moving = set(moving)
         self.held: dict[sp.Expr, str] = {}  # whole numbers in local variables
         self.rising: list[tuple[sp.Expr, str]] = []  # what these are, in the order of their need
-        self.double = False  # whether sums are to be in double precision
         self.locals: set[str] = set()  # tensors held in a local variable: one value a row
         self.copies: dict[str, str] = {}  # of tensors that are stored as well, unrounded
         self.constants: dict[sp.Expr, str] = {}
@@ -167,13 +165,8 @@ class Nest:
         factors = (e.base, e.base) if e.is_Pow and e.exp == 2 else sp.Mul.make_args(e)
         if operator == "+=" and len(factors) == 2 and self.printer.fuses:
             self.printer.used.add("fma")
-            return Assign(left, f"fma({', '.join(map(self._precise, factors))}, {left})")
-        return Assign(left, self._precise(e) if operator == "+=" else self.value(e), operator)
-
-    def _precise(self, e: sp.Expr) -> str:
-        """A value as text, in double precision where that is asked for."""
-        self.printer.used |= {"double"} if self.double else set()
-        return f"double({self.value(e)})" if self.double else self.value(e)
+            return Assign(left, f"fma({', '.join(map(self.value, factors))}, {left})")
+        return Assign(left, self.value(e), operator)
 
     def loops(self, ranges: Sequence[tuple[sp.Symbol, sp.Expr, sp.Expr]], body: list) -> list:
         """``body`` inside one loop a range, the first outermost."""
@@ -256,13 +249,6 @@ class Nest:
         if not conditions:
             return body
         return [If(" and ".join(self.printer.condition(holds(c), of_places=True) for c in conditions), body)]
-
-    @contextmanager
-    def precision_of(self, name: str) -> Iterator[None]:
-        """Adds up in double precision, if that is that tensor's own."""
-        self.double = self.dtypes.get(name) == "float64"
-        yield
-        self.double = False
 
     def is_double(self, name: str) -> bool:
         """Whether a tensor is read in double precision in a network of single precision."""

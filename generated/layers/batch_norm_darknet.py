@@ -48,17 +48,23 @@ def batch_norm_darknet_var_part(z, z_first, mu_shifted_part, var_part, first, la
     Shapes: z (M, C), z_first (C,), mu_shifted_part (G, C), var_part (G, C); float32 or float64, mu_shifted_part,
     var_part float64, C-contiguous.
     """
+    T = z_first.dtype.type
     C = z_first.shape[0]
     M = z.shape[0]
     for g in range(first, last):
-        last_m = min(M, 1024 * g + 1024)
+        last_step = min(M - 1, 1024 * g + 1023) // 8 + 1 - 128 * g
         for c in lanes(C):
             total = 0.0
             total1 = 0.0
-            for m in range(1024 * g, last_m):
-                e = z[m, c] - z_first[c]
-                total += double(e)
-                total1 = fma(double(e), double(e), total1)
+            for step in range(last_step):
+                few = T(0)
+                few1 = T(0)
+                for m in range(8 * step + 1024 * g, min(M, 1024 * g + 1024, 8 * step + 1024 * g + 8)):
+                    e = z[m, c] - z_first[c]
+                    few += e
+                    few1 = fma(e, e, few1)
+                total += double(few)
+                total1 += double(few1)
             mu_shifted_part[g, c] = total
             var_part[g, c] = total1
 
@@ -139,16 +145,22 @@ def batch_norm_darknet_delta_z_sum_part(
     Shapes: delta_y (M, C), mu_shifted (C,), z (M, C), z_first (C,), delta_z_sum2_part (G, C), delta_z_sum_part
     (G, C); float32 or float64, delta_z_sum2_part, delta_z_sum_part float64, C-contiguous.
     """
+    T = z_first.dtype.type
     C = z_first.shape[0]
     M = z.shape[0]
     for g in range(first, last):
-        last_m1 = min(M, 1024 * g + 1024)
+        last_step = min(M - 1, 1024 * g + 1023) // 8 + 1 - 128 * g
         for c in lanes(C):
             total = 0.0
             total1 = 0.0
-            for m1 in range(1024 * g, last_m1):
-                total += double(delta_y[m1, c])
-                total1 = fma(double(delta_y[m1, c]), double((z[m1, c] - z_first[c]) - mu_shifted[c]), total1)
+            for step in range(last_step):
+                few = T(0)
+                few1 = T(0)
+                for m1 in range(8 * step + 1024 * g, min(M, 1024 * g + 1024, 8 * step + 1024 * g + 8)):
+                    few += delta_y[m1, c]
+                    few1 = fma(delta_y[m1, c], (z[m1, c] - z_first[c]) - mu_shifted[c], few1)
+                total += double(few)
+                total1 += double(few1)
             delta_z_sum2_part[g, c] = total
             delta_z_sum_part[g, c] = total1
 

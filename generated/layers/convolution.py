@@ -164,15 +164,20 @@ def convolution_nabla_b_part(delta_z, nabla_b_part, first, last):
 
     Shapes: delta_z (N, I, J, O), nabla_b_part (N, O); float32 or float64, nabla_b_part float64, C-contiguous.
     """
+    T = delta_z.dtype.type
     I = delta_z.shape[1]
     J = delta_z.shape[2]
     O = delta_z.shape[3]
+    last_step = (J - 1) // 8 + 1
     for n in range(first, last):
         for o in lanes(O):
             total = 0.0
             for i in range(I):
-                for j in range(J):
-                    total += double(delta_z[n, i, j, o])
+                for step in range(last_step):
+                    few = T(0)
+                    for j in range(8 * step, min(J, 8 * step + 8)):
+                        few += delta_z[n, i, j, o]
+                    total += double(few)
             nabla_b_part[n, o] = total
 
 

@@ -78,15 +78,20 @@ def depthwise_convolution_nabla_b_part(delta_z, nabla_b_part, first, last):
 
     Shapes: delta_z (N, I, J, C), nabla_b_part (N, C); float32 or float64, nabla_b_part float64, C-contiguous.
     """
+    T = delta_z.dtype.type
     C = delta_z.shape[3]
     I = delta_z.shape[1]
     J = delta_z.shape[2]
+    last_step = (J - 1) // 8 + 1
     for n in range(first, last):
         for c in lanes(C):
             total = 0.0
             for i in range(I):
-                for j in range(J):
-                    total += double(delta_z[n, i, j, c])
+                for step in range(last_step):
+                    few = T(0)
+                    for j in range(8 * step, min(J, 8 * step + 8)):
+                        few += delta_z[n, i, j, c]
+                    total += double(few)
             nabla_b_part[n, c] = total
 
 

@@ -16,7 +16,7 @@ STEPS = 100
 DENSE = [("dense", 259), "relu", ("dense", 131), "elu", ("dense", 5), "softmax"]
 CONVOLUTIONAL = [
     ("convolution", 37, 3, {"padding": 1, "bias": False}), "batch_norm", "leaky", ("max_pooling", {"size": 2}),
-    ("convolution", 16, 3, {"padding": 1}), "tanh", ("grouped_convolution", 6, 3, {"groups": 2, "padding": 1, "stride": 2}),
+    ("convolution", 3, 3, {"padding": 1}), ("convolution", 16, 3, {"padding": 1}), "tanh", ("grouped_convolution", 6, 3, {"groups": 2, "padding": 1, "stride": 2}),
     "batch_norm", "mish", ("depthwise_convolution", 3, {"padding": 1}), ("dropout", {"probability": 0.3}),
     ("dense", 9), "logistic", ("dense", 5), "softmax",
 ]  # fmt: skip

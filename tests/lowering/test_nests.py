@@ -88,7 +88,11 @@ def test_settings_and_taps_of_windows_are_constants_of_their_kernels():
 
 
 def test_products_that_are_summed_in_lanes_are_rounded_with_their_sum():
-    assert "total1 = fma(double(e), double(e), total1)" in text(forward(batch_norm)["var_part"])
+    assert "few1 = fma(e, e, few1)" in text(forward(batch_norm)["var_part"])
+
+
+def test_a_sum_in_double_precision_takes_several_terms_at_once():
+    assert "total1 += double(few1)" in text(forward(batch_norm)["var_part"])
 
 
 def test_places_in_a_window_are_small_integers_and_kept_for_the_way_back():
@@ -199,7 +203,8 @@ def test_what_sizes_say_already_is_no_bound():
 def test_both_statistics_of_a_batch_come_from_one_loop_over_its_samples():
     kernels = [k for k in forward(batch_norm).values() if "z" in k.arguments and k.split == "g"]
     (k,) = kernels
-    assert loops(k) == ["g in range(first, last)", "c in lanes(C)", "m in range(1024 * g, last_m)"]
+    samples = "m in range(8 * step + 1024 * g, min(M, 1024 * g + 1024, 8 * step + 1024 * g + 8))"
+    assert loops(k) == ["g in range(first, last)", "c in lanes(C)", "step in range(last_step)", samples]
     assert k.dtypes == {"mu_shifted_part": "float64", "var_part": "float64"}
     assert lowered(batch_norm).groups == {"g": "m"}
 
@@ -207,7 +212,7 @@ def test_both_statistics_of_a_batch_come_from_one_loop_over_its_samples():
 def test_both_sums_of_the_way_back_come_from_one_loop_and_the_gradients_from_them():
     kernels = backward(batch_norm)
     (k,) = [k for k in kernels.values() if k.split == "g"]
-    assert len(loops(k)) == 3
+    assert len(loops(k)) == 4
     (k,) = [k for k in kernels.values() if "nabla_gamma" in k.writes]
     assert set(k.writes) == {"nabla_beta", "nabla_gamma"}
     assert set(k.arguments) - set(k.writes) == {"delta_z_sum", "delta_z_sum2"}
@@ -233,7 +238,7 @@ def test_no_row_divides_or_takes_a_root_of_what_all_rows_share():
     for k in (*forward(batch_norm).values(), *backward(batch_norm).values()):
         if k.split in ("m", "g"):
             assert "sqrt" not in text(k)
-            assert "/" not in text(k)
+            assert "/" not in text(k).replace("//", "")
 
 
 def test_sums_over_planes_of_samples_are_sums_of_the_samples_own():

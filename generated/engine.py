@@ -17,6 +17,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.core.typing import Signature
 from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
 
 from .native import LANES, LINE, OPTIONS, Linked
 
@@ -558,7 +559,7 @@ def _contract_of(lanes: int):
                     c[c_rows[0] + v] = start[c_rows[0] * start_moves + v * start_lane]
             return
         one_run = not joined or b_sum_1 == length * b_step  # what is one in a is one in b
-        if boxed and one_run and columns <= FEW and a_2 == 1 and rows_2 * 2 >= lanes:
+        if boxed and one_run and columns <= FEW and a_2 == 1 and rows_2 * 2 > lanes:
             _along_rows(lanes, first, last, (rows_1, rows_2), columns, (runs, run, middles), a, (a_0, a_1),
                         (a_sum_0, a_sum_1, a_step), b, (b_sum_0, b_sum_1, b_step), b_lane, start, start_lane, start_moves,
                         c, (c_0, c_1, c_2), staged, (a_rows, c_rows, a_segments, b_segments), depth)  # fmt: skip
@@ -682,7 +683,7 @@ def _call_nest(context, builder, sig, args, bias: bool, add: bool):
         start = (builder.select(again, c, scratch), *[builder.zext(again, I64)] * 2)
     CONTRACTION.call(builder, sig.args[5].dtype, [
         first, last, *rows[1:], columns, *sums, a, *a_rows, *a_sums, b, *b_sums, b_lane, *start, c, *c_rows, scratch,
-        ir.Constant(a.type.pointee, 1), I64(PLACES if add else DEPTH), I64(1),
+        ir.Constant(a.type.pointee, 1), I64(PLACES if add else DEPTH), I64(0 if add else 1),
     ])  # fmt: skip
     return context.get_dummy_value()
 
@@ -750,7 +751,8 @@ def contract_nest_add(
     typingctx, first, last, rows, columns, sums, a, a0, a_rows, a_sums, b, b0, b_sums, b_lane, c, c0, c_rows, scratch,
     again
 ):  # fmt: skip
-    """As `contract_nest`, but where this is done again, c[...] += the sum: the sum starts from what c holds."""
+    """As `contract_nest`, but where this is done again, c[...] += the sum: the sum starts from what c holds. Nothing is read
+    after the last element of a."""
     return _signature_nest(a, b, c, scratch, types.intp), functools.partial(_call_nest, bias=False, add=True)
 
 
@@ -777,6 +779,20 @@ def _pointer(typingctx, array):
     return types.CPointer(array.dtype)(array), codegen
 
 
+@intrinsic
+def _from(typingctx, array, place):
+    """The elements of an array from that one on, as an array of one axis; its size says nothing."""
+    kind = types.Array(array.dtype, 1, "C")
+
+    def codegen(context, builder, sig, args):
+        size = I64(array.dtype.bitwidth // 8)
+        part = context.make_array(kind)(context, builder)
+        populate_array(part, _at(context, builder, array, *args), [I64(1)], [size], size, meminfo=None)
+        return part._getvalue()
+
+    return kind(array, types.intp), codegen
+
+
 @_inline
 def _turned(lanes, target, source, wide, channels, first, last):
     """target[k wide + q] = source[q channels + k] for first <= q < last and all channels k, zero for other q < wide."""
@@ -801,7 +817,12 @@ def border(box, a, planes, place, rows, columns, channels, low, high, left, wide
     """box[((m high + r) wide + q) channels + k] = a[place + ((m rows + low + r) columns + left + q) channels + k], zero
     beyond rows and columns, for m < planes, r < high, q < wide: parts of planes with a border of zeros around them,
     channels last. Where they are to lie apart = wide elements apart, not 1, each channel's places lie side by side:
-    box[((m high + r) channels + k) wide + q]."""
+    box[((m high + r) channels + k) wide + q].
+
+    Gives the array that holds this: the box, or what lies in a itself where that is the same.
+    """
+    if apart == 1 and left == 0 and wide == columns and 0 <= low <= rows - high and (planes == 1 or high == rows):
+        return _from(a, place + low * columns * channels)
     target, source, lanes = _pointer(box), _moved(_pointer(a), place), LANES * 4 // box.itemsize
     begin = min(max(0, -left), wide)
     end = max(begin, min(wide, columns - left))
@@ -821,6 +842,7 @@ def border(box, a, planes, place, rows, columns, channels, low, high, left, wide
             to[k] = origin[k]
         for k in range(last, wide * channels):
             to[k] = 0
+    return _from(box, 0)
 
 
 @_inline

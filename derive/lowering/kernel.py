@@ -55,10 +55,11 @@ class Ahead:
 
 @dataclass
 class EngineCall:
-    """A call of the contraction engine: its routine and its arguments by name, in order."""
+    """A call of the contraction engine: its routine and its arguments by name, in order; the variable for what it gives."""
 
     routine: str
     arguments: dict[str, str]
+    result: str = ""
 
 
 @dataclass

@@ -289,22 +289,24 @@ class Body:
         return self.nest.loops([(g, NONE, size_of(g) - 1) for g in self.c.groups], body)
 
     def border(self, strip: "_Strip", place: sp.Expr) -> EngineCall:
-        """What a strip reads of the planes from ``place`` on goes to the box, zeros around it."""
+        """What a strip reads of the planes from ``place`` on, zeros around it: in the box, or where it lies if it has no border."""
         slots = [size_of(w.slot) for w in self.c.windows] + [ONE] * (2 - len(self.c.windows))
         sizes = (
             strip.planes, place, *slots, self.channels, strip.low, strip.high, strip.left, strip.wide, strip.apart,
         )  # fmt: skip
         return EngineCall(
-            "border", {"box": "box", "a": self.c.a.base.name, **{str(k): self.text(e) for k, e in enumerate(sizes)}}
+            "border",
+            {"box": "box", "a": self.c.a.base.name, **{str(k): self.text(e) for k, e in enumerate(sizes)}},
+            result=strip.array,
         )
 
     def call(
-        self, add: str, first: sp.Expr, last: sp.Expr, sizes: tuple, a: tuple, b: tuple, target: tuple
+        self, strip: "_Strip", add: str, first: sp.Expr, last: sp.Expr, sizes: tuple, a: tuple, b: tuple, target: tuple
     ) -> EngineCall:
         """A call of the engine; a, b and target are offset, strides of rows, strides of what is summed."""
         c = self.c
         arguments = [self.text(first), self.text(last), self.three(*sizes[0], filler=ONE), self.text(size_of(c.lane)),
-                     self.three(*sizes[1], filler=ONE), "box", self.text(a[0]), self.three(*a[1]), self.three(*a[2]),
+                     self.three(*sizes[1], filler=ONE), strip.array, self.text(a[0]), self.three(*a[1]), self.three(*a[2]),
                      c.b.base.name, self.text(b[0]), self.three(*b[1]), self.text(self.b_step[c.lane]),
                      c.equation.name, self.text(target[0]), self.three(*target[1]), "scratch"]  # fmt: skip
         if c.bias is not None:
@@ -348,9 +350,10 @@ class Body:
         width = _extent(others[0], size_of(others[0].row)) if others else ONE
         left = _first(others[0], NONE) if others else NONE
         row, count, low, high, wide = map(self.name, ("row", "count", "low", "high", "wide"))
+        array = self.nest.fresh("strip")
         planes = ONE if plane is None else self.name("planes")
         pitch, apart = map(self.name, ("pitch", "apart")) if others and by_lanes else (self.channels, ONE)
-        return _Strip(first, plane, row, count, planes, low, high, left, wide, width, pitch, apart)
+        return _Strip(first, plane, row, count, planes, low, high, left, wide, width, pitch, apart, array)
 
     def place_rows(self) -> list:
         """Strips of rows of places: the box takes what a strip reads, the engine goes through its places."""
@@ -377,7 +380,7 @@ class Body:
             ]
         of_plane = [] if strip.plane is None else [strip.plane]
         body: list = [self.call(
-            "_bias" if c.bias is not None else "", *part,
+            strip, "_bias" if c.bias is not None else "", *part,
             ([strip.planes] * len(of_plane) + [x.rows for x in axes], [*(x.taps for x in axes), self.inner]),
             (self.group * self.inner * strip.apart + sum(x.a_first * p for x, p in zip(axes, pitches, strict=True)),
              [strip.high * pitches[0]] * len(of_plane) + [x.a_row * p for x, p in zip(axes, pitches, strict=True)],
@@ -436,7 +439,7 @@ class Body:
         rows = [*(w.row for w in c.windows), c.inner]
         begin, end = map(self.name, ("begin", "end")) if c.groups else (FIRST, LAST)
         call = self.call(
-            "_add", begin, end, ([size_of(r) for r in rows], [strip.planes, *counts]),
+            strip, "_add", begin, end, ([size_of(r) for r in rows], [strip.planes, *counts]),
             (self.group * self.inner, [*(w.row_step * p for w, p in zip(c.windows, pitches, strict=True)), ONE],
              [strip.high * pitches[0], *(w.tap_step * p for w, p in zip(c.windows, pitches, strict=True))]),
             (sum((self.b_step[i] * i for i in (*c.groups, *c.repeated, places[0])), NONE), [self.b_step[k] for k in (plane, *places)]),
@@ -468,6 +471,7 @@ class _Strip:
     width: sp.Expr  # what ``wide`` is
     pitch: sp.Expr  # how far apart neighbours along the second window lie in the box
     apart: sp.Expr  # the same of channels
+    array: str  # the variable that holds what they read
 
 
 def _turned(w: Window) -> Window:

@@ -76,7 +76,7 @@ def convolution_forward(a, b, w, z, scratch, box, dilation, left, stride, top, f
         low = i * stride - top
         high = U * dilation + count * stride + 1 - dilation - stride
         planes = max(1, min(room // high, (stop - row) // I)) if count == I else 1
-        border(box, a, planes, C * P * Q * n, P, Q, C, low, high, -1 * left, wide, apart)
+        strip = border(box, a, planes, C * P * Q * n, P, Q, C, low, high, -1 * left, wide, apart)
         begin = max(0, first - J * row)
         end = min(J * count * planes, last - J * row)
         contract_nest_bias(
@@ -85,7 +85,7 @@ def convolution_forward(a, b, w, z, scratch, box, dilation, left, stride, top, f
             (planes, count, J),
             O,
             (U, V, C),
-            box,
+            strip,
             0,
             (C * high * wide, C * stride * wide, pitch * stride),
             (C * dilation * wide, dilation * pitch, apart),
@@ -240,7 +240,7 @@ def convolution_input_sensitivity(delta_z, w, delta_a, scratch, box, dilation, l
         low = (p + top + dilation - U * dilation) // stride
         high = (count + U * dilation - dilation - 1) // stride + 2
         planes = max(1, min(room // high, (last - row) // P)) if count == P else 1
-        border(
+        strip = border(
             box,
             delta_z,
             planes,
@@ -272,7 +272,7 @@ def convolution_input_sensitivity(delta_z, w, delta_a, scratch, box, dilation, l
                     (planes, (count + stride - phase_p - 1) // stride, (Q + stride - phase_q - 1) // stride),
                     C,
                     (taps_p, taps_q, O),
-                    box,
+                    strip,
                     pitch * ((at_q - dilation * tap_q) // stride - (left + dilation - V * dilation) // stride)
                     + O * wide * ((at_p - dilation * tap_p) // stride - low),
                     (O * high * wide, O * wide, pitch),
@@ -399,14 +399,14 @@ def convolution_w_gradient(a, delta_z, nabla_w, scratch, box, dilation, left, st
         low = i * stride - top
         high = U * dilation + count * stride + 1 - dilation - stride
         planes = max(1, min(room // high, (I * N - row) // I)) if count == I else 1
-        border(box, a, planes, C * P * Q * n, P, Q, C, low, high, -1 * left, wide, 1)
+        strip = border(box, a, planes, C * P * Q * n, P, Q, C, low, high, -1 * left, wide, 1)
         contract_nest_add(
             first,
             last,
             (U, V, C),
             O,
             (planes, count, J),
-            box,
+            strip,
             0,
             (C * dilation * wide, C * dilation, 1),
             (C * high * wide, C * stride * wide, C * stride),

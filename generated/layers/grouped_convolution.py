@@ -77,7 +77,7 @@ def grouped_convolution_forward(a, b, w, z, scratch, box, dilation, left, stride
         low = i * stride - top
         high = U * dilation + count * stride + 1 - dilation - stride
         planes = max(1, min(room // high, (stop - row) // I)) if count == I else 1
-        border(box, a, planes, C * G * P * Q * n, P, Q, C * G, low, high, -1 * left, wide, apart)
+        strip = border(box, a, planes, C * G * P * Q * n, P, Q, C * G, low, high, -1 * left, wide, apart)
         begin = max(0, first - J * row)
         end = min(J * count * planes, last - J * row)
         for g in range(G):
@@ -87,7 +87,7 @@ def grouped_convolution_forward(a, b, w, z, scratch, box, dilation, left, stride
                 (planes, count, J),
                 O,
                 (U, V, C),
-                box,
+                strip,
                 C * apart * g,
                 (C * G * high * wide, C * G * stride * wide, pitch * stride),
                 (C * G * dilation * wide, dilation * pitch, apart),
@@ -246,7 +246,7 @@ def grouped_convolution_input_sensitivity(delta_z, w, delta_a, scratch, box, dil
         low = (p + top + dilation - U * dilation) // stride
         high = (count + U * dilation - dilation - 1) // stride + 2
         planes = max(1, min(room // high, (last - row) // P)) if count == P else 1
-        border(
+        strip = border(
             box,
             delta_z,
             planes,
@@ -279,7 +279,7 @@ def grouped_convolution_input_sensitivity(delta_z, w, delta_a, scratch, box, dil
                         (planes, (count + stride - phase_p - 1) // stride, (Q + stride - phase_q - 1) // stride),
                         C,
                         (taps_p, taps_q, O),
-                        box,
+                        strip,
                         pitch * ((at_q - dilation * tap_q) // stride - (left + dilation - V * dilation) // stride)
                         + O * apart * g
                         + G * O * wide * ((at_p - dilation * tap_p) // stride - low),
@@ -422,7 +422,7 @@ def grouped_convolution_w_gradient(a, delta_z, nabla_w, scratch, box, dilation, 
         low = i * stride - top
         high = U * dilation + count * stride + 1 - dilation - stride
         planes = max(1, min(room // high, (I * N - row) // I)) if count == I else 1
-        border(box, a, planes, C * G * P * Q * n, P, Q, C * G, low, high, -1 * left, wide, 1)
+        strip = border(box, a, planes, C * G * P * Q * n, P, Q, C * G, low, high, -1 * left, wide, 1)
         for g in range(G):
             begin = max(0, first - C * U * V * g)
             end = min(C * U * V, last - C * U * V * g)
@@ -432,7 +432,7 @@ def grouped_convolution_w_gradient(a, delta_z, nabla_w, scratch, box, dilation, 
                 (U, V, C),
                 O,
                 (planes, count, J),
-                box,
+                strip,
                 C * g,
                 (C * G * dilation * wide, C * G * dilation, 1),
                 (C * G * high * wide, C * G * stride * wide, C * G * stride),

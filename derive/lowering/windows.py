@@ -483,7 +483,8 @@ def _extent(w: Window, rows: sp.Expr) -> sp.Expr:
     """Slots that so many rows, one after the other, read from."""
     if not w.is_turned:
         return sp.expand(w.row_step * (rows - 1) + w.tap_step * (size_of(w.tap) - 1) + 1)
-    return sp.expand(rows - 1 - w.tap_step * (size_of(w.tap) - 1)) // w.divisor + 2
+    reach = rows - 1 - w.tap_step * (size_of(w.tap) - 1)
+    return sp.expand(reach + w.divisor - 1) // w.divisor + 1  # wherever between two slots the first of them begins
 
 
 def _rows_within(w: Window, room: sp.Expr) -> sp.Expr:
@@ -491,7 +492,7 @@ def _rows_within(w: Window, room: sp.Expr) -> sp.Expr:
     reach = w.tap_step * (size_of(w.tap) - 1)
     if not w.is_turned:
         return (room - reach - 1) // w.row_step + 1
-    return (room - 2) * w.divisor + reach + 1
+    return (room - 1) * w.divisor + reach + 1
 
 
 def _shared(whole: sp.Expr, most: sp.Expr) -> sp.Expr:

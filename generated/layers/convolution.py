@@ -199,7 +199,11 @@ def convolution_b_gradient(nabla_b_part, nabla_b, first, last):
 
 def convolution_input_sensitivity_box(O, Q, U, V, dilation, stride):
     """Elements that one row of places reads."""
-    return O * (dilation * (U - 1) // stride + 2) * ((Q + V * dilation - dilation - 1) // stride + 2)
+    return (
+        O
+        * ((stride + U * dilation - dilation - 1) // stride + 1)
+        * ((Q + stride + V * dilation - dilation - 2) // stride + 1)
+    )
 
 
 def convolution_input_sensitivity(delta_z, w, delta_a, scratch, box, dilation, left, stride, top, first, last):
@@ -226,9 +230,9 @@ def convolution_input_sensitivity(delta_z, w, delta_a, scratch, box, dilation, l
     left = int(left)
     stride = int(stride)
     top = int(top)
-    wide = (Q + V * dilation - dilation - 1) // stride + 2
+    wide = (Q + stride + V * dilation - dilation - 2) // stride + 1
     room = BOX // (O * wide)
-    most = max(1, stride * (room - 2) + 1 - dilation * (U - 1))
+    most = max(1, stride * (room - 1) + 1 - dilation * (U - 1))
     most = (P - 1) // ((P - 1) // most + 1) + 1
     pitch = 1 if C <= FEW else O
     apart = wide if C <= FEW else 1
@@ -238,7 +242,7 @@ def convolution_input_sensitivity(delta_z, w, delta_a, scratch, box, dilation, l
         p = row % P
         count = min(most, P - p, last - row)
         low = (p + top + dilation - U * dilation) // stride
-        high = (count + U * dilation - dilation - 1) // stride + 2
+        high = (count + stride + U * dilation - dilation - 2) // stride + 1
         planes = max(1, min(room // high, (last - row) // P)) if count == P else 1
         strip = border(
             box,

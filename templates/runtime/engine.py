@@ -549,6 +549,8 @@ def _contract_of(lanes: int):
         boxed = 1: beyond its end, a may be read a vector further; scale is 1."""
         staged, panel, a_rows, c_rows, a_segments, b_segments, staged_rows, no_rows, awaited = _working(lanes, scratch)
 
+        if sums_0 > 1 and a_sum_0 == sums_1 * a_sum_1 and b_sum_0 == sums_1 * b_sum_1:  # both indices are as one
+            sums_0, sums_1 = 1, sums_0 * sums_1
         # Where a goes on from one middle index to the next as it does along the innermost, both are one run.
         joined = sums_1 > 1 and a_sum_1 == length * a_step
         runs, run, middles = (sums_0, sums_1 * length, 1) if joined else (sums_0 * sums_1, length, sums_1)
@@ -609,7 +611,7 @@ def _contract_of(lanes: int):
                                 at = t + done
                                 middle = at // length if joined else middle
                                 at -= middle * length if joined else 0
-                                piece = min(length - at, steps - done)
+                                piece = steps - done if one_run else min(length - at, steps - done)
                                 origin = outer * b_sum_0 + middle * b_sum_1 + at * b_step + v * b_lane
                                 target = _moved(panel, (q * steps + done) * 2 * lanes)
                                 _pack(target, lanes, width, second, piece, _moved(b, origin), b_step, b_lane, scale)

@@ -13,13 +13,16 @@ CAME_FROM = {
     "784-512-512-10": "weights are moved by the contraction of their gradient; arrays begin with cache lines; the next panel "
     "of an operand is asked for while one is used",
     "convolutional network": "normalisation, leaky and pooling in fewer passes; depthwise windows are constants of their kernels; "
-    "it has no convolution that filtering would pay for",
+    "planes without a border are read where they lie; it has no convolution that filtering would pay for",
     "YOLOv3-tiny": FILTERED,
-    r"convolution \(1, 3,": "tiles come out even, and are half a vector wide for three lanes; the rows' places are found once",
+    r"convolution \(1, 3,": "three colours go along the places of a picture, not along vectors of eight or sixteen; tiles come out even; the "
+    "rows' places are found once",
     "convolution .* 3x3(?!, stride)": FILTERED,
+    "convolution .* 1x1": "planes without a border are read where they lie; arrays begin with cache lines; tiles come out even",
     "convolution ": "arrays begin with cache lines; tiles come out even; a dense panel is not copied",
     "depthwise convolution": "the window's sizes and steps are constants of its kernels",
-    "batch normalisation": "sums in double, the rest in the network's precision; large results past the caches",
+    "batch normalisation": "sums in double, but for eight terms at a time, and all else in the network's precision; large results "
+    "past the caches",
     "max pooling": "the next row of windows is asked for; large results past the caches",
     "these 7 convolutions": "all of these",
 }

@@ -138,7 +138,8 @@ class _Shape:
     def direct(self) -> float:
         """The cost of the contraction itself, every operand but the filter moved once."""
         places = self.planes * prod(self.places)
-        lanes = self.lanes if self.lanes <= FEW else _whole(self.lanes)  # few do not lie along vectors
+        along_places = self.lanes <= FEW and self.places[1] > 1 and not self.gradient  # as the engine has it
+        lanes = self.lanes if along_places else _whole(self.lanes)
         work = prod(self.taps) * self.channels * lanes + MOVED * (2 * self.channels + self.lanes)
         return float(self.groups * places * work)
 

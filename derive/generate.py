@@ -49,7 +49,7 @@ NOTED = 8  # equations that a kernel's note repeats at most
 MARK = "Written by ``derive generate``"  # in what is written from definitions, and so may be written over
 RUNTIME = (
     "__init__", "assignment", "choice", "configuration", "data", "definition", "draws", "engine", "files", "filtered", "grammar", "graph",
-    "heads", "lanes", "memory", "native", "network", "plan", "policies", "program", "progress", "sections", "subdivisions", "tiles",
+    "heads", "lanes", "memory", "native", "network", "plan", "policies", "program", "progress", "sections", "subdivisions", "team", "tiles",
     "weights",
 )  # fmt: skip
 # How planes hold the numbers of a detector, what it makes of them, and the cost of that: together the head of this name.
@@ -185,7 +185,7 @@ class Module:
 
     def __post_init__(self) -> None:
         kernels = [k for phase in self.phases.values() for k in phase]
-        self.kernels = [k for own in kernels for k in (own, *(own["filtered"]["kernels"] if own["filtered"] else ()))]
+        self.kernels = [k for own in kernels for k in (own, *own["others"])]
 
     @property
     def constant(self) -> str:
@@ -265,6 +265,8 @@ def _kernel_view(k: Kernel, notes: Sequence[str]) -> dict:
         for name, at in k.arguments.items()
     )
     all_as_one = k.flat and any(len(at) > 1 for at in k.arguments.values())
+    across = _kernel_view(replace(k.across, equations=k.equations), [_ACROSS, *notes]) if k.across else None
+    other_way = _filtered_view(k.filtered, notes) if k.filtered else None
     return {
         "name": k.name,
         "equations": [line for e in k.equations for line in textwrap.wrap(e, 110, subsequent_indent="    ")],
@@ -286,8 +288,13 @@ def _kernel_view(k: Kernel, notes: Sequence[str]) -> dict:
         "typed": k.typed,
         "body": k.body,
         "vectors": k.vectors,
-        "filtered": _filtered_view(k.filtered, notes) if k.filtered else None,
+        "filtered": other_way,
+        "across": across,
+        "others": [*(other_way["kernels"] if other_way else ()), *([across] if across else ())],
     }
+
+
+_ACROSS = "By ranges of the last index of what it writes: where that counts more, threads read less so."
 
 
 def _filtered_view(f: Filtered, notes: Sequence[str]) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 A kernel is a serial function kernel(array, ..., scalar, ..., first, last) that does the part [first, last) of its split
 index. A stage is a list of kernels over one split index; it is done in chunks of `grain`, each chunk by all kernels of
 the stage, one after the other, while its data is still in the cache. The chunks of a parallel stage are shared out
-among Numba's threads; the stages follow one another. What a kernel writes for an index of its split must not depend on
-first and last: then the result has the same bits for every grain and every number of threads.
+among Numba's threads, which go through the stages side by side (`team`). What a kernel writes for an index of its split
+must not depend on first and last: then the result has the same bits for every grain and every number of threads.
 
 Nothing is allocated while a program runs. A program without parallel stages starts no threads; after a parallel one,
 with OpenMP, os.fork() kills the child: start processes by "spawn".
@@ -33,6 +33,7 @@ from .engine import AWAITED, ask
 from .filtered import Filtering
 from .lanes import lanes_of, settled, width_for
 from .native import LINE, OPTIONS, compile_native, digest_of
+from .team import begins, completes, next_share, words
 
 
 def zeros(shape: int | Sequence[int], dtype: type | np.dtype) -> np.ndarray:
@@ -44,6 +45,7 @@ def zeros(shape: int | Sequence[int], dtype: type | np.dtype) -> np.ndarray:
     return block[begin : begin + size].view(dtype).reshape(shape)
 
 
+SHARED_BYTES = 1 << 16  # of a mini-batch, from which on all threads gather it
 FIXED = 1 << 16  # elements of an array from which on a kernel is compiled for the numbers that are fixed
 
 
@@ -74,6 +76,7 @@ class Kernel:
         as its argument "box"; it has engine.BOX at least.
     vectors: of a kernel that calls the routines of `tiles`, the summed index and the lane, which go several at a time.
     filtered: other kernels that do the same.
+    across: a kernel that does the same, by ranges of the last index of what it writes.
     """
 
     function: Callable
@@ -88,6 +91,7 @@ class Kernel:
     box: Callable[..., int] | None = None
     vectors: tuple[str, ...] = ()
     filtered: "Filtered | None" = field(default=None, compare=False)
+    across: "Kernel | None" = field(default=None, compare=False)
 
     @property
     def name(self) -> str:
@@ -400,6 +404,12 @@ def _chunk(stage, calls, first, last, scratch):
 
 
 @_inline
+def _number(address, size):
+    """The float32 or float64 at this address."""
+    return _array(address, (1,), types.float32)[0] if size == 4 else _array(address, (1,), types.float64)[0]
+
+
+@_inline
 def _await(scratch, gathered, order, begin, end):
     """Has the engine ask for the rows order[begin:end] of a gathered array; what it was to ask for before is asked for now."""
     awaited = _array(scratch + AWAITED, (6,), types.int64)
@@ -408,14 +418,35 @@ def _await(scratch, gathered, order, begin, end):
     awaited[4], awaited[5] = gathered[SOURCE], order
 
 
-def _steps(
-    stages, n_stages, calls, n_calls, gathers, n_gathers, order, batch, first, last, loss, loss_bytes, loss_stage,
-    losses, scratch, scratch_bytes, threads, clock, rates, rate, longest
-):  # fmt: skip
-    """Steps first to last (exclusive); the number of the first step whose loss is not finite, or last.
+@_inline
+def _begin(step, share, shares, gathers, n_gathers, order, batch, clock, rates, rate):
+    """A share of what a step begins with: its number, its rate, the copies of its mini-batch's rows."""
+    if share == 0:
+        clock[0] += 1
+        if rate:
+            _array(rate, (1,), types.float64)[0] = rates[step]
+    for g in range(n_gathers):
+        size = gathers[g, ROW_BYTES]
+        for row in range(batch * share // shares, batch * (share + 1) // shares):
+            source = gathers[g, SOURCE] + order[step * batch + row] * size
+            _copy_bytes(gathers[g, TARGET] + row * size, source, size)
 
-    The rows of the next step are asked for during the stage `longest`.
-    """
+
+@_inline
+def _share(stage, calls, share, shares, scratch):
+    """A share of a stage."""
+    extent, grain = stage[EXTENT], stage[GRAIN]
+    count = (extent + grain - 1) // grain
+    for k in range(count * share // shares, count * (share + 1) // shares):
+        _chunk(stage, calls, k * grain, min(k * grain + grain, extent), scratch)
+
+
+@njit(**OPTIONS)
+def _thread(
+    thread, threads, team, stages, n_stages, calls, n_calls, gathers, n_gathers, order, batch, first, last, loss,
+    loss_bytes, loss_stage, losses, scratch, scratch_bytes, clock, rates, rate, longest
+):  # fmt: skip
+    """What one of the threads does in steps first to last (exclusive): see `_steps`."""
     rows = order
     stages = _array(stages, (n_stages, 5), types.int64)
     calls = _array(calls, (n_calls, 3), types.int64)
@@ -424,55 +455,58 @@ def _steps(
     losses = _array(losses, (last,), types.float64)
     clock = _array(clock, (1,), types.float64)
     rates = _array(rates, (last,), types.float64)
+    gathered = 0
+    for g in range(n_gathers):
+        gathered += batch * gathers[g, ROW_BYTES]
+    phase = until = 0
     for step in range(first, last):
-        clock[0] += 1
-        if rate:
-            _array(rate, (1,), types.float64)[0] = rates[step]
-        for g in range(n_gathers):
-            size = gathers[g, ROW_BYTES]
-            for row in range(batch):
-                source = gathers[g, SOURCE] + order[step * batch + row] * size
-                _copy_bytes(gathers[g, TARGET] + row * size, source, size)
-        for s in range(n_stages):
-            stage = stages[s]
-            shares = threads if stage[PARALLEL] else 1
-            if s == longest and step + 1 < last:
-                for g in range(n_gathers - 1, -1, -1):  # the first one, the samples, stays for the engine
-                    for k in range(shares):
-                        begin, end = (
-                            (step + 1) * batch + batch * k // shares,
-                            (step + 1) * batch + batch * (k + 1) // shares,
-                        )
-                        _await(scratch + k * scratch_bytes, gathers[g], rows, begin, end)
-            extent, grain = stage[EXTENT], stage[GRAIN]
-            if stage[PARALLEL]:
-                count = (extent + grain - 1) // grain
-                for thread in prange(threads):
-                    for k in range(count * thread // threads, count * (thread + 1) // threads):
-                        _chunk(
-                            stage, calls, k * grain, min(k * grain + grain, extent), scratch + thread * scratch_bytes
-                        )
-            else:
-                for begin in range(0, extent, grain):
-                    _chunk(stage, calls, begin, min(begin + grain, extent), scratch)
-            if s == longest and n_gathers > 0:
-                for k in range(shares):
-                    _await(scratch + k * scratch_bytes, gathers[0], rows, 0, 0)  # no more
-            if s == loss_stage:
-                if loss_bytes == 4:
-                    losses[step] = _array(loss, (1,), types.float32)[0]
-                else:
-                    losses[step] = _array(loss, (1,), types.float64)[0]
-                if not np.isfinite(losses[step]):
-                    return step
-    return last
+        for s in range(-1, n_stages):  # the mini-batch is gathered first
+            shares = threads if (gathered >= SHARED_BYTES if s < 0 else stages[s, PARALLEL]) else 1
+            until += shares
+            share = thread if thread < shares else next_share(team, threads, phase, shares, until)
+            while share >= 0:
+                if begins(team, share, phase):
+                    own = scratch + share * scratch_bytes
+                    if s < 0:
+                        _begin(step, share, shares, gathers, n_gathers, order, batch, clock, rates, rate)
+                    else:
+                        if s == longest and step + 1 < last:
+                            for g in range(n_gathers - 1, -1, -1):  # the first one, the samples, stays for the engine
+                                begin = (step + 1) * batch + batch * share // shares
+                                end = (step + 1) * batch + batch * (share + 1) // shares
+                                _await(own, gathers[g], rows, begin, end)
+                        _share(stages[s], calls, share, shares, own)
+                        if s == longest and n_gathers > 0:
+                            _await(own, gathers[0], rows, 0, 0)  # no more
+                        if s == loss_stage:
+                            losses[step] = _number(loss, loss_bytes)
+                    completes(team, threads)
+                share = next_share(team, threads, phase, shares, until)
+            phase += 1
+            if s == loss_stage and s >= 0 and not np.isfinite(losses[step]):
+                return
+
+
+def _steps(
+    stages, n_stages, calls, n_calls, gathers, n_gathers, order, batch, first, last, loss, loss_bytes, loss_stage,
+    losses, scratch, scratch_bytes, threads, team, clock, rates, rate, longest
+):  # fmt: skip
+    """Steps first to last (exclusive), up to the first one whose loss is not finite.
+
+    The rows of the next step are asked for during the stage `longest`.
+    """
+    for thread in prange(threads):
+        _thread(
+            np.intp(thread), threads, team, stages, n_stages, calls, n_calls, gathers, n_gathers, order, batch, first,
+            last, loss, loss_bytes, loss_stage, losses, scratch, scratch_bytes, clock, rates, rate, longest
+        )  # fmt: skip
 
 
 @functools.cache
 def _driver(parallel: bool):
-    native = compile_native(_steps, types.intp(*[types.intp] * 21), parallel=parallel)
+    native = compile_native(_steps, types.void(*[types.intp] * 22), parallel=parallel)
     # A call through ctypes lets go of the interpreter's lock.
-    return native, ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 21)(native.address)  # type: ignore[arg-type]
+    return native, ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 22)(native.address)  # type: ignore[arg-type]
 
 
 class Program:
@@ -501,7 +535,8 @@ class Program:
         calls: list[tuple[int, int, int]] = []
         table: list[tuple[int, int, int, int, bool]] = []
         self._kept: list = []
-        for stage in self.stages:
+        self._loss_stage = len(self.stages) - 1 if loss_stage is None else loss_stage
+        for number, stage in enumerate(self.stages):
             values = [call.bind(self.dtype) for call in stage.calls]
             compiled = [compile_kernel(call.kernel, self.dtype, call.form) for call in stage.calls]
             bound = [(native, *pair) for native, pair in zip(compiled, values, strict=True)]
@@ -512,12 +547,12 @@ class Program:
                 )
                 raise ValueError(f"the splits of a stage's kernels must be multiples of the shortest, not {found}")
             extent = min(extents, default=0)
-            table.append((len(calls), len(calls) + len(bound), extent, stage.grain or max(extent, 1), stage.parallel))
+            parallel = stage.parallel and (loss is None or number != self._loss_stage)  # one thread reads the loss
+            table.append((len(calls), len(calls) + len(bound), extent, stage.grain or max(extent, 1), parallel))
             calls += [(native.address, values.ctypes.data, other // max(extent, 1)) for native, values, other in bound]
             self._kept += bound
         self._stages = np.array(table, np.int64).reshape(-1, 5)
         self._calls = np.array(calls, np.int64).reshape(-1, 3)
-        self._loss_stage = len(table) - 1 if loss_stage is None else loss_stage
         work = [sum(call.work for call in stage.calls) for stage in self.stages]
         self._longest = max((k for k, w in enumerate(work) if 4 * w >= sum(work)), default=len(work) - 1)
         """The last stage that is a good part of a step."""
@@ -573,10 +608,13 @@ class Program:
         ).reshape(-1, 3)
         loss, size = (0, 0) if self.loss is None else (self.loss.ctypes.data, self.loss.itemsize)
         _, steps = _driver(self._parallel)
-        return steps(
+        team = zeros(words(threads), np.int64)
+        steps(
             self._stages.ctypes.data, len(self._stages), self._calls.ctypes.data, len(self._calls),
             gathers.ctypes.data, len(gathers), order.ctypes.data, batch, first, last,
             loss, size, self._loss_stage if self.loss is not None else -1, losses.ctypes.data,
-            self._scratch.ctypes.data, self._scratch[:1].nbytes, threads, self.steps_done.ctypes.data,
+            self._scratch.ctypes.data, self._scratch[:1].nbytes, threads, team.ctypes.data, self.steps_done.ctypes.data,
             *((0, 0) if rates is None or rate is None else (rates.ctypes.data, rate.ctypes.data)), self._longest,
         )  # fmt: skip
+        bad = np.flatnonzero(~np.isfinite(losses[first:last]))
+        return first + int(bad[0]) if bad.size and self.loss is not None else last

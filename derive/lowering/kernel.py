@@ -92,6 +92,7 @@ class Kernel:
     typed: str = ""  # the array whose dtype the arithmetic has, if any constant needs one
     vectors: tuple[str, ...] = ()  # the summed index and the lane of a contraction by minimal filtering
     filtered: "Filtered | None" = None  # other kernels that do the same
+    across: "Kernel | None" = None  # one that does the same over ranges of the other index of what it writes
 
 
 @dataclass

@@ -412,7 +412,18 @@ class _Room:
             nest = self._nest([equation], made, split)
             body = accumulated(nest, equation) if found is None else contraction_body(found, nest)
         kernel = self._finished(nest, name, made, body, self._is_local([equation], split))
-        return replace(kernel, contracts=found is not None)
+        return replace(kernel, contracts=found is not None, across=self._across(found, kernel) if found else None)
+
+    def _across(self, found: Contraction, kernel: Kernel) -> Kernel | None:
+        """The same over ranges of its lane; not of a gradient, which shares its rows with an update."""
+        own = {f"nabla_{x.base.name}" for x in self.system.parameters}
+        equation, lane = found.equation, found.lane.name
+        if found.outer or found.row is None or lane == kernel.split or equation.name in own:
+            return None
+        nest = self._nest([equation], {equation.name}, lane)
+        body = contraction_body(found, nest)
+        twin = self._finished(nest, f"{kernel.name}_across", {equation.name}, body, self._is_local([equation], lane))
+        return replace(twin, contracts=True)
 
     def _filtered(self, windows: WindowContraction, kernel: Kernel) -> Filtered | None:
         """Another way to the same, by minimal filtering."""

@@ -28,6 +28,18 @@ def dense_forward(a, b, w, z, scratch, first, last):
     contract_bias(last - first, J, 1, K, a, K * first, K, 0, 1, w, 0, 0, J, 1, z, J * first, J, scratch, b, 0)
 
 
+def dense_forward_across(a, b, w, z, scratch, first, last):
+    r"""z[n, j] = b[j] + sum_k a[n, k]*w[j, k]
+
+    By ranges of the last index of what it writes: where that counts more, threads read less so.
+    Shapes: a (N, K), b (J,), w (K, J), z (N, J); float32 or float64, C-contiguous.
+    """
+    J = z.shape[1]
+    K = w.shape[0]
+    N = z.shape[0]
+    contract_bias(N, last - first, 1, K, a, 0, K, 0, 1, w, first, 0, J, 1, z, first, J, scratch, b, first)
+
+
 def dense_b_gradient(delta_z, nabla_b, first, last):
     r"""nabla_b[j] = sum_n delta_z[n, j]
 
@@ -54,6 +66,20 @@ def dense_input_sensitivity(delta_z, w, delta_a, scratch, first, last):
     J = w.shape[1]
     K = delta_a.shape[1]
     contract(last - first, K, 1, J, delta_z, J * first, J, 0, 1, w, 0, 0, 1, J, delta_a, K * first, K, scratch)
+
+
+def dense_input_sensitivity_across(delta_z, w, delta_a, scratch, first, last):
+    r"""delta_a[n, k] = sum_j delta_z[n, j]*w[j, k]
+
+    By ranges of the last index of what it writes: where that counts more, threads read less so.
+    From z[n, j] = b[j] + sum_k a[n, k]*w[j, k].
+    Documents: FC-1 (proved, all sizes); P1 (conditional, all sizes).
+    Shapes: delta_z (N, J), w (K, J), delta_a (N, K); float32 or float64, C-contiguous.
+    """
+    J = w.shape[1]
+    K = delta_a.shape[1]
+    N = delta_a.shape[0]
+    contract(N, last - first, 1, J, delta_z, 0, J, 0, 1, w, J * first, 0, 1, J, delta_a, first, K, scratch)
 
 
 def dense_w_gradient(a, delta_z, nabla_w, scratch, first, last):
@@ -99,6 +125,12 @@ DENSE = Layer(
             arguments=("a[n, k]", "b[j]", "w[k, j]", "z[n, j]", "scratch"),
             split="n",
             writes=("z",),
+            across=Kernel(
+                dense_forward_across,
+                arguments=("a[n, k]", "b[j]", "w[k, j]", "z[n, j]", "scratch"),
+                split="j",
+                writes=("z",),
+            ),
         ),
     ),
     backward=(
@@ -113,6 +145,12 @@ DENSE = Layer(
             arguments=("delta_z[n, j]", "w[k, j]", "delta_a[n, k]", "scratch"),
             split="n",
             writes=("delta_a",),
+            across=Kernel(
+                dense_input_sensitivity_across,
+                arguments=("delta_z[n, j]", "w[k, j]", "delta_a[n, k]", "scratch"),
+                split="k",
+                writes=("delta_a",),
+            ),
         ),
         Kernel(
             dense_w_gradient,

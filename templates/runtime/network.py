@@ -17,7 +17,7 @@ from .definition import COSTS, HEADS, RULES, Rule, tensor
 from .files import written_whole
 from .graph import Graph, Link, check_heads, entry_of, layer_names
 from .heads import ROOM, as_truths, with_room
-from .plan import Plan, Update, cost_named, plan_prediction, plan_training, rule_calls, rule_named, stages
+from .plan import Plan, Update, cost_named, paying, plan_prediction, plan_training, rule_calls, rule_named, stages
 from .program import Program, zeros
 from .progress import ProgressLine
 from .subdivisions import Divided, part_sizes
@@ -333,7 +333,7 @@ class Network:
     def _divided(self, sizes: list[int], updates: Sequence[Update], clock: np.ndarray) -> Divided:
         """What takes the place of the program of a mini-batch that is cut into parts of these sizes."""
         gradients = [array for one in filter(None, self._built().layers) for array in one.gradients.values()]
-        update = Program(stages(updates, get_num_threads()), self.dtype)
+        update = Program(stages(updates, paying(updates, get_num_threads())), self.dtype)
         return Divided([self._program("part training", size) for size in sizes], gradients, update, clock)
 
     def _epoch(

@@ -19,9 +19,12 @@ from .draws import DRAW
 from .graph import Graph, Link
 from .heads import ROW, HeadPass, head_pass
 from .memory import Memory, placed, reserved
+from .native import LANES
 from .program import Call, Kernel, Stage, zeros
 
-PARALLEL_WORK = 1 << 21  # multiplications from which a stage pays for a parallel region
+PARALLEL_WORK = 1 << 22  # multiplications of a pass from which it pays to start threads
+ACROSS_WORK = 1 << 21  # those of a contraction from which it may have a stage of its own, to be shared out another way
+SHARED_WORK = 1 << 18  # those of a stage from which it pays to share it out among threads that run
 CACHED = 1 << 16  # elements of a chunk of a gradient and its weights
 ANEW = 16  # a chunk has this part, or more, of the elements that are read anew for every chunk
 STREAMED = 1 << 25  # bytes that a call touches from which on it writes past the caches: little of it would stay there
@@ -259,7 +262,8 @@ def plan_prediction(
     here = _Pass(graph, batch, dtype, training, accuracy=accuracy)
     calls = [call for one in here.links for call in here.forward(one)]
     heads = [head_pass(one, here.values[one.input], partial(np.zeros, dtype=dtype)) for one in graph.heads]
-    return here.planned(stages(calls + [call for head in heads for call in head.forward], threads), heads=heads)
+    calls += [call for head in heads for call in head.forward]
+    return here.planned(stages(calls, paying(calls, threads)), heads=heads)
 
 
 @dataclass
@@ -355,6 +359,7 @@ def plan_training(
                 calls += [c for c in chain if c not in gradients]
     objective = LAYERS["objective"]
     mean = {tensor(objective.inputs[0])[0]: end.costs, tensor(objective.outputs[0])[0]: loss}
+    threads = paying(calls + [call for call, _ in apart], threads)
     found = stages(calls, threads) + stages([_call(k, mean, {}, "cost") for k in objective.forward], threads)
     loss_stage = len(found) - 1
     left = list(updates or [])
@@ -490,10 +495,15 @@ def _joins(stage: Sequence[Call], call: Call) -> bool:
     )
 
 
+def paying(calls: Sequence[Call], threads: int) -> int:
+    """How many of the threads it pays to start for these calls."""
+    return threads if sum(c.work for c in calls) >= PARALLEL_WORK else 1
+
+
 def stages(calls: Sequence[Call], threads: int) -> list[Stage]:
     """The calls as stages: those together that can go through the same chunks."""
     groups: list[list[Call]] = []
-    for call in calls:
+    for call in (_across(c, threads) for c in calls):
         if groups and _joins(groups[-1], call):
             groups[-1].append(call)
         else:
@@ -501,10 +511,20 @@ def stages(calls: Sequence[Call], threads: int) -> list[Stage]:
     return [_stage(group, threads) for group in groups]
 
 
+def _across(call: Call, threads: int) -> Call:
+    """The call, by ranges of the last index of what it writes if the threads together read less so: the operand that each
+    of them reads as a whole is the smaller one then."""
+    if threads == 1 or call.kernel.across is None or call.work < ACROSS_WORK:
+        return call
+    twin = replace(call, kernel=call.kernel.across)
+    return twin if twin.extent > call.extent else call
+
+
 def _stage(calls: list[Call], threads: int) -> Stage:
     extent = min(c.extent for c in calls)
-    rows = max(_tile_rows(c) for c in calls if c.extent == extent)
-    parallel = threads > 1 and sum(c.work for c in calls) >= PARALLEL_WORK and extent >= 2 * rows
+    hardest = max(calls, key=lambda c: c.work)
+    rows = _tile_rows(hardest) if hardest.extent == extent else 1
+    parallel = threads > 1 and sum(c.work for c in calls) >= SHARED_WORK and extent >= 2 * rows
     per_row = max(sum(w.size for w in _written(c)) for c in calls) // max(extent, 1)
     cached = max(CACHED, max(map(_read_anew, calls)) // ANEW)
     most = max(4 * rows if rows > 1 else 1, cached // max(per_row, 1)) if len(calls) > 1 else extent
@@ -532,13 +552,17 @@ def _read_anew(call: Call) -> int:
 
 
 def _tile_rows(call: Call) -> int:
-    """A chunk should be a multiple of so many rows: those of the engine's tile, if they are counted by the split."""
+    """A chunk should be a multiple of so many of its split: the rows of the engine's tile, or its lanes, if those are split."""
     if "scratch" not in call.kernel.arguments:
         return 1
     if call.filtering:
         return 1 if "share" in call.sizes else call.filtering[0].m
     split = call.kernel.split.split()
-    return ROWS if any(list(call.kernel.arrays[name][0][:-1]) == split for name in call.kernel.writes) else 1
+    for name in call.kernel.writes:
+        *rows, lane = call.kernel.arrays[name][0]
+        if split in (rows, [lane]):
+            return ROWS if split == rows else 2 * LANES
+    return 1
 
 
 def _is_weight(one: Link, name: str) -> bool:

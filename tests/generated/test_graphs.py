@@ -457,7 +457,8 @@ def test_graphs_give_the_same_bits_for_every_chunk_and_number_of_threads(name, m
     found = []
     for cached, work, threads in ((1 << 30, 1 << 60, 1), (1, 1 << 60, 1), (300, 1, 2), (1, 1, 2)):
         monkeypatch.setattr(plan, "CACHED", cached)
-        monkeypatch.setattr(plan, "PARALLEL_WORK", work)
+        for least in ("PARALLEL_WORK", "SHARED_WORK", "ACROSS_WORK"):
+            monkeypatch.setattr(plan, least, work)
         monkeypatch.setattr(module, "get_num_threads", lambda threads=threads: threads)
         network = Network(GRAPHS[name], dtype="float64", inputs=shape, random_state=0)
         outputs = network.outputs(x, training=True)

@@ -214,6 +214,21 @@ def ahead(typingctx, array, index):
     return types.none(array, index), codegen
 
 
+def ahead_in_part(array, index) -> None:
+    """`ahead`, if rows are longer than a vector. Of rows that lie side by side as a whole, the processor sees what comes."""
+    raise TypeError("ahead_in_part is for kernels, which the program compiles")
+
+
+@intrinsic
+def _nothing(typingctx, array, index):
+    return types.none(array, index), lambda context, builder, sig, args: context.get_dummy_value()
+
+
+def ahead_if(in_part: bool) -> Callable:
+    """What stands in the place of `ahead_in_part` when a kernel is compiled."""
+    return ahead if in_part else _nothing
+
+
 _INLINE = {"forceinline": True, **OPTIONS}
 
 

@@ -31,7 +31,7 @@ from numba.np.numpy_support import from_dtype
 from . import engine, tiles
 from .engine import AWAITED, ask
 from .filtered import Filtering
-from .lanes import lanes_of, settled, width_for
+from .lanes import ahead_if, lanes_of, settled, width_for
 from .native import LINE, OPTIONS, compile_native, digest_of
 from .team import begins, completes, next_share, words
 
@@ -141,12 +141,13 @@ class Filtered:
 class Form:
     """What a kernel is compiled for, beside its dtype.
 
-    width: how many components its loops over `lanes` take at a time. streamed: what they write goes past the caches. fixed:
-    (name, value) of what is fixed for it. filtering: along rows and columns, for the routines of `tiles`, whose loops take
-    so many components of each of `Kernel.vectors` at a time: widths.
+    width: how many components its loops over `lanes` take at a time; in_part: rows have more, and it asks for them ahead.
+    streamed: what they write goes past the caches. fixed: (name, value) of what is fixed for it. filtering: along rows and
+    columns, for the routines of `tiles`, whose loops take so many components of each of `Kernel.vectors` at a time: widths.
     """
 
     width: int = 1
+    in_part: bool = False
     streamed: bool = False
     fixed: tuple[tuple[str, int], ...] = ()
     filtering: tuple[Filtering, Filtering] | None = None
@@ -155,7 +156,7 @@ class Form:
     @property
     def key(self) -> str:
         """What of it is not in the text of the call."""
-        return str((self.width, self.streamed, [(f.m, f.r) for f in self.filtering or ()], self.widths))
+        return str((self.width, self.in_part, self.streamed, [(f.m, f.r) for f in self.filtering or ()], self.widths))
 
 
 @intrinsic
@@ -211,7 +212,11 @@ def _compiled(kernel: Kernel, dtype: np.dtype, form: Form):
 
     python = getattr(kernel.function, "py_func", kernel.function)
     if kernel.lane or form.filtering:
-        scope = {**python.__globals__, "lanes": lanes_of(form.width, form.streamed)}
+        scope = {
+            **python.__globals__,
+            "lanes": lanes_of(form.width, form.streamed),
+            "ahead_in_part": ahead_if(form.in_part),
+        }
         scope |= tiles.routines_for(*form.filtering, *form.widths) if form.filtering else {}
         python = FunctionType(python.__code__, scope, python.__name__, python.__defaults__, python.__closure__)
     wanted = {k: v for k, v in getattr(kernel.function, "targetoptions", {}).items() if k == "fastmath"}
@@ -290,10 +295,17 @@ class Call:
         return width_for(self.sizes[self.kernel.lane], self.kernel.registers) if self.kernel.lane else 1
 
     @property
+    def in_part(self) -> bool:
+        """Whether its kernel asks for what comes of the rows that it reads in part."""
+        asks = "ahead_in_part" in getattr(self.kernel.function, "py_func", self.kernel.function).__code__.co_names
+        return asks and self.width < self.sizes[self.kernel.lane]
+
+    @property
     def form(self) -> Form:
         """What its kernel is compiled for."""
         return Form(
             self.width,
+            self.in_part,
             self.goes_past_caches,
             self.fixed,
             self.filtering,

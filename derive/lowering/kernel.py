@@ -47,10 +47,11 @@ class If:
 
 @dataclass
 class Ahead:
-    """``ahead(array, place)``: a vector that is wanted soon is asked for, and nothing changed."""
+    """``routine(array, place)``: a vector that is wanted soon is asked for, and nothing changed."""
 
     array: str
     place: str
+    routine: str = "ahead"
 
 
 @dataclass

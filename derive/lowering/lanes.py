@@ -4,12 +4,12 @@ So are reductions along slow indices (the window of a pooling layer, the samples
 the target is the fastest of every operand: its lane.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import sympy as sp
 
-from derive.calculus.equation import Equation, Term, holds, size_of
+from derive.calculus.equation import Equation, Term, holds, size_of, tensors_of
 from derive.lowering.expressions import FUNCTIONS, LanePrinter
 from derive.lowering.kernel import Ahead, Assign, Loop
 from derive.lowering.kinds import Declared, Order, as_stored, positions
@@ -129,12 +129,23 @@ def _in_double(nest: Nest, term: Term, bodies: Mapping[str, sp.Expr]) -> list:
     first = low + TERMS * step
     few = {name: nest.fresh("few") for name in bodies}
     lines: list = [Assign(name, nest.zero()) for name in few.values()]
-    lines += nest.summed(
-        replace(term, over=((k, first, sp.Min(high, first + TERMS - 1)),)), {few[n]: b for n, b in bodies.items()}
-    )
+    some = replace(term, over=((k, first, sp.Min(high, first + TERMS - 1)),))
+    loops = nest.summed(some, {few[n]: b for n, b in bodies.items()})
+    if isinstance(loops[-1], Loop):
+        loops[-1].body[:0] = _below(nest, k, bodies.values())
+    lines += loops
     lines += [Assign(name, f"double({part})", "+=") for name, part in few.items()]
     nest.printer.used.add("double")
     return nest.loops([*outer, (step, sp.Integer(0), sp.floor((high - low) / TERMS))], lines)
+
+
+def _below(nest: Nest, k: sp.Symbol, bodies: Iterable[sp.Expr]) -> list:
+    """Asks for the rows that come after the next TERMS, where each is longer than the vector: the processor would not see
+    that coming."""
+    read = sorted({x for body in bodies for x in tensors_of(body) if k in nest.stored(x)[-2:-1]}, key=str)
+    nest.printer.used |= {"ahead_in_part"} if read else set()
+    moved = [x.xreplace({k: k + TERMS}) for x in read]
+    return [Ahead(x.base.name, ", ".join(map(nest.index, nest.stored(x))), "ahead_in_part") for x in moved]
 
 
 def _held(factor: sp.Expr) -> sp.Expr:

@@ -28,7 +28,7 @@ CALLED = {
 }
 CALLED |= {"contract_nest", "contract_nest_bias", "contract_nest_add", "border", "first_tap", "gcd", "BOX", "FEW"}
 CALLED |= {"filtered_filters", "filtered_places", "filtered_places_bias", "filtered_products", "filtered_gradient"}
-CALLED |= {"ahead", "lanes", "where", "double", "fma", "inf", "int16", "int32"}
+CALLED |= {"ahead", "ahead_in_part", "lanes", "where", "double", "fma", "inf", "int16", "int32"}
 RESERVED = {"T", "first", "last", "scratch", "box", *CALLED}  # what names mean in every kernel
 
 

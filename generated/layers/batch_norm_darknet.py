@@ -28,7 +28,7 @@ Written by ``derive generate``; change the definition, not this file.
 from numpy import sqrt
 
 from ..definition import Layer
-from ..lanes import double, fma, lanes
+from ..lanes import ahead_in_part, double, fma, lanes
 from ..program import Kernel
 
 
@@ -60,6 +60,7 @@ def batch_norm_darknet_var_part(z, z_first, mu_shifted_part, var_part, first, la
                 few = T(0)
                 few1 = T(0)
                 for m in range(8 * step + 1024 * g, min(M, 1024 * g + 1024, 8 * step + 1024 * g + 8)):
+                    ahead_in_part(z, (m + 8, c))
                     e = z[m, c] - z_first[c]
                     few += e
                     few1 = fma(e, e, few1)
@@ -157,6 +158,8 @@ def batch_norm_darknet_delta_z_sum_part(
                 few = T(0)
                 few1 = T(0)
                 for m1 in range(8 * step + 1024 * g, min(M, 1024 * g + 1024, 8 * step + 1024 * g + 8)):
+                    ahead_in_part(delta_y, (m1 + 8, c))
+                    ahead_in_part(z, (m1 + 8, c))
                     few += delta_y[m1, c]
                     few1 = fma(delta_y[m1, c], (z[m1, c] - z_first[c]) - mu_shifted[c], few1)
                 total += double(few)

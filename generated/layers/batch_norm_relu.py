@@ -31,7 +31,7 @@ Written by ``derive generate``; change the definition, not this file.
 from numpy import sqrt
 
 from ..definition import Layer
-from ..lanes import double, fma, lanes, where
+from ..lanes import ahead_in_part, double, fma, lanes, where
 from ..program import Kernel
 
 
@@ -63,6 +63,7 @@ def batch_norm_relu_var_part(z, z_first, mu_shifted_part, var_part, first, last)
                 few = T(0)
                 few1 = T(0)
                 for m in range(8 * step + 1024 * g, min(M, 1024 * g + 1024, 8 * step + 1024 * g + 8)):
+                    ahead_in_part(z, (m + 8, c))
                     e = z[m, c] - z_first[c]
                     few += e
                     few1 = fma(e, e, few1)
@@ -166,6 +167,8 @@ def batch_norm_relu_delta_z_sum_part(
                 few = T(0)
                 few1 = T(0)
                 for m1 in range(8 * step + 1024 * g, min(M, 1024 * g + 1024, 8 * step + 1024 * g + 8)):
+                    ahead_in_part(delta_a, (m1 + 8, c))
+                    ahead_in_part(z, (m1 + 8, c))
                     p = (z[m1, c] - z_first[c]) - mu_shifted[c]
                     e = fma(p, a_of_gamma_var[c], beta[c])
                     q = where(e > T(0), delta_a[m1, c], T(0))

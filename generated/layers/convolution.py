@@ -23,7 +23,7 @@ from math import gcd
 
 from ..definition import Layer
 from ..engine import BOX, FEW, border, contract_nest, contract_nest_add, contract_nest_bias, first_tap
-from ..lanes import double, lanes
+from ..lanes import ahead_in_part, double, lanes
 from ..program import Filtered, Kernel
 from ..tiles import filtered_filters, filtered_gradient, filtered_places, filtered_places_bias, filtered_products
 
@@ -176,6 +176,7 @@ def convolution_nabla_b_part(delta_z, nabla_b_part, first, last):
                 for step in range(last_step):
                     few = T(0)
                     for j in range(8 * step, min(J, 8 * step + 8)):
+                        ahead_in_part(delta_z, (n, i, j + 8, o))
                         few += delta_z[n, i, j, o]
                     total += double(few)
             nabla_b_part[n, o] = total

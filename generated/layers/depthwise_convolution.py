@@ -22,7 +22,7 @@ from math import gcd
 
 from ..definition import Layer
 from ..engine import first_tap
-from ..lanes import double, fma, lanes
+from ..lanes import ahead_in_part, double, fma, lanes
 from ..program import Kernel
 
 
@@ -90,6 +90,7 @@ def depthwise_convolution_nabla_b_part(delta_z, nabla_b_part, first, last):
                 for step in range(last_step):
                     few = T(0)
                     for j in range(8 * step, min(J, 8 * step + 8)):
+                        ahead_in_part(delta_z, (n, i, j + 8, c))
                         few += delta_z[n, i, j, c]
                     total += double(few)
             nabla_b_part[n, c] = total

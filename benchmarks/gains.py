@@ -11,10 +11,11 @@ CAME_FROM = {
     "784-30-10": "weights are moved by the contraction of their gradient, which is no array any more; the next mini-batch's "
     "lines are asked for tile by tile",
     "784-512-512-10": "weights are moved by the contraction of their gradient; arrays begin with cache lines; the next panel "
-    "of an operand is asked for while one is used",
+    "of an operand is asked for while one is used; threads go through the stages side by side",
     "convolutional network": "normalisation, leaky and pooling in fewer passes; depthwise windows are constants of their kernels; "
-    "planes without a border are read where they lie; it has no convolution that filtering would pay for",
-    "YOLOv3-tiny": FILTERED,
+    "planes without a border are read where they lie; threads go through the stages side by side; sums over samples ask ahead for rows "
+    "that they read in part; it has no convolution that filtering would pay for",
+    "YOLOv3-tiny": f"{FILTERED}; threads go through the stages side by side",
     r"convolution \(1, 3,": "three colours go along the places of a picture, not along vectors of eight or sixteen; tiles come out even; the "
     "rows' places are found once",
     "convolution .* 3x3(?!, stride)": FILTERED,

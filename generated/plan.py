@@ -28,6 +28,7 @@ SHARED_WORK = 1 << 18  # those of a stage from which it pays to share it out amo
 CACHED = 1 << 16  # elements of a chunk of a gradient and its weights
 ANEW = 16  # a chunk has this part, or more, of the elements that are read anew for every chunk
 STREAMED = 1 << 25  # bytes that a call touches from which on it writes past the caches: little of it would stay there
+UNEVEN = 16  # the share of a thread may be larger by one part in so many for the sake of whole tiles
 ROWS = 5  # rows of the engine's tile: chunks are multiples of it
 
 
@@ -522,8 +523,7 @@ def _across(call: Call, threads: int) -> Call:
 
 def _stage(calls: list[Call], threads: int) -> Stage:
     extent = min(c.extent for c in calls)
-    hardest = max(calls, key=lambda c: c.work)
-    rows = _tile_rows(hardest) if hardest.extent == extent else 1
+    rows = max(_tile_rows(c) for c in calls if c.extent == extent)
     parallel = threads > 1 and sum(c.work for c in calls) >= SHARED_WORK and extent >= 2 * rows
     per_row = max(sum(w.size for w in _written(c)) for c in calls) // max(extent, 1)
     cached = max(CACHED, max(map(_read_anew, calls)) // ANEW)
@@ -531,8 +531,11 @@ def _stage(calls: list[Call], threads: int) -> Stage:
     shares = threads if parallel else 1
     chunks = -(-extent // (most * shares)) * shares  # as many for every thread
     grain = -(-extent // max(chunks, 1))
+    even = max(rows, -(-grain // rows) * rows)
+    if not parallel or UNEVEN * (even - grain) <= grain:
+        grain = even
     calls = [replace(c, streamed=_is_streamed(c, calls)) for c in calls]
-    return Stage(calls, grain=max(rows, -(-grain // rows) * rows), parallel=parallel)
+    return Stage(calls, grain=grain, parallel=parallel)
 
 
 def _is_streamed(call: Call, stage: Sequence[Call]) -> bool:

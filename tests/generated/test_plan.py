@@ -96,3 +96,29 @@ def test_what_no_cache_can_hold_is_written_past_it_where_its_own_stage_does_not_
     found = {call.kernel.name for stage in stages for call in stage.calls if call.streamed}
     back = {"max_pooling_input_sensitivity", "batch_norm_leaky_input_sensitivity"}
     assert found >= back if streams else not found
+
+
+@pytest.mark.parametrize(("batch", "grain"), [(128, 65), (20, 10), (16, 8)])
+def test_chunks_are_whole_tiles_where_the_threads_shares_stay_even(batch, grain):
+    network = Network([("dense", 120), "relu", ("dense", 120)], inputs=3000)
+    plan = plan_training(network._built(), network.cost, batch, SINGLE, 2, [])
+    (stage,) = (s for s in plan.stages if {"dense_forward", "relu_forward"} <= {*names(s)})
+    assert stage.parallel and stage.grain == grain
+
+
+@pytest.mark.parametrize(("batch", "threads", "across"), [(128, 1, False), (128, 2, True), (600, 2, False)])
+def test_a_dense_layer_of_more_units_than_samples_is_shared_out_by_its_units(batch, threads, across):
+    network = Network([("dense", 512), "relu", ("dense", 512)], inputs=500)
+    plan = plan_training(network._built(), network.cost, batch, SINGLE, threads, [])
+    found = {name for stage in plan.stages for name in names(stage)}
+    assert {name for name in found if name.endswith("_across")} == (
+        {"dense_forward_across", "dense_input_sensitivity_across"} if across else set()
+    )
+    assert all(s.parallel and s.grain == 256 for s in plan.stages if names(s)[0].endswith("_across"))
+
+
+def test_what_is_little_work_starts_no_threads():
+    network = Network([("dense", 30), "logistic", ("dense", 10), "logistic"], inputs=784)
+    for batch, parallel in ((10, False), (300, True)):
+        plan = plan_training(network._built(), network.cost, batch, SINGLE, 2, [])
+        assert any(stage.parallel for stage in plan.stages) is parallel

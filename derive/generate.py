@@ -213,7 +213,9 @@ class Module:
     @property
     def lanes(self) -> list[str]:
         """What the module takes from the runtime's lanes."""
-        found = {f for k in self.kernels for f in k["functions"] if f in ("ahead", "ahead_in_part", "double", "fma", "where")}
+        found = {
+            f for k in self.kernels for f in k["functions"] if f in ("ahead", "ahead_in_part", "double", "fma", "where")
+        }
         return sorted(found | {"lanes" for k in self.kernels if k["lane"]})
 
     @property

@@ -239,6 +239,7 @@ def test_no_row_divides_or_takes_a_root_of_what_all_rows_share():
         if k.split in ("m", "g"):
             assert "sqrt" not in text(k)
             assert "/" not in text(k).replace("//", "")
+            assert "//" not in text(k).rpartition("lanes(")[2]  # how many steps there are is said once for all lanes
 
 
 def test_sums_over_planes_of_samples_are_sums_of_the_samples_own():

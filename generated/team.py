@@ -19,7 +19,6 @@ from numba.extending import intrinsic
 
 from .native import LINE, OPTIONS
 
-FIELD = LINE // 8  # int64 values in a cache line
 LATE = 100  # looks after which a share that nobody has begun is taken over: some microseconds
 SPINS = 1500  # looks after which a waiting thread sleeps: tens of microseconds
 NAP = 20  # microseconds
@@ -30,7 +29,7 @@ _inline = njit(inline="always", **OPTIONS)
 
 def words(threads: int) -> int:
     """The elements of the array of so many threads: zeros before the first phase."""
-    return (threads + 1) * FIELD
+    return (threads + 1) * LINE // 8
 
 
 # Atomic operations ----------------------------------------------------------------------------------------------------
@@ -112,7 +111,7 @@ def next_share(team: int, threads: int, phase: int, shares: int, until: int):
     looks = 0
     while _read(team + threads * LINE) < until:
         looks += 1
-        if looks % LATE == 0:
+        if looks == LATE:  # what another has begun by then stays begun: there is nothing to find later on
             for share in range(shares):
                 if _read(team + share * LINE) <= phase:
                     return share

@@ -253,12 +253,11 @@ class _Room:
         target = tensor(parameter)[gradient.target.indices]
         equation = replace(gradient, target=target)
         found = replace(found, equation=equation)
-        nest = self._nest([equation], own, str(self._stored(target)[0]))
-        body = contraction_body(found, nest, added=True)
-        kernel = self._finished(nest, f"{self.system.name}_{parameter}_descent", own, body, local=False)
+        name = f"{self.system.name}_{parameter}_descent"
+        kernel = self._contracted(found, name, str(self._stored(target)[0]), added=True)
         place = str(list(target.indices))
         new = f"{parameter}_new{place} = {KEPT}*{parameter}{place} + {SHARE}*{gradient.name}{place}"
-        return replace(kernel, contracts=True, equations=[equation_text(gradient), new])
+        return replace(kernel, equations=[equation_text(gradient), new])
 
     def _groups(self, equations: Sequence[Equation]) -> list[list[Equation]]:
         """The equations in an order in which they can be computed, those that share a kernel together."""
@@ -402,7 +401,10 @@ class _Room:
             kernel = self._finished(nest, name, made, window_body(windows, nest), local=False)
             kernel = replace(kernel, contracts=True, box=box_of(windows))
             return replace(kernel, filtered=self._filtered(windows, kernel))
-        if found is None and is_boxed(equation):
+        if found is not None:
+            kernel = self._contracted(found, name, split)
+            return replace(kernel, across=self._across(found, kernel))
+        if is_boxed(equation):
             limited = {n for n, i in enumerate(rows) for t in equation.terms for c in t.conditions if c.has(i)}
             outer = max(1, min(limited, default=len(rows)))  # of sizes alone, no index is limited
             rows, inner = rows[:outer], rows[outer:]
@@ -410,20 +412,24 @@ class _Room:
             body = nest.in_rows(boxed(nest, equation, inner))
         else:
             nest = self._nest([equation], made, split)
-            body = accumulated(nest, equation) if found is None else contraction_body(found, nest)
-        kernel = self._finished(nest, name, made, body, self._is_local([equation], split))
-        return replace(kernel, contracts=found is not None, across=self._across(found, kernel) if found else None)
+            body = accumulated(nest, equation)
+        return self._finished(nest, name, made, body, self._is_local([equation], split))
+
+    def _contracted(self, c: Contraction, name: str, split: str, *, added: bool = False) -> Kernel:
+        """The kernel of a contraction over ranges of one of its target's indices; ``added`` as in `contraction_body`."""
+        made = {c.equation.name}
+        nest = self._nest([c.equation], made, split)
+        body = contraction_body(c, nest, added=added)
+        local = not added and self._is_local([c.equation], split)
+        return replace(self._finished(nest, name, made, body, local), contracts=True)
 
     def _across(self, found: Contraction, kernel: Kernel) -> Kernel | None:
         """The same over ranges of its lane; not of a gradient, which shares its rows with an update."""
         own = {f"nabla_{x.base.name}" for x in self.system.parameters}
-        equation, lane = found.equation, found.lane.name
-        if found.outer or found.row is None or lane == kernel.split or equation.name in own:
+        lane = found.lane.name
+        if found.outer or found.row is None or lane == kernel.split or found.equation.name in own:
             return None
-        nest = self._nest([equation], {equation.name}, lane)
-        body = contraction_body(found, nest)
-        twin = self._finished(nest, f"{kernel.name}_across", {equation.name}, body, self._is_local([equation], lane))
-        return replace(twin, contracts=True)
+        return self._contracted(found, f"{kernel.name}_across", lane)
 
     def _filtered(self, windows: WindowContraction, kernel: Kernel) -> Filtered | None:
         """Another way to the same, by minimal filtering."""

@@ -10,7 +10,7 @@ reads as a loop over single components, and means the same. But `c` stands for t
 a vector of their values, `+ - * /`, comparisons, `& |`, `where`, `abs`, `floor` and `sqrt` treat them side by side, and so what is
 summed up stays in registers over all loops inside. The number of neighbours is that of the kernel's compilation: see
 `width_for`. Where it does not divide C, the last vector moves back and does some components a second time: so the body of
-the loop must not read what it writes.
+the loop must read nothing that it writes, but what it wrote for the same vector.
 """
 
 import functools

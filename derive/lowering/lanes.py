@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import sympy as sp
 
-from derive.calculus.equation import Equation, Term, holds, size_of, tensors_of
+from derive.calculus.equation import Equation, Range, Term, holds, size_of, tensors_of
 from derive.lowering.expressions import FUNCTIONS, LanePrinter
 from derive.lowering.kernel import Ahead, Assign, Loop
 from derive.lowering.kinds import Declared, Order, as_stored, positions
@@ -74,6 +74,51 @@ def lane_body(nest: Nest, group: Sequence[Equation], lane: sp.Symbol, stored: se
     for batch in _batches(group):
         lines += _maximum(nest, batch[0], stored) if batch[0].kind == "max" else _values(nest, batch, stored)
     return [Loop(lane.name, "0", nest.index(size_of(lane)), lines, lanes=True)]
+
+
+def shares_planes(group: Sequence[Equation], tap: sp.Symbol) -> bool:
+    """Whether this is one sum over planes, which rows it takes depending on the tap, of products with something that is the
+    same for all taps: a filter's gradient."""
+    (e, *others), reductions = group, [t for e in group for t in e.terms]
+    if others or e.kind != "sum" or len(reductions) != 1 or len(reductions[0].over) < 2:
+        return False
+    (term,) = reductions
+    (_, low, high), *inside = term.over
+    moved = any(b.has(tap) for b in (low, high)) and not any(b.has(tap) for _, *bounds in inside for b in bounds)
+    shared = any(not x.has(tap) for x in term.operands())
+    return moved and shared and not term.conditions and outside(term) == 1
+
+
+def plane_body(nest: Nest, equation: Equation, lane: sp.Symbol, tap: sp.Symbol) -> list:
+    """Such a sum with each row of the planes taken for all taps while it is near, their totals in memory.
+
+    Every vector begins at zero, so one that moves back does all of its components anew.
+    """
+    (term,) = equation.terms
+    (row, low, high), *inside = term.over
+    nest.printer = LanePrinter(nest.place, nest.index, nest.whole_number)
+    place, total = nest.place(equation.target), nest.fresh("total")
+    bounds, conditions = _bounds_without(tap, row, low, high)
+    added = nest.summed(replace(term, over=tuple(inside)), {total: term.body})
+    added = nest.conditional(conditions, [Assign(total, place), *added, Assign(place, total)])
+    taps = (tap, sp.Integer(0), size_of(tap) - 1)
+    lines = nest.loops([taps], [Assign(place, nest.zero())]) + nest.loops([bounds, taps], added)
+    return [Loop(lane.name, "0", nest.index(size_of(lane)), lines, lanes=True)]
+
+
+def _bounds_without(tap: sp.Symbol, row: sp.Symbol, low: sp.Expr, high: sp.Expr) -> tuple[Range, list[sp.Expr]]:
+    """The range of a row for any tap, and what else must be >= 0: of a bound ceiling(a / b) or floor(a / b), nothing is
+    divided."""
+    lows, highs = sorted(sp.Max.make_args(low), key=str), sorted(sp.Min.make_args(high), key=str)
+    conditions = []
+    for bound, sign in (*((b, 1) for b in lows), *((b, -1) for b in highs)):
+        if bound.has(tap):
+            rounded = next(iter(bound.atoms(sp.floor, sp.ceiling)), None)
+            above, below = sp.fraction(sp.together(rounded.args[0])) if rounded is not None else (sp.Integer(0), 1)
+            rest = row - (bound - (rounded or 0))
+            conditions.append(sp.expand(sign * (below * rest - above)))
+    own = sp.Max(*(b for b in lows if not b.has(tap))), sp.Min(*(b for b in highs if not b.has(tap)))
+    return (row, *own), conditions
 
 
 def _batches(group: Sequence[Equation]) -> list[list[Equation]]:

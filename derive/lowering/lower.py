@@ -30,7 +30,7 @@ from derive.lowering.kinds import (
     stored_order,
     with_plain_operands,
 )
-from derive.lowering.lanes import lane_body, lane_of, wants_lanes
+from derive.lowering.lanes import lane_body, lane_of, plane_body, shares_planes, wants_lanes
 from derive.lowering.nests import RESERVED, Nest, accumulated, boxed, in_range, is_boxed, is_scatter, row_body
 from derive.lowering.rewriting import (
     in_groups,
@@ -377,11 +377,13 @@ class _Room:
 
     def _in_lanes(self, group: Sequence[Equation], name: str, stored: set[str]) -> Kernel:
         *rows, lane = self._stored(group[0].target)
-        nest = self._nest(group, stored, rows[0].name, rows)
-        body = nest.in_rows(lane_body(nest, group, lane, stored))
-        kernel = self._finished(nest, name, stored, body, self._is_local(group, rows[0].name))
+        taps = self._taps(group)
+        tap = next((i for i in rows[1:] if i.name in taps and shares_planes(group, i)), None)
+        nest = self._nest(group, stored, rows[0].name, [i for i in rows if i != tap])
+        lines = lane_body(nest, group, lane, stored) if tap is None else plane_body(nest, group[0], lane, tap)
+        kernel = self._finished(nest, name, stored, nest.in_rows(lines), self._is_local(group, rows[0].name))
         narrow = any(e.kind == "max" for e in group)  # a maximum holds its places and masks beside it
-        fixed = self._taps(group) | {s.name for s in self.system.settings if s.is_integer} & set(kernel.scalars)
+        fixed = taps | {s.name for s in self.system.settings if s.is_integer} & set(kernel.scalars)
         return replace(kernel, lane=lane.name, registers=2 if narrow else 0, fixed=tuple(sorted(fixed)))
 
     def _taps(self, group: Sequence[Equation]) -> set[str]:

@@ -190,22 +190,23 @@ def depthwise_convolution_nabla_w_part(a, delta_z, nabla_w_part, dilation, left,
     stride = int(stride)
     top = int(top)
     for n in range(first, last):
-        for u in range(U):
-            first_i = max(0, (top + stride - dilation * u - 1) // stride)
-            last_i = min(I, (P + top - dilation * u - 1) // stride + 1)
-            for v in range(V):
-                first_j = max(0, (left + stride - dilation * v - 1) // stride)
-                last_j = min(J, (Q + left - dilation * v - 1) // stride + 1)
-                for c in lanes(C):
-                    total = T(0)
-                    for i in range(first_i, last_i):
-                        for j in range(first_j, last_j):
-                            total = fma(
-                                a[n, i * stride + dilation * u - top, j * stride + dilation * v - left, c],
-                                delta_z[n, i, j, c],
-                                total,
-                            )
-                    nabla_w_part[n, u, v, c] = total
+        for v in range(V):
+            first_j = max(0, (left + stride - dilation * v - 1) // stride)
+            last_j = min(J, (Q + left - dilation * v - 1) // stride + 1)
+            for c in lanes(C):
+                for u in range(U):
+                    nabla_w_part[n, u, v, c] = T(0)
+                for i in range(I):
+                    for u in range(U):
+                        if top <= i * stride + dilation * u and i * stride + dilation * u < P + top:
+                            total = nabla_w_part[n, u, v, c]
+                            for j in range(first_j, last_j):
+                                total = fma(
+                                    a[n, i * stride + dilation * u - top, j * stride + dilation * v - left, c],
+                                    delta_z[n, i, j, c],
+                                    total,
+                                )
+                            nabla_w_part[n, u, v, c] = total
 
 
 def depthwise_convolution_w_gradient(nabla_w_part, nabla_w, first, last):

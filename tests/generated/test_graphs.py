@@ -127,7 +127,8 @@ def tensors_of(network: Network) -> list[dict]:
     """The network's parameters, to be differentiated by, and its states, as PyTorch's tensors."""
     found = []
     for parameters, states in zip(network.parameters, network.states, strict=True):
-        own = {name: torch.tensor(np.array(array)).requires_grad_() for name, array in parameters.items()}
+        # Side by side in memory: of filters that lie otherwise, some of PyTorch's kernels know no gradient.
+        own = {name: torch.tensor(np.array(array, order="C")).requires_grad_() for name, array in parameters.items()}
         found.append(own | {name: torch.tensor(np.array(array)) for name, array in states.items()})
     return found
 

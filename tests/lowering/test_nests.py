@@ -87,6 +87,17 @@ def test_settings_and_taps_of_windows_are_constants_of_their_kernels():
     assert not any(k.fixed for k in forward(batch_norm).values())
 
 
+def test_the_gradient_of_a_filter_takes_a_row_of_planes_once_for_all_taps_above_each_other():
+    k = backward(depthwise_convolution)["nabla_w_part"]
+    assert loops(k) == [
+        "n in range(first, last)", "v in range(V)", "c in lanes(C)",
+        "u in range(U)", "i in range(I)", "u in range(U)", "j in range(first_j, last_j)",
+    ]  # fmt: skip
+    assert "if top <= i * stride + dilation * u and i * stride + dilation * u < P + top:" in text(k)
+    assert text(k).index("nabla_w_part[n, u, v, c] = T(0)") > text(k).index("lanes(C)")  # each vector begins anew
+    assert "//" not in text(k).partition("lanes(")[2]
+
+
 def test_products_that_are_summed_in_lanes_are_rounded_with_their_sum():
     assert "few1 = fma(e, e, few1)" in text(forward(batch_norm)["var_part"])
 

@@ -27,6 +27,7 @@ PLACES = 64  # the same where places are summed over: there are many
 BLOCK = 40 * ROWS  # rows of a block: their part of a stays in the second-level cache
 PACK_FROM = 4 * ROWS  # rows from which copying a panel of b together pays
 FEW = 4  # columns: with so many or fewer, rows go along the lanes, where they lie side by side in a
+MANY = 1 << 16  # elements of a that no cache near by holds
 AHEAD = 1 << 10  # elements of planes that are asked for before they are copied
 CHAINS = 2 * ROWS - 1  # of a tile of few columns, at most
 BOX = 1 << 18  # elements of the box for strips of planes; what a block reads of it stays in the second-level cache
@@ -397,25 +398,35 @@ def _pack(target, lanes, width, second, length, b, b_step, b_lane, scale):
 
 
 @_inline
+def _ask_for_pieces(lanes, coming, first, last):
+    """Asks for the pieces [first, last) of what is coming, as far as there are so many."""
+    where, pieces, step, length = coming
+    for piece in range(first, min(last, pieces)):
+        for line in range(0, length, LINE // 4 * lanes // LANES):
+            _ask_for(_moved(where, piece * step + line))
+
+
+@_inline
 def _tiles(
     lanes, width, second, rows, segments, length, a, a_rows, a_segments, a_step, b, b_segments, b_step, b_second,
-    start, start_rows, start_moves, c, c_rows, staged, staged_rows, ahead, ahead_pieces, ahead_piece, ahead_length, awaited
+    start, start_rows, start_moves, c, c_rows, staged, staged_rows, next_a, next_b, awaited
 ):  # fmt: skip
     """The tiles of one panel of `width` lanes, row by row; one narrower than a vector, but for half of it, passes through
     `staged`.
 
-    The panel that comes next, `ahead_pieces` pieces of `ahead_length` elements, and what is awaited are asked for
-    meanwhile, if the panel is wider than a vector.
+    What comes next of a and of b, (where, pieces, elements from one to the next, elements of each), and what is awaited are
+    asked for meanwhile, if the panel is wider than a vector.
     """
     if width > lanes:
         tall = _rows_of_tall(rows, ROWS)
-        share = (ahead_pieces * ROWS + tall - 1) // max(tall, 1)  # pieces asked for during a tile
-        asked = 0
+        share_a = (next_a[1] * ROWS + tall - 1) // max(tall, 1)  # pieces asked for during a tile
+        share_b = (next_b[1] * ROWS + tall - 1) // max(tall, 1)
+        asked_a = asked_b = 0
         for i in range(0, tall, ROWS):
-            for piece in range(asked, min(asked + share, ahead_pieces)):
-                for line in range(0, ahead_length, LINE // 4 * lanes // LANES):
-                    _ask_for(_moved(ahead, piece * ahead_piece + line))
-            asked += share
+            _ask_for_pieces(lanes, next_a, asked_a, asked_a + share_a)
+            _ask_for_pieces(lanes, next_b, asked_b, asked_b + share_b)
+            asked_a += share_a
+            asked_b += share_b
             ask(awaited, 4 + segments * length // 64)  # more during a longer tile
             _wide_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segments, b_step, b_second,
                        start, _moved(start_rows, i * start_moves), c, _moved(c_rows, i), second)  # fmt: skip
@@ -568,6 +579,8 @@ def _contract_of(lanes: int):
             return
         b_run = b_sum_0 if joined or sums_1 == 1 else b_sum_1
         regular = one_run and (joined or sums_0 == 1 or sums_1 == 1 or b_sum_0 == sums_1 * b_sum_1)
+        far = max(a_2 * (last - first), a_step * runs * run) > MANY
+        once = a_2 >= runs * run >= depth if a_step == 1 else a_2 == 1 and a_step >= last - first >= depth
         wide = last - first >= PACK_FROM and b_step > 2 * lanes  # what is no wider than a panel needs no copy
         pack = b_lane != 1 or columns < lanes or wide or not one_run or scale != 1
         s, t, begun = 0, 0, False
@@ -591,18 +604,25 @@ def _contract_of(lanes: int):
                     width = _panel_width(left, lanes)
                     second = max(0, width - lanes)
                     here, here_step, here_second = panel, 2 * lanes, lanes
-                    # What comes next: the panel of the next lanes, or after the last rows the first one of the next block.
-                    ahead, pieces, piece_step, piece_length = b, 0, 0, 0
+                    # What comes next of b: the panel of the next lanes, or after the last rows the next block's first one.
+                    next_b = b, 0, 0, 0
                     if (count == 1 or regular) and (left > width or i + BLOCK >= last):
                         at, next_width = t * b_step + (v + width) * b_lane, min(left - width, 2 * lanes)
                         if left <= width:
                             at, next_width = (t + steps) * b_step, min(columns, 2 * lanes)
                             at = count * b_run if t + steps == run else at
-                        ahead = _moved(b, s * b_run + at)
                         if b_lane == 1:
-                            pieces, piece_step, piece_length = count * steps, b_step, next_width
+                            next_b = _moved(b, s * b_run + at), count * steps, b_step, next_width
                         elif b_step == 1:
-                            pieces, piece_step, piece_length = next_width, b_lane, count * steps
+                            next_b = _moved(b, s * b_run + at), next_width, b_lane, count * steps
+                    # And of a, where each element is read once and rows are long: those of the next tile, or the next steps.
+                    next_a = a, 0, 0, 0
+                    if far and once and v == 0 and count == 1 and a_rows[height - 1] - a_rows[0] == (height - 1) * a_2:
+                        at = a_rows[0] + a_segments[0]
+                        if a_step == 1:
+                            next_a = _moved(a, at + ROWS * a_2), height, a_2, steps
+                        else:
+                            next_a = _moved(a, at + steps * a_step), steps, a_step, height
                     if pack:
                         for q in range(count):
                             outer, middle = (s + q) // middles, (s + q) % middles
@@ -621,7 +641,7 @@ def _contract_of(lanes: int):
                     _tiles(lanes, width, second, height, count, steps, a, a_rows, a_segments, a_step,
                            here, b_segments, here_step, here_second, _moved(start, v * start_lane), start_rows,
                            start_moves, _moved(c, v), c_rows, staged, staged_rows,
-                           ahead, pieces, piece_step, piece_length, awaited)  # fmt: skip
+                           next_a, next_b, awaited)  # fmt: skip
                     v += width
             start, start_lane, start_moves, begun = c, 1, 1, True
             t += steps

@@ -220,7 +220,10 @@ def _compiled(kernel: Kernel, dtype: np.dtype, form: Form):
         scope |= tiles.routines_for(*form.filtering, *form.widths) if form.filtering else {}
         python = FunctionType(python.__code__, scope, python.__name__, python.__defaults__, python.__closure__)
     wanted = {k: v for k, v in getattr(kernel.function, "targetoptions", {}).items() if k == "fastmath"}
-    function = njit(forceinline=True, **OPTIONS, **wanted)(python)
+    # What is near by is in registers if LLVM knows how much that is before it sees the loops: so Numba puts the function in.
+    by_numba = "near" in python.__code__.co_names and not wanted
+    inlined: dict[str, str | bool] = {"inline": "always"} if by_numba else {"forceinline": True}
+    function = njit(**inlined, **OPTIONS, **wanted)(python)
     scope = {
         "__name__": __name__,
         "_array": _array,

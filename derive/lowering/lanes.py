@@ -4,7 +4,7 @@ So are reductions along slow indices (the window of a pooling layer, the samples
 the target is the fastest of every operand: its lane.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 
 import sympy as sp
@@ -67,13 +67,57 @@ def wants_lanes(group: Sequence[Equation], declared: Declared, order: Order) -> 
     return False
 
 
-def lane_body(nest: Nest, group: Sequence[Equation], lane: sp.Symbol, stored: set[str]) -> list:
-    """One row of all the equations, lane by lane."""
+def in_lanes(nest: Nest, lane: sp.Symbol, body: list) -> list:
+    """``body`` for several places of the lane at a time."""
+    return [Loop(lane.name, "0", nest.index(size_of(lane)), body, lanes=True)]
+
+
+def lane_body(nest: Nest, group: Sequence[Equation], stored: set[str]) -> list:
+    """One row of all the equations, for some lanes."""
     lines: list = []
     nest.printer = LanePrinter(nest.place, nest.index, nest.whole_number)
     for batch in _batches(group):
-        lines += _maximum(nest, batch[0], stored) if batch[0].kind == "max" else _values(nest, batch, stored)
-    return [Loop(lane.name, "0", nest.index(size_of(lane)), lines, lanes=True)]
+        if batch[0].kind == "max":
+            lines += _maximum(nest, batch[0], stored)
+        else:
+            lines += _values(nest, batch, stored, _in_double if nest.is_double(batch[0].name) else Nest.summed)
+    return lines
+
+
+def weights_of(
+    group: Sequence[Equation], rows: Sequence[sp.Symbol], lane: sp.Symbol, taps: Set[str]
+) -> sp.Indexed | None:
+    """What has the lane and the taps of a sum that the rows' place in a plane may cut short: a window's weights."""
+    reductions = [t for e in group for t in e.terms if t.over]
+    if len(group) != 1 or group[0].kind != "sum" or len(reductions) != 1:
+        return None
+    (term,) = reductions
+    summed = {k for k, *_ in term.over}
+    cut = any(bound.has(*rows[1:]) for _, *bounds in term.over for bound in bounds)
+    weights = [x for x in term.operands() if set(x.indices) == summed | {lane}]
+    return weights[0] if cut and {k.name for k in summed} <= taps and len(weights) == 1 else None
+
+
+def weighted_body(nest: Nest, equation: Equation, stored: set[str], weights: sp.Indexed) -> tuple[Assign, list]:
+    """(how the weights are kept near by; one row of the equation, for some lanes).
+
+    All taps are gone through, and those outside left out: so what is read of the weights stays in registers.
+    """
+    nest.printer = LanePrinter(nest.place, nest.index, nest.whole_number)
+    nest.printer.used.add("near")
+    *taps, lane = map(nest.index, nest.stored(weights))
+    kept = nest.fresh(f"near_{weights.base.name}")
+    near = sp.Symbol(f".{kept}[{', '.join(taps)}]", real=True)
+
+    def summed(nest: Nest, term: Term, bodies: Mapping[str, sp.Expr]) -> list:
+        ends = [(k, *map(nest.named, nest.bounds_of(k, low, high))) for k, low, high in term.over]
+        inside = [k - first for k, first, _ in ends if first != 0]
+        inside += [last - 1 - k for k, _, last in ends if last != size_of(k)]
+        every = tuple((k, sp.Integer(0), size_of(k) - 1) for k, *_ in term.over)
+        term = replace(term, over=every, conditions=(*term.conditions, *inside))
+        return nest.summed(term, {name: body.xreplace({weights: near}) for name, body in bodies.items()})
+
+    return Assign(kept, f"near({weights.base.name}, {lane})"), _values(nest, [equation], stored, summed)
 
 
 def shares_planes(group: Sequence[Equation], tap: sp.Symbol) -> bool:
@@ -89,7 +133,7 @@ def shares_planes(group: Sequence[Equation], tap: sp.Symbol) -> bool:
     return moved and shared and not term.conditions and outside(term) == 1
 
 
-def plane_body(nest: Nest, equation: Equation, lane: sp.Symbol, tap: sp.Symbol) -> list:
+def plane_body(nest: Nest, equation: Equation, tap: sp.Symbol) -> list:
     """Such a sum with each row of the planes taken for all taps while it is near, their totals in memory.
 
     Every vector begins at zero, so one that moves back does all of its components anew.
@@ -102,8 +146,7 @@ def plane_body(nest: Nest, equation: Equation, lane: sp.Symbol, tap: sp.Symbol) 
     added = nest.summed(replace(term, over=tuple(inside)), {total: term.body})
     added = nest.conditional(conditions, [Assign(total, place), *added, Assign(place, total)])
     taps = (tap, sp.Integer(0), size_of(tap) - 1)
-    lines = nest.loops([taps], [Assign(place, nest.zero())]) + nest.loops([bounds, taps], added)
-    return [Loop(lane.name, "0", nest.index(size_of(lane)), lines, lanes=True)]
+    return nest.loops([taps], [Assign(place, nest.zero())]) + nest.loops([bounds, taps], added)
 
 
 def _bounds_without(tap: sp.Symbol, row: sp.Symbol, low: sp.Expr, high: sp.Expr) -> tuple[Range, list[sp.Expr]]:
@@ -148,15 +191,15 @@ def _like(equation: Equation, other: Equation) -> Equation:
     return equation.map(change) if all(size_of(k) == size_of(v) for k, v in change.items()) else equation
 
 
-def _values(nest: Nest, batch: Sequence[Equation], stored: set[str]) -> list:
-    """Sums over the same ranges in one loop, then each equation from its sums."""
+def _values(nest: Nest, batch: Sequence[Equation], stored: set[str], summed: Callable[..., list]) -> list:
+    """Sums over the same ranges in one loop, as ``summed`` makes it like `Nest.summed`; then each equation from its sums."""
     lines: list = []
     sums = [[(t, nest.fresh("total")) for t in e.terms if t.over] for e in batch]
     lines += [Assign(name, nest.zero(e.name)) for e, found in zip(batch, sums, strict=True) for _, name in found]
     for together in zip(*sums, strict=True):
         (first, _), bodies = together[0], {name: _masked(t) for t, name in together}
         term = replace(first, conditions=tuple(_of_places(first)))
-        lines += (_in_double if nest.is_double(batch[0].name) else Nest.summed)(nest, term, bodies)
+        lines += summed(nest, term, bodies)
     for e, found in zip(batch, sums, strict=True):
         whole = [_held(outside(t)) * sp.Symbol(f".{name}", real=True) for t, name in found]
         plain = [t.body for t in e.terms if not t.over]

@@ -30,7 +30,16 @@ from derive.lowering.kinds import (
     stored_order,
     with_plain_operands,
 )
-from derive.lowering.lanes import lane_body, lane_of, plane_body, shares_planes, wants_lanes
+from derive.lowering.lanes import (
+    in_lanes,
+    lane_body,
+    lane_of,
+    plane_body,
+    shares_planes,
+    wants_lanes,
+    weighted_body,
+    weights_of,
+)
 from derive.lowering.nests import RESERVED, Nest, accumulated, boxed, in_range, is_boxed, is_scatter, row_body
 from derive.lowering.rewriting import (
     in_groups,
@@ -380,9 +389,17 @@ class _Room:
         taps = self._taps(group)
         tap = next((i for i in rows[1:] if i.name in taps and shares_planes(group, i)), None)
         nest = self._nest(group, stored, rows[0].name, [i for i in rows if i != tap])
-        lines = lane_body(nest, group, lane, stored) if tap is None else plane_body(nest, group[0], lane, tap)
-        kernel = self._finished(nest, name, stored, nest.in_rows(lines), self._is_local(group, rows[0].name))
-        narrow = any(e.kind == "max" for e in group)  # a maximum holds its places and masks beside it
+        weights = weights_of(group, rows, lane, taps)
+        if tap is not None:
+            body = nest.in_rows(in_lanes(nest, lane, plane_body(nest, group[0], tap)))
+        elif weights is not None:
+            kept, lines = weighted_body(nest, group[0], stored, weights)
+            body = nest.in_rows(lines, lambda inner: in_lanes(nest, lane, [kept, *inner]))
+        else:
+            body = nest.in_rows(in_lanes(nest, lane, lane_body(nest, group, stored)))
+        kernel = self._finished(nest, name, stored, body, self._is_local(group, rows[0].name))
+        # A maximum holds its places and masks beside it, a sum over taps its weights.
+        narrow = weights is not None or any(e.kind == "max" for e in group)
         fixed = taps | {s.name for s in self.system.settings if s.is_integer} & set(kernel.scalars)
         return replace(kernel, lane=lane.name, registers=2 if narrow else 0, fixed=tuple(sorted(fixed)))
 

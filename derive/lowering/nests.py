@@ -1,6 +1,6 @@
 """Elementwise equations, reductions and scatters as nests of loops; equations over the same rows share the loops over them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import sympy as sp
@@ -28,7 +28,7 @@ CALLED = {
 }
 CALLED |= {"contract_nest", "contract_nest_bias", "contract_nest_add", "border", "first_tap", "gcd", "BOX", "FEW"}
 CALLED |= {"filtered_filters", "filtered_places", "filtered_places_bias", "filtered_products", "filtered_gradient"}
-CALLED |= {"ahead", "ahead_in_part", "lanes", "where", "double", "fma", "inf", "int16", "int32"}
+CALLED |= {"ahead", "ahead_in_part", "lanes", "near", "where", "double", "fma", "inf", "int16", "int32"}
 RESERVED = {"T", "first", "last", "scratch", "box", *CALLED}  # what names mean in every kernel
 
 
@@ -171,17 +171,21 @@ class Nest:
     def loops(self, ranges: Sequence[tuple[sp.Symbol, sp.Expr, sp.Expr]], body: list) -> list:
         """``body`` inside one loop a range, the first outermost."""
         for k, low, high in reversed(ranges):
-            first, last = self._bounds_of(k, low, high)
+            first, last = self.bounds_of(k, low, high)
             body = [Loop(k.name, self.index(first), self.index(last), body)]
         return body
 
-    def _bounds_of(self, k: sp.Symbol, low: sp.Expr, high: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+    def bounds_of(self, k: sp.Symbol, low: sp.Expr, high: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
         """The first value of an index, and one more than its last."""
         first, last = low, _after(high)
         for bound, name in ((first, f"first_{k}"), (last, f"last_{k}")):
             if bound.has(sp.Max, sp.Min, sp.floor, sp.ceiling):
                 self.hold(bound, name)
         return first, last
+
+    def named(self, e: sp.Expr) -> sp.Expr:
+        """A whole number, or the variable that holds it."""
+        return sp.Symbol(self.held[e], integer=True) if e in self.held else e
 
     def summed(self, term: Term, bodies: Mapping[str, sp.Expr]) -> list:
         """``name += body`` for each, over the ranges of a term where its conditions hold.
@@ -213,7 +217,7 @@ class Nest:
                 body = self.loops([(k, low, high)], body)
                 continue
             m = multiples[k]
-            first, last = self._bounds_of(k, low, high)
+            first, last = self.bounds_of(k, low, high)
             begin = first + first_tap(m.value.xreplace({k: first}), -m.slope, m.divisor, last - first)
             starts = {name: f.xreplace({k: begin}) for f, name in quotients[k].items()}
             held = {f"begin_{k}": begin, **{f"first_{name}": start for name, start in starts.items()}}
@@ -233,9 +237,13 @@ class Nest:
             self.rising.append((e, self.index(e)))
             self.held[e] = self.fresh(name)
 
-    def in_rows(self, body: list) -> list:
-        """``body`` inside the loops over the rows, each with what it holds; the split row over the kernel's own range."""
+    def in_rows(self, body: list, within: Callable[[list], list] = lambda body: body) -> list:
+        """``body`` inside the loops over the rows, each with what it holds; the split row over the kernel's own range.
+
+        ``within`` gives what the last of them stands in.
+        """
         for depth in reversed(range(-1, len(self.rows))):
+            body = within(body) if depth == len(self.rows) - 2 else body
             rows_of = {e: max((n for n, i in enumerate(self.rows) if e.has(i)), default=-1) for e in self.held}
             body = [Assign(self.held[e], text) for e, text in self.rising if rows_of[e] == depth] + body
             if depth >= 0:

@@ -22,7 +22,7 @@ from math import gcd
 
 from ..definition import Layer
 from ..engine import first_tap
-from ..lanes import ahead_in_part, double, fma, lanes
+from ..lanes import ahead_in_part, double, fma, lanes, near
 from ..program import Kernel
 
 
@@ -58,18 +58,20 @@ def depthwise_convolution_forward(a, b, w, z, dilation, left, stride, top, first
         for i in range(I):
             first_u = max(0, (top + dilation - i * stride - 1) // dilation)
             last_u = min(U, (P + top - i * stride - 1) // dilation + 1)
-            for j in range(J):
-                first_v = max(0, (left + dilation - j * stride - 1) // dilation)
-                last_v = min(V, (Q + left - j * stride - 1) // dilation + 1)
-                for c in lanes(C):
+            for c in lanes(C):
+                near_w = near(w, c)
+                for j in range(J):
+                    first_v = max(0, (left + dilation - j * stride - 1) // dilation)
+                    last_v = min(V, (Q + left - j * stride - 1) // dilation + 1)
                     total = T(0)
-                    for u in range(first_u, last_u):
-                        for v in range(first_v, last_v):
-                            total = fma(
-                                w[u, v, c],
-                                a[n, i * stride + dilation * u - top, j * stride + dilation * v - left, c],
-                                total,
-                            )
+                    for u in range(U):
+                        for v in range(V):
+                            if first_u <= u and first_v <= v and u < last_u and v < last_v:
+                                total = fma(
+                                    near_w[u, v],
+                                    a[n, i * stride + dilation * u - top, j * stride + dilation * v - left, c],
+                                    total,
+                                )
                     z[n, i, j, c] = total + b[c]
 
 
@@ -144,26 +146,28 @@ def depthwise_convolution_input_sensitivity(delta_z, w, delta_a, dilation, left,
                 (p + top + dilation - I * stride) // dilation,
             )
             last_u = min(U, (p + top) // dilation + 1)
-            begin_u = first_u + first_tap(p + top - dilation * first_u, dilation, stride, last_u - first_u)
+            begin_u = first_tap(p + top, dilation, stride, U)
             first_at_u = (p + top - begin_u * dilation) // stride
-            for q in range(Q):
-                first_v = max(
-                    0,
-                    (q + left + dilation - J * stride) // dilation,
-                    (q + left + dilation + stride - J * stride - 1) // dilation,
-                )
-                last_v = min(V, (q + left) // dilation + 1)
-                begin_v = first_v + first_tap(q + left - dilation * first_v, dilation, stride, last_v - first_v)
-                first_at_v = (q + left - begin_v * dilation) // stride
-                for c in lanes(C):
+            for c in lanes(C):
+                near_w = near(w, c)
+                for q in range(Q):
+                    first_v = max(
+                        0,
+                        (q + left + dilation - J * stride) // dilation,
+                        (q + left + dilation + stride - J * stride - 1) // dilation,
+                    )
+                    last_v = min(V, (q + left) // dilation + 1)
+                    begin_v = first_tap(q + left, dilation, stride, V)
+                    first_at_v = (q + left - begin_v * dilation) // stride
                     total = T(0)
                     u = begin_u
                     at_u = first_at_u
-                    while u < last_u:
+                    while u < U:
                         v = begin_v
                         at_v = first_at_v
-                        while v < last_v:
-                            total = fma(w[u, v, c], delta_z[n, at_u, at_v, c], total)
+                        while v < V:
+                            if first_u <= u and first_v <= v and u < last_u and v < last_v:
+                                total = fma(near_w[u, v], delta_z[n, at_u, at_v, c], total)
                             v += step
                             at_v -= change
                         u += step
@@ -247,6 +251,7 @@ DEPTHWISE_CONVOLUTION = Layer(
             split="n",
             writes=("z",),
             lane="c",
+            registers=2,
             fixed=("dilation", "left", "stride", "top", "u", "v"),
             scalars=("dilation", "left", "stride", "top"),
         ),
@@ -271,6 +276,7 @@ DEPTHWISE_CONVOLUTION = Layer(
             split="n",
             writes=("delta_a",),
             lane="c",
+            registers=2,
             fixed=("dilation", "left", "stride", "top", "u", "v"),
             scalars=("dilation", "left", "stride", "top"),
         ),

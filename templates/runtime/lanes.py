@@ -242,6 +242,78 @@ def _setitem(array, index, value):
     return _vector(array, index) and (lambda array, index, value: _store(array, index, value))
 
 
+# Vectors near by -------------------------------------------------------------------------------------------------------
+
+
+NEAR = 32  # vectors, at most
+
+
+class Near(types.Type):
+    """Vectors of neighbours, one for each place along the `rank` other axes of an array."""
+
+    def __init__(self, dtype: types.Type, width: int, rank: int):
+        self.vector, self.rank = Vector(dtype, width), rank
+        super().__init__(f"Near({dtype}, {width}, {rank})")
+
+
+@register_model(Near)
+class _NearModel(models.StructModel):
+    def __init__(self, manager, kind):
+        counts = types.UniTuple(types.intp, kind.rank)
+        super().__init__(manager, kind, [("first", types.voidptr), ("step", types.intp), ("counts", counts)])
+
+
+@intrinsic
+def near(typingctx, array, lane):
+    """The vectors at this place of an array's last index, for all others: `near(w, c)[u, v]` is what `w[u, v, c]` is now.
+
+    They are copied: where they are few, and the loops over them of known lengths, into registers.
+    """
+    kind = Near(array.dtype, lane.width, array.ndim - 1)
+
+    def codegen(context, builder, sig, args):
+        i8p, of = ir.IntType(8).as_pointer(), context.get_value_type(kind.vector)
+        made = context.make_array(sig.args[0])(context, builder, args[0])
+        *counts, size = cgutils.unpack_tuple(builder, made.shape)
+        count = functools.reduce(builder.mul, counts)
+        itemsize = array.dtype.bitwidth // 8
+        room = cgutils.alloca_once(builder, ir.ArrayType(of, NEAR))
+        few = builder.icmp_signed("<=", count, ir.Constant(count.type, NEAR))
+        with builder.if_then(few), cgutils.for_range(builder, count) as loop:
+            place = builder.gep(made.data, [builder.add(builder.mul(loop.index, size), args[1])])
+            value = builder.load(builder.bitcast(place, of.as_pointer()), align=itemsize)
+            builder.store(value, builder.gep(room, [ir.Constant(count.type, 0), loop.index]))
+        result = cgutils.create_struct_proxy(kind)(context, builder)
+        there = builder.bitcast(builder.gep(made.data, [args[1]]), i8p)
+        result.first = builder.select(few, builder.bitcast(room, i8p), there)
+        bytes_of = ir.Constant(count.type, itemsize)
+        result.step = builder.mul(builder.select(few, ir.Constant(count.type, lane.width), size), bytes_of)
+        result.counts = cgutils.pack_array(builder, counts)
+        return result._getvalue()
+
+    return kind(array, lane), codegen
+
+
+@intrinsic
+def _load_near(typingctx, vectors, index):
+    def codegen(context, builder, sig, args):
+        held = cgutils.create_struct_proxy(vectors)(context, builder, value=args[0])
+        counts, at = cgutils.unpack_tuple(builder, held.counts), ir.Constant(ir.IntType(64), 0)
+        values = cgutils.unpack_tuple(builder, args[1]) if isinstance(index, types.BaseTuple) else [args[1]]
+        for value, kind, count in zip(values, _kinds(index), counts, strict=True):
+            at = builder.add(builder.mul(at, count), context.cast(builder, value, kind, types.intp))
+        place = builder.gep(held.first, [builder.mul(at, held.step)])
+        pointer = builder.bitcast(place, context.get_value_type(sig.return_type).as_pointer())
+        return builder.load(pointer, align=vectors.vector.dtype.bitwidth // 8)
+
+    return vectors.vector(vectors, index), codegen
+
+
+@overload(operator.getitem, jit_options=_INLINE)
+def _getitem_near(vectors, index):
+    return (lambda vectors, index: _load_near(vectors, index)) if isinstance(vectors, Near) else None
+
+
 # Arithmetic ----------------------------------------------------------------------------------------------------------
 
 

@@ -242,16 +242,16 @@ def _products_of(lanes: int) -> Callable:
                             ahead = _moved(
                                 b, e * b_part + (t + depth) * b_step if t + depth < length else (e + 1) * b_part
                             )
-                        pieces, piece_step, piece_length = steps, b_step, next_width
+                        next_b = ahead, steps, b_step, next_width
                         if b_lane != 1:
-                            pieces, piece_step, piece_length = next_width, b_lane, steps
+                            next_b = ahead, next_width, b_lane, steps
                         _pack(panel, lanes, width, second, steps, origin, b_step, b_lane, 1)
                         if width < lanes <= c_row:  # there is room for what the panel is filled up with
                             width = lanes // 2 if 2 * width <= lanes else lanes
                         _tiles(lanes, width, second, height, 1, steps, _moved(a, e * a_part + t * a_step), a_rows, none,
                                a_step, panel, none, 2 * lanes, lanes, _moved(start, target if goes_on else 0), start_rows,
                                1 if goes_on else 0, _moved(c, target), c_rows, staged, staged_rows,
-                               ahead, pieces, piece_step, piece_length, awaited)  # fmt: skip
+                               (a, 0, 0, 0), next_b, awaited)  # fmt: skip
                         v += width
 
     return products

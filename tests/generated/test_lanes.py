@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generated.lanes import LINE, ahead, double, fma, lanes, where, width_for
+from generated.lanes import LINE, NEAR, ahead, double, fma, lanes, near, where, width_for
 from generated.native import LANES
 from generated.program import Call, Kernel, Program, Stage
 
@@ -50,6 +50,19 @@ def everything(a, b, z, first, last):
             z[n, c] = where((T(0) > e) & (e != T(-1)), T(3), np.floor(e)) + where(n > 0, T(1), T(0))
 
 
+def weighted(a, w, z, first, last):
+    """z[n, c] = the sum of w[u, v, c] a[n, c] over u and v, the weights near by."""
+    T = z.dtype.type
+    for n in range(first, last):
+        for c in lanes(z.shape[1]):
+            weights = near(w, c)
+            total = T(0)
+            for u in range(w.shape[0]):
+                for v in range(w.shape[1]):
+                    total = fma(weights[u, v], a[n, c], total)
+            z[n, c] = total
+
+
 def run(function, slots: dict[str, np.ndarray], writes: tuple[str, ...], dtype: type) -> None:
     arrays = {slot.partition("[")[0]: array for slot, array in slots.items()}
     kernel = Kernel(function, tuple(slots), "n", writes, lane="c")
@@ -88,6 +101,16 @@ def test_operators_are_those_of_single_numbers(dtype, size, seed):
         e = np.where(inside, -x + 2 * y, np.sqrt(abs(x)) - y / 4) * (1 - x)
     want = np.where((e < 0) & (e != -1), 3, np.floor(e)) + (np.arange(3) > 0)[:, None]
     np.testing.assert_array_equal(z, want)
+
+
+@pytest.mark.parametrize("taps", [(1, 1), (3, 3), (1, NEAR), (2, NEAR), (0, 3)])
+@pytest.mark.parametrize("size", [1, LANES, 3 * LANES - 1])
+def test_vectors_near_by_are_those_of_the_array_however_many_there_are(taps, size):
+    random = np.random.default_rng(0)
+    a, w = random.standard_normal((2, size)), random.standard_normal((*taps, size))
+    z = np.full_like(a, np.nan)
+    run(weighted, {"a[n, c]": a, "w[u, v, c]": w, "z[n, c]": z}, ("z",), np.float64)
+    np.testing.assert_allclose(z, a * w.sum((0, 1)), rtol=1e-12, atol=1e-13)
 
 
 def test_sums_in_double_precision_keep_what_single_precision_loses():

@@ -87,6 +87,25 @@ def test_settings_and_taps_of_windows_are_constants_of_their_kernels():
     assert not any(k.fixed for k in forward(batch_norm).values())
 
 
+def test_weights_of_a_window_stay_near_by_along_a_row_of_places():
+    k = forward(depthwise_convolution)["z"]
+    rows = [
+        "n in range(first, last)",
+        "i in range(I)",
+        "c in lanes(C)",
+        "j in range(J)",
+        "u in range(U)",
+        "v in range(V)",
+    ]
+    assert loops(k) == rows
+    assert "near_w = near(w, c)" in text(k).partition("lanes(C)")[2].partition("for j")[0]
+    assert "if first_u <= u and first_v <= v and u < last_u and v < last_v:" in text(k)
+    assert "w[u, v, c]" not in text(k)
+    back = backward(depthwise_convolution)["delta_a"]
+    assert "near_w[u, v]" in text(back)
+    assert "while u < U:" in text(back)
+
+
 def test_the_gradient_of_a_filter_takes_a_row_of_planes_once_for_all_taps_above_each_other():
     k = backward(depthwise_convolution)["nabla_w_part"]
     assert loops(k) == [

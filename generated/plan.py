@@ -531,9 +531,10 @@ def _stage(calls: list[Call], threads: int) -> Stage:
     shares = threads if parallel else 1
     chunks = -(-extent // (most * shares)) * shares  # as many for every thread
     grain = -(-extent // max(chunks, 1))
-    even = max(rows, -(-grain // rows) * rows)
-    if not parallel or UNEVEN * (even - grain) <= grain:
-        grain = even
+    whole = max(rows, -(-grain // rows) * rows)
+    even = rows == ROWS and grain >= 4 * ROWS  # tiles of ROWS rows and of one less come out even
+    if not parallel or (not even and UNEVEN * (whole - grain) <= grain):
+        grain = whole
     calls = [replace(c, streamed=_is_streamed(c, calls)) for c in calls]
     return Stage(calls, grain=grain, parallel=parallel)
 

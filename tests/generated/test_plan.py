@@ -98,7 +98,7 @@ def test_what_no_cache_can_hold_is_written_past_it_where_its_own_stage_does_not_
     assert found >= back if streams else not found
 
 
-@pytest.mark.parametrize(("batch", "grain"), [(128, 65), (20, 10), (16, 8)])
+@pytest.mark.parametrize(("batch", "grain"), [(128, 64), (41, 21), (30, 15), (20, 10), (16, 8)])
 def test_chunks_are_whole_tiles_where_the_threads_shares_stay_even(batch, grain):
     network = Network([("dense", 120), "relu", ("dense", 120)], inputs=3000)
     plan = plan_training(network._built(), network.cost, batch, SINGLE, 2, [])

@@ -21,7 +21,8 @@ CAME_FROM = {
     r"convolution \(1, 3,": "three colours go along the places of a picture, not along vectors of eight or sixteen; tiles come out even; the "
     "rows' places are found once",
     "convolution .* 3x3(?!, stride)": FILTERED,
-    "convolution .* 1x1": "both operands are asked for ahead; planes without a border are read where they lie; arrays begin with cache lines; tiles come out even",
+    "convolution .* 1x1": "both operands are asked for ahead; planes without a border are read where they lie; arrays begin with "
+    "cache lines; tiles come out even",
     "convolution ": "arrays begin with cache lines; tiles come out even; a dense panel is not copied",
     "depthwise convolution": "the window's sizes and steps are constants of its kernels; its weights stay in registers along a "
     "row; the gradient by them reads a row once for all taps above each other",

@@ -213,12 +213,8 @@ class Module:
     @property
     def lanes(self) -> list[str]:
         """What the module takes from the runtime's lanes."""
-        found = {
-            f
-            for k in self.kernels
-            for f in k["functions"]
-            if f in ("ahead", "ahead_in_part", "double", "fma", "near", "where")
-        }
+        used = {f for k in self.kernels for f in k["functions"]}
+        found = used & {"ahead", "ahead_in_part", "double", "fma", "near", "where"}
         return sorted(found | {"lanes" for k in self.kernels if k["lane"]})
 
     @property

@@ -10,10 +10,10 @@ from dataclasses import replace
 import sympy as sp
 
 from derive.calculus.equation import Equation, Range, Term, holds, size_of, tensors_of
-from derive.lowering.expressions import FUNCTIONS, LanePrinter
+from derive.lowering.expressions import FUNCTIONS
 from derive.lowering.kernel import Ahead, Assign, Loop
 from derive.lowering.kinds import Declared, Order, as_stored, positions
-from derive.lowering.nests import Nest, outside, tensor_at
+from derive.lowering.nests import Nest, outside, tensor_at, whole
 
 TERMS = 8  # of a sum in double precision that are added up in the network's own
 
@@ -75,7 +75,6 @@ def in_lanes(nest: Nest, lane: sp.Symbol, body: list) -> list:
 def lane_body(nest: Nest, group: Sequence[Equation], stored: set[str]) -> list:
     """One row of all the equations, for some lanes."""
     lines: list = []
-    nest.printer = LanePrinter(nest.place, nest.index, nest.whole_number)
     for batch in _batches(group):
         if batch[0].kind == "max":
             lines += _maximum(nest, batch[0], stored)
@@ -84,14 +83,19 @@ def lane_body(nest: Nest, group: Sequence[Equation], stored: set[str]) -> list:
     return lines
 
 
+def _only_sum(group: Sequence[Equation]) -> Term | None:
+    """The one sum of a group that is a single equation with a single sum."""
+    sums = [t for e in group for t in e.terms if t.over and e.kind == "sum"]
+    return sums[0] if len(group) == len(sums) == 1 else None
+
+
 def weights_of(
     group: Sequence[Equation], rows: Sequence[sp.Symbol], lane: sp.Symbol, taps: Set[str]
 ) -> sp.Indexed | None:
     """What has the lane and the taps of a sum that the rows' place in a plane may cut short: a window's weights."""
-    reductions = [t for e in group for t in e.terms if t.over]
-    if len(group) != 1 or group[0].kind != "sum" or len(reductions) != 1:
+    term = _only_sum(group)
+    if term is None:
         return None
-    (term,) = reductions
     summed = {k for k, *_ in term.over}
     cut = any(bound.has(*rows[1:]) for _, *bounds in term.over for bound in bounds)
     weights = [x for x in term.operands() if set(x.indices) == summed | {lane}]
@@ -103,7 +107,6 @@ def weighted_body(nest: Nest, equation: Equation, stored: set[str], weights: sp.
 
     All taps are gone through, and those outside left out: so what is read of the weights stays in registers.
     """
-    nest.printer = LanePrinter(nest.place, nest.index, nest.whole_number)
     nest.printer.used.add("near")
     *taps, lane = map(nest.index, nest.stored(weights))
     kept = nest.fresh(f"near_{weights.base.name}")
@@ -113,8 +116,7 @@ def weighted_body(nest: Nest, equation: Equation, stored: set[str], weights: sp.
         ends = [(k, *map(nest.named, nest.bounds_of(k, low, high))) for k, low, high in term.over]
         inside = [k - first for k, first, _ in ends if first != 0]
         inside += [last - 1 - k for k, _, last in ends if last != size_of(k)]
-        every = tuple((k, sp.Integer(0), size_of(k) - 1) for k, *_ in term.over)
-        term = replace(term, over=every, conditions=(*term.conditions, *inside))
+        term = replace(term, over=tuple(whole(k) for k, *_ in term.over), conditions=(*term.conditions, *inside))
         return nest.summed(term, {name: body.xreplace({weights: near}) for name, body in bodies.items()})
 
     return Assign(kept, f"near({weights.base.name}, {lane})"), _values(nest, [equation], stored, summed)
@@ -123,10 +125,9 @@ def weighted_body(nest: Nest, equation: Equation, stored: set[str], weights: sp.
 def shares_planes(group: Sequence[Equation], tap: sp.Symbol) -> bool:
     """Whether this is one sum over planes, which rows it takes depending on the tap, of products with something that is the
     same for all taps: a filter's gradient."""
-    (e, *others), reductions = group, [t for e in group for t in e.terms]
-    if others or e.kind != "sum" or len(reductions) != 1 or len(reductions[0].over) < 2:
+    term = _only_sum(group)
+    if term is None or len(group[0].terms) != 1 or len(term.over) < 2:
         return False
-    (term,) = reductions
     (_, low, high), *inside = term.over
     moved = any(b.has(tap) for b in (low, high)) and not any(b.has(tap) for _, *bounds in inside for b in bounds)
     shared = any(not x.has(tap) for x in term.operands())
@@ -140,13 +141,11 @@ def plane_body(nest: Nest, equation: Equation, tap: sp.Symbol) -> list:
     """
     (term,) = equation.terms
     (row, low, high), *inside = term.over
-    nest.printer = LanePrinter(nest.place, nest.index, nest.whole_number)
     place, total = nest.place(equation.target), nest.fresh("total")
     bounds, conditions = _bounds_without(tap, row, low, high)
     added = nest.summed(replace(term, over=tuple(inside)), {total: term.body})
     added = nest.conditional(conditions, [Assign(total, place), *added, Assign(place, total)])
-    taps = (tap, sp.Integer(0), size_of(tap) - 1)
-    return nest.loops([taps], [Assign(place, nest.zero())]) + nest.loops([bounds, taps], added)
+    return nest.loops([whole(tap)], [Assign(place, nest.zero())]) + nest.loops([bounds, whole(tap)], added)
 
 
 def _bounds_without(tap: sp.Symbol, row: sp.Symbol, low: sp.Expr, high: sp.Expr) -> tuple[Range, list[sp.Expr]]:
@@ -201,10 +200,10 @@ def _values(nest: Nest, batch: Sequence[Equation], stored: set[str], summed: Cal
         term = replace(first, conditions=tuple(_of_places(first)))
         lines += summed(nest, term, bodies)
     for e, found in zip(batch, sums, strict=True):
-        whole = [_held(outside(t)) * sp.Symbol(f".{name}", real=True) for t, name in found]
+        summands = [_held(outside(t)) * sp.Symbol(f".{name}", real=True) for t, name in found]
         plain = [t.body for t in e.terms if not t.over]
         kept = e.name in stored
-        lines += nest.statements({nest.place(e.target) if kept else e.name: sp.Add(*plain, *whole)})
+        lines += nest.statements({nest.place(e.target) if kept else e.name: sp.Add(*plain, *summands)})
         nest.locals |= set() if kept else {e.name}
     return lines
 

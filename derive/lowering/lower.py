@@ -18,7 +18,7 @@ from derive.calculus.equation import Equation, size_of, tensor, tensors_of
 from derive.calculus.system import DefinitionError, System
 from derive.calculus.text import TextPrinter, equation_text
 from derive.lowering.contractions import KEPT, SHARE, contraction_body
-from derive.lowering.expressions import FUNCTIONS, ValuePrinter
+from derive.lowering.expressions import FUNCTIONS, LanePrinter, ValuePrinter
 from derive.lowering.filtered import filtered
 from derive.lowering.kernel import Assign, Filtered, Kernel, Loop, Phase
 from derive.lowering.kinds import (
@@ -389,6 +389,7 @@ class _Room:
         taps = self._taps(group)
         tap = next((i for i in rows[1:] if i.name in taps and shares_planes(group, i)), None)
         nest = self._nest(group, stored, rows[0].name, [i for i in rows if i != tap])
+        nest.printer = LanePrinter(nest.place, nest.index, nest.whole_number)
         weights = weights_of(group, rows, lane, taps)
         if tap is not None:
             body = nest.in_rows(in_lanes(nest, lane, plane_body(nest, group[0], tap)))

@@ -582,7 +582,7 @@ def test_huge_sizes_are_refused_at_once_with_the_line_of_their_section(case):
 
 LONG = {
     "one line": "a" * 10_000_000, "one number": "[net]\ninputs=" + "9" * 10_000_000, "one list": "[net]\nsteps=" + "1," * 5_000_000,
-    "sections": "[net]\n" + "[gru]\n" * 60_000, "keys": "[net]\n" + "".join(f"k{n}=1\n" for n in range(90_000)),
+    "sections": "[net]\n" + "[gru]\n" * 170_000, "keys": "[net]\n" + "".join(f"k{n}=1\n" for n in range(90_000)),
     "keys of many sections": ROW + ("[dropout]\n" + "".join(f"porbability{n}=1\n" for n in range(60))) * 900,
 }  # fmt: skip
 

@@ -19,20 +19,23 @@ from numba.core.typing import Signature
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
-from .native import LANES, LINE, OPTIONS, Linked
+from .native import LANES, LINE, OPTIONS, REGISTERS, Linked
 
-ROWS = 5  # of a tile: with 2 vectors, 10 chains of fused multiply-adds; a tile of one vector has twice as many
+LOW = 5  # rows of a tile of 2 vectors: 10 chains of fused multiply-adds hide each other's latency
+ROWS = 10 if REGISTERS == 32 else LOW  # the same, where there are registers for more chains: less is read for each
+NARROW = 10  # rows of a tile of one vector
 DEPTH = 128  # contracted steps of a block, and of one chain: a panel of b (DEPTH x 2 vectors) stays in the first-level cache
 PLACES = 64  # the same where places are summed over: there are many
-BLOCK = 40 * ROWS  # rows of a block: their part of a stays in the second-level cache
-PACK_FROM = 4 * ROWS  # rows from which copying a panel of b together pays
+BLOCK = 200  # rows of a block: their part of a stays in the second-level cache
+PACK_FROM = 20  # rows from which copying a panel of b together pays
 FEW = 4  # columns: with so many or fewer, rows go along the lanes, where they lie side by side in a
 MANY = 1 << 16  # elements of a that no cache near by holds
 AHEAD = 1 << 10  # elements of planes that are asked for before they are copied
-CHAINS = 2 * ROWS - 1  # of a tile of few columns, at most
+CHAINS = 9  # of a tile of few columns, at most
 BOX = 1 << 18  # elements of the box for strips of planes; what a block reads of it stays in the second-level cache
-TABLES = 2 * (BLOCK + 4 * ROWS) + 2 * DEPTH + 8 * ROWS  # int64: the offsets of a block's rows and runs
-AWAITED = 4 * 2 * LANES * (DEPTH + ROWS + 1) + 8 * TABLES  # bytes of scratch before the numbers of what is awaited
+BEYOND = 2 * NARROW  # rows after the last one that tables hold
+TABLES = 2 * (BLOCK + BEYOND) + 2 * DEPTH + 2 * BEYOND  # int64: the offsets of a block's rows and runs
+AWAITED = 4 * LANES * (2 * DEPTH + NARROW + 2) + 8 * TABLES  # bytes of scratch before the numbers of what is awaited
 SCRATCH = -(-(AWAITED + 6 * 8) // LINE) * LINE // 4
 """Elements of the `scratch` array that `contract` works in; one for each thread, zero at first.
 
@@ -231,8 +234,8 @@ def _copy_transposed(typingctx, target, target_row, source, source_row, scale):
 # The tile ------------------------------------------------------------------------------------------------------------
 
 
-def _tile_of(rows, vectors, parts=1):
-    """The tile of so many rows and vectors; or of a part of one."""
+def _tile_of(rows, vectors, parts=1, panel=False):
+    """The tile of so many rows and vectors; or of a part of one. panel: b's rows lie one after the other, as wide as it."""
 
     @intrinsic
     def tile(
@@ -249,15 +252,17 @@ def _tile_of(rows, vectors, parts=1):
         """
         n = types.intp
         signature = types.void(n, n, a, a_rows, a_segments, n, b, b_segments, n, n, start, start_rows, c, c_rows, n)
-        return signature, functools.partial(_generate_tile, rows, vectors, parts)
+        return signature, functools.partial(_generate_tile, rows, vectors, parts, panel)
 
     return tile
 
 
-def _generate_tile(rows, vectors, parts, context, builder, sig, args):
+def _generate_tile(rows, vectors, parts, panel, context, builder, sig, args):
     segments, length, a, a_rows, a_segments, a_step, b, b_segments, b_step, b_second = args[:10]
     start, start_rows, c, c_rows, second = args[10:]
     kind = _vector(a.type, parts)
+    if panel:  # known steps leave registers to the rows
+        b_step, b_second = I64(vectors * kind.count), I64(kind.count)
     pairs = [(i, v) for i in range(rows) for v in range(vectors)]
     places, b_places = ([builder.mul(step, I64(v)) for v in range(vectors)] for step in (second, b_second))
 
@@ -315,9 +320,10 @@ def _generate_tile(rows, vectors, parts, context, builder, sig, args):
     return context.get_dummy_value()
 
 
-_wide_tile, _short_wide_tile = _tile_of(ROWS, 2), _tile_of(ROWS - 1, 2)
-_narrow_tile, _short_narrow_tile = _tile_of(2 * ROWS, 1), _tile_of(2 * ROWS - 1, 1)
-_half_tile = _tile_of(2 * ROWS, 1, parts=2)  # wide vectors take some processors twice the time of narrow ones
+_tall_tile, _short_tile = _tile_of(ROWS, 2, panel=True), _tile_of(ROWS - 1, 2, panel=True)
+_low_tile, _lowest_tile = _tile_of(LOW, 2), _tile_of(LOW - 1, 2)
+_narrow_tile, _short_narrow_tile = _tile_of(NARROW, 1), _tile_of(NARROW - 1, 1)
+_half_tile = _tile_of(NARROW, 1, parts=2)  # wide vectors take some processors twice the time of narrow ones
 
 
 @intrinsic
@@ -336,18 +342,20 @@ def _along_tile(
                     builder.icmp_signed("==", rows, I64(k)), builder.icmp_signed(whether, wide, I64(0))
                 )
                 with builder.if_then(is_it):
-                    _generate_tile(k, vectors, 1, context, builder, sig, tile)
+                    _generate_tile(k, vectors, 1, False, context, builder, sig, tile)
         return context.get_dummy_value()
 
     return types.void(n, n, n, n, a, a_rows, a_segments, n, b, b_segments, n, n, c, c_rows), codegen
 
 
 @_inline
-def _rows_of_tall(rows, most):
-    """Of so many rows, those for tiles of `most`; the others are for tiles of one row less: so they come out even, but for
-    a few small numbers of rows."""
-    tall = rows - -rows % most * (most - 1)
-    return tall if tall >= 0 else rows
+def _height(left, tall):
+    """Of the next tile, if so many rows are left: `tall` or one less where these come out even; or else, after the last whole
+    tall one, of few rows."""
+    even = left - -left % tall * (tall - 1)
+    if even > 0 or left >= tall:
+        return tall
+    return tall - 1 if even == 0 else LOW if left == LOW else LOW - 1
 
 
 @_inline
@@ -418,39 +426,53 @@ def _tiles(
     asked for meanwhile, if the panel is wider than a vector.
     """
     if width > lanes:
-        tall = _rows_of_tall(rows, ROWS)
-        share_a = (next_a[1] * ROWS + tall - 1) // max(tall, 1)  # pieces asked for during a tile
-        share_b = (next_b[1] * ROWS + tall - 1) // max(tall, 1)
-        asked_a = asked_b = 0
-        for i in range(0, tall, ROWS):
-            _ask_for_pieces(lanes, next_a, asked_a, asked_a + share_a)
-            _ask_for_pieces(lanes, next_b, asked_b, asked_b + share_b)
-            asked_a += share_a
-            asked_b += share_b
+        tall = ROWS if b_step == 2 * lanes and b_second == lanes else LOW  # b's rows as wide as a panel
+        asked_a = asked_b = i = 0
+        while i < rows:
+            height = _height(rows - i, tall)
+            until_a = (next_a[1] * (i + height) + rows - 1) // rows
+            until_b = (next_b[1] * (i + height) + rows - 1) // rows
+            _ask_for_pieces(lanes, next_a, asked_a, until_a)
+            _ask_for_pieces(lanes, next_b, asked_b, until_b)
+            asked_a, asked_b = until_a, until_b
             ask(awaited, 4 + segments * length // 64)  # more during a longer tile
-            _wide_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segments, b_step, b_second,
-                       start, _moved(start_rows, i * start_moves), c, _moved(c_rows, i), second)  # fmt: skip
-        for i in range(tall, rows, ROWS - 1):
-            _short_wide_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segments, b_step,
-                             b_second, start, _moved(start_rows, i * start_moves), c, _moved(c_rows, i), second)  # fmt: skip
+            origins, starts, places = _moved(a_rows, i), _moved(start_rows, i * start_moves), _moved(c_rows, i)
+            if ROWS > LOW and height == ROWS:
+                _tall_tile(segments, length, a, origins, a_segments, a_step, b, b_segments, b_step, b_second,
+                           start, starts, c, places, second)  # fmt: skip
+            elif ROWS > LOW and height == ROWS - 1:
+                _short_tile(segments, length, a, origins, a_segments, a_step, b, b_segments, b_step, b_second,
+                            start, starts, c, places, second)  # fmt: skip
+            elif height == LOW:
+                _low_tile(segments, length, a, origins, a_segments, a_step, b, b_segments, b_step, b_second,
+                          start, starts, c, places, second)  # fmt: skip
+            else:
+                _lowest_tile(segments, length, a, origins, a_segments, a_step, b, b_segments, b_step, b_second,
+                             start, starts, c, places, second)  # fmt: skip
+            i += height
         return
     if width == lanes:
-        tall = _rows_of_tall(rows, 2 * ROWS)
-        for i in range(0, tall, 2 * ROWS):
-            _narrow_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segments, b_step, b_second,
-                         start, _moved(start_rows, i * start_moves), c, _moved(c_rows, i), second)  # fmt: skip
-        for i in range(tall, rows, 2 * ROWS - 1):
-            _short_narrow_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segments, b_step,
-                               b_second, start, _moved(start_rows, i * start_moves), c, _moved(c_rows, i), second)  # fmt: skip
+        i = 0
+        while i < rows:
+            height = _height(rows - i, NARROW)
+            origins, starts, places = _moved(a_rows, i), _moved(start_rows, i * start_moves), _moved(c_rows, i)
+            if height == NARROW - 1:
+                _short_narrow_tile(segments, length, a, origins, a_segments, a_step, b, b_segments, b_step, b_second,
+                                   start, starts, c, places, second)  # fmt: skip
+            else:
+                _narrow_tile(segments, length, a, origins, a_segments, a_step, b, b_segments, b_step, b_second,
+                             start, starts, c, places, second)  # fmt: skip
+                height = NARROW
+            i += height
         return
     if 2 * width == lanes:
-        for i in range(0, rows, 2 * ROWS):
+        for i in range(0, rows, NARROW):
             _half_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segments, b_step, b_second,
                        start, _moved(start_rows, i * start_moves), c, _moved(c_rows, i), second)  # fmt: skip
         return
-    for i in range(0, rows, 2 * ROWS):
+    for i in range(0, rows, NARROW):
         origins, places = _moved(start_rows, i * start_moves), _moved(c_rows, i)
-        for r in range(2 * ROWS):
+        for r in range(NARROW):
             _copy_in(_moved(staged, r * lanes), _moved(start, origins[r]), width, 1)
         if 2 * width <= lanes:
             _half_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segments, b_step, b_second,
@@ -458,7 +480,7 @@ def _tiles(
         else:
             _narrow_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segments, b_step, b_second,
                          staged, staged_rows, staged, staged_rows, second)  # fmt: skip
-        for r in range(2 * ROWS):
+        for r in range(NARROW):
             _copy_out(_moved(c, places[r]), _moved(staged, r * lanes), width)
 
 
@@ -474,7 +496,7 @@ def _fill_rows(table, first, last, rows_1, rows_2, step_0, step_1, step_2):
         for k in range(count):
             table[r - first + k] = origin + k * step_2
         r += count
-    for r in range(last - first, last - first + 4 * ROWS):
+    for r in range(last - first, last - first + BEYOND):
         table[r] = table[last - first - 1]
 
 
@@ -484,14 +506,14 @@ def _working(lanes, scratch):
     staged_rows, no_rows, awaited)."""
     for v in range(2 * lanes):
         scratch[v] = 0
-    tables = _integers(_moved(scratch, 2 * lanes * (ROWS + 1 + DEPTH)))
-    a_segments = _moved(tables, 2 * (BLOCK + 4 * ROWS))
+    tables = _integers(_moved(scratch, lanes * (NARROW + 2 + 2 * DEPTH)))
+    a_segments = _moved(tables, 2 * (BLOCK + BEYOND))
     b_segments, staged_rows = _moved(a_segments, DEPTH), _moved(a_segments, 2 * DEPTH)
-    no_rows = _moved(staged_rows, 4 * ROWS)
-    for i in range(4 * ROWS):
+    no_rows = _moved(staged_rows, BEYOND)
+    for i in range(BEYOND):
         staged_rows[i], no_rows[i] = i * lanes, 0
     return (
-        _moved(scratch, 2 * lanes), _moved(scratch, 2 * lanes * (ROWS + 1)), tables, _moved(tables, BLOCK + 4 * ROWS),
+        _moved(scratch, 2 * lanes), _moved(scratch, lanes * (NARROW + 2)), tables, _moved(tables, BLOCK + BEYOND),
         a_segments, b_segments, staged_rows, no_rows, _moved(tables, TABLES),
     )  # fmt: skip
 

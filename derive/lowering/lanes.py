@@ -198,6 +198,7 @@ def _values(nest: Nest, batch: Sequence[Equation], stored: set[str], summed: Cal
     for together in zip(*sums, strict=True):
         (first, _), bodies = together[0], {name: _masked(t) for t, name in together}
         term = replace(first, conditions=tuple(_of_places(first)))
+        lines += _next_seen_from(nest, [t for t, _ in together])
         lines += summed(nest, term, bodies)
     for e, found in zip(batch, sums, strict=True):
         summands = [_held(outside(t)) * sp.Symbol(f".{name}", real=True) for t, name in found]
@@ -263,7 +264,7 @@ def _maximum(nest: Nest, equation: Equation, stored: set[str]) -> list:
     first = {k: low for k, low, _ in term.over}
     nest.printer.used |= {"inf", "where"}
     value, better = nest.fresh("value"), nest.fresh("better")
-    take = [*nest.statements({value: term.body}), *_ahead(nest, equation)]
+    take = [*nest.statements({value: term.body}), *_next_windows(nest, equation)]
     so_far = best[equation.name]
     take.append(Assign(better, f"({value} > {so_far}) | ({value} != {value})"))
     take.append(Assign(so_far, f"where({better}, {value}, {so_far})"))
@@ -276,13 +277,30 @@ def _maximum(nest: Nest, equation: Equation, stored: set[str]) -> list:
     return [*lines, *loops, *(Assign(nest.place(tensor_at(n, equation)), best[n]) for n in names if n in stored)]
 
 
-def _ahead(nest: Nest, equation: Equation) -> list:
+def _next_windows(nest: Nest, equation: Equation) -> list:
     """Asks for what the next row of windows reads: rows of a plane lie too far apart for the processor to see what comes."""
     (term,) = equation.terms
     windowed = {k for k, *_ in term.over}
     for row in nest.rows[1:]:
         moved = term.body.xreplace({row: row + 1})
-        if isinstance(moved, sp.Indexed) and any(i.has(row) and i.free_symbols & windowed for i in term.body.indices):
-            nest.printer.used.add("ahead")
-            return [Ahead(moved.base.name, ", ".join(map(nest.index, nest.stored(moved))))]
+        if isinstance(moved, sp.Indexed) and any(i.has(row) and i.free_symbols & windowed for i in moved.indices):
+            return _asked(nest, [moved])
     return []
+
+
+def _next_seen_from(nest: Nest, terms: Sequence[Term]) -> list:
+    """The same for sums over the windows that a place lies in, which go in steps: asks for the row after the last of them."""
+    over = terms[0].over
+    for k, *ends in over:
+        if ends[0].has(sp.ceiling) and any(end.has(*nest.rows[1:]) for end in ends):
+            bounds = {i: nest.bounds_of(i, low, high) for i, low, high in over}
+            below = {i: nest.named(last if i == k else first) for i, (first, last) in bounds.items()}
+            read = [x for t in terms for x in t.operands() if {k, nest.rows[0]} <= set(nest.stored(x)[:-1])]
+            return _asked(nest, [x.xreplace(below) for x in read])
+    return []
+
+
+def _asked(nest: Nest, wanted: Sequence[sp.Indexed]) -> list:
+    nest.printer.used |= {"ahead"} if wanted else set()
+    places = {x.base.name: ", ".join(map(nest.index, nest.stored(x))) for x in wanted}
+    return [Ahead(name, place) for name, place in sorted(places.items())]

@@ -14,7 +14,7 @@ Written by ``derive generate``; change the definition, not this file.
 """
 
 from ..definition import Layer
-from ..lanes import lanes
+from ..lanes import ahead, lanes
 from ..program import Kernel
 
 
@@ -90,6 +90,7 @@ def average_pooling_input_sensitivity(delta_z, delta_a, U, V, left, stride, top,
                 last_j = min(J, (q + left) // stride + 1)
                 for c in lanes(C):
                     total = T(0)
+                    ahead(delta_z, (n, last_i, first_j, c))
                     for i in range(first_i, last_i):
                         for j in range(first_j, last_j):
                             total += delta_z[n, i, j, c]

@@ -105,6 +105,9 @@ def max_pooling_input_sensitivity(delta_z, z_at_u, z_at_v, delta_a, U, V, left, 
                 last_j = min(J, (q + left) // stride + 1)
                 for c in lanes(C):
                     total = T(0)
+                    ahead(delta_z, (n, last_i, first_j, c))
+                    ahead(z_at_u, (n, last_i, first_j, c))
+                    ahead(z_at_v, (n, last_i, first_j, c))
                     for i in range(first_i, last_i):
                         for j in range(first_j, last_j):
                             total += where(

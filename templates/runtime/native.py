@@ -44,6 +44,8 @@ def _lanes() -> int:
 LINE = 64  # bytes of a cache line
 LANES = _lanes()
 """float32 values in a vector of the host's; BACKDERIVE_LANES overrides it (LLVM splits vectors that are too wide)."""
+REGISTERS = 32 if LANES == 16 or platform.machine().lower() in ("aarch64", "arm64") else 16
+"""Vectors that the processor holds."""
 
 
 def _load_openmp(spins: int = 200) -> None:

@@ -83,7 +83,7 @@ orders = st.permutations((0, 1, 2)).map(tuple)
 
 @settings(max_examples=300, deadline=None)
 @given(
-    rows=st.integers(1, 24),
+    rows=st.integers(1, 48),
     columns=st.integers(1, 6 * LANES + 3),
     segments=st.integers(0, 3),
     length=st.integers(0, 20),

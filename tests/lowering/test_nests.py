@@ -81,6 +81,14 @@ def test_the_next_row_of_windows_is_asked_for():
     assert "ahead(a, (n, u + stride * (i + 1) - top, v + j * stride - left, c))" in text(k)
 
 
+def test_the_row_after_the_last_window_that_a_place_lies_in_is_asked_for():
+    (k,) = backward(max_pooling).values()
+    before_the_windows = text(k).partition("for i in")[0]
+    for name in ("delta_z", "z_at_u", "z_at_v"):
+        assert f"ahead({name}, (n, last_i, first_j, c))" in before_the_windows
+    assert "ahead(" not in text(backward(depthwise_convolution)["delta_a"])  # weights stay near by
+
+
 def test_settings_and_taps_of_windows_are_constants_of_their_kernels():
     assert {k.fixed for k in forward(max_pooling).values()} == {("U", "V", "left", "stride", "top")}
     assert forward(depthwise_convolution)["z"].fixed == ("dilation", "left", "stride", "top", "u", "v")

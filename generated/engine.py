@@ -239,11 +239,13 @@ def _tile_of(rows, vectors, parts=1, panel=False):
 
     @intrinsic
     def tile(
-        typingctx, segments, length, a, a_rows, a_segments, a_step, b, b_segments, b_step, b_second, start, start_rows,
+        typingctx, sums, length, a, a_rows, a_segments, a_step, b, b_segments, b_step, b_second, start, start_rows,
         c, c_rows, second
     ):  # fmt: skip
         """c[c_rows[i] + v] = start[start_rows[i] + v] + sum over s < segments, t < length of
         a[a_rows[i] + a_segments[s] + t a_step] b[b_segments[s] + t b_step + v], for i < rows and the vectors of v.
+
+        sums: (chains, segments); the segments of a further chain follow in the tables, and its sum is added to c.
 
         Every further vector begins `second` lanes after the one before in c and start, `b_second` after it in b: they may
         overlap.
@@ -251,15 +253,17 @@ def _tile_of(rows, vectors, parts=1, panel=False):
         the same value.
         """
         n = types.intp
-        signature = types.void(n, n, a, a_rows, a_segments, n, b, b_segments, n, n, start, start_rows, c, c_rows, n)
+        two = types.UniTuple(n, 2)
+        signature = types.void(two, n, a, a_rows, a_segments, n, b, b_segments, n, n, start, start_rows, c, c_rows, n)
         return signature, functools.partial(_generate_tile, rows, vectors, parts, panel)
 
     return tile
 
 
 def _generate_tile(rows, vectors, parts, panel, context, builder, sig, args):
-    segments, length, a, a_rows, a_segments, a_step, b, b_segments, b_step, b_second = args[:10]
+    sums, length, a, a_rows, a_segments, a_step, b, b_segments, b_step, b_second = args[:10]
     start, start_rows, c, c_rows, second = args[10:]
+    chains, segments = cgutils.unpack_tuple(builder, sums)
     kind = _vector(a.type, parts)
     if panel:  # known steps leave registers to the rows
         b_step, b_second = I64(vectors * kind.count), I64(kind.count)
@@ -277,7 +281,14 @@ def _generate_tile(rows, vectors, parts, panel, context, builder, sig, args):
         for v in range(vectors):
             _prefetch(builder, builder.gep(row(c, c_rows, I64(rows + i)), [places[v]]))
     entry = builder.basic_block
-    outer, inner, after, done = (builder.append_basic_block(f"tile.{n}") for n in ("segment", "step", "next", "done"))
+    names = ("chain", "segment", "step", "next", "total", "done")
+    chain, outer, inner, after, end, done = (builder.append_basic_block(f"tile.{n}") for n in names)
+    builder.branch(chain)
+
+    builder.position_at_end(chain)
+    q, first = builder.phi(I64), builder.phi(I64)
+    from_row = [builder.phi(pointer.type) for pointer in start_row]
+    last = builder.add(first, segments)
     builder.branch(outer)
 
     builder.position_at_end(outer)
@@ -300,23 +311,29 @@ def _generate_tile(rows, vectors, parts, panel, context, builder, sig, args):
 
     builder.position_at_end(after)
     s_next = builder.add(s, I64(1))
-    builder.cbranch(builder.icmp_signed("<", s_next, segments), outer, done)
+    builder.cbranch(builder.icmp_signed("<", s_next, last), outer, end)
 
-    incoming = [(s, I64(0), s_next)]
-    for phi, first, later in incoming + [(held[p], ir.Constant(kind, None), new[p]) for p in pairs]:
-        phi.add_incoming(first, entry)
-        phi.add_incoming(later, after)
-    incoming = [(t, I64(0), t_next), (a_at, a_base, a_next), (b_at, b_base, b_next)]
-    for phi, first, later in incoming + [(sums[p], held[p], new[p]) for p in pairs]:
-        phi.add_incoming(first, outer)
-        phi.add_incoming(later, inner)
-
-    builder.position_at_end(done)
+    builder.position_at_end(end)
     total = {}
     for i, v in pairs:  # all that is read before anything is written: rows may repeat
-        total[i, v] = builder.fadd(_load(builder, builder.gep(start_row[i], [places[v]]), parts), new[i, v])
+        total[i, v] = builder.fadd(_load(builder, builder.gep(from_row[i], [places[v]]), parts), new[i, v])
     for i, v in pairs:
         _store(builder, total[i, v], builder.gep(c_row[i], [places[v]]))
+    q_next = builder.add(q, I64(1))
+    builder.cbranch(builder.icmp_signed("<", q_next, chains), chain, done)
+
+    def varies(before, after, values):
+        for phi, value, later in values:
+            phi.add_incoming(value, before)
+            phi.add_incoming(later, after)
+
+    rows_from = zip(from_row, start_row, c_row, strict=True)
+    varies(entry, end, [(q, I64(0), q_next), (first, I64(0), last), *rows_from])
+    varies(chain, after, [(s, first, s_next), *((held[p], ir.Constant(kind, None), new[p]) for p in pairs)])
+    steps = [(t, I64(0), t_next), (a_at, a_base, a_next), (b_at, b_base, b_next)]
+    varies(outer, inner, steps + [(sums[p], held[p], new[p]) for p in pairs])
+
+    builder.position_at_end(done)
     return context.get_dummy_value()
 
 
@@ -334,8 +351,9 @@ def _along_tile(
     n = types.intp
 
     def codegen(context, builder, sig, args):
-        rows, wide, *operands, lanes, c, c_rows = args
-        tile = [*operands, lanes, c, c_rows, c, c_rows, lanes]
+        rows, wide, segments, *operands, lanes, c, c_rows = args
+        sums = cgutils.pack_array(builder, [I64(1), segments])
+        tile = [sums, *operands, lanes, c, c_rows, c, c_rows, lanes]
         for k in range(1, FEW + 1):
             for vectors, whether in ((CHAINS // k, "!="), (1, "==")):
                 is_it = builder.and_(
@@ -349,13 +367,12 @@ def _along_tile(
 
 
 @_inline
-def _height(left, tall):
-    """Of the next tile, if so many rows are left: `tall` or one less where these come out even; or else, after the last whole
-    tall one, of few rows."""
-    even = left - -left % tall * (tall - 1)
-    if even > 0 or left >= tall:
-        return tall
-    return tall - 1 if even == 0 else LOW if left == LOW else LOW - 1
+def _heights(rows, tall):
+    """(tall, short): of so many rows, those before `tall` are for tall tiles, those before `short` for tiles of one row
+    less, so that both come out even; or else, those after the last whole tall tile are for tiles of few rows."""
+    even = rows - -rows % tall * (tall - 1)
+    whole = rows - rows % tall
+    return (even, rows) if even >= 0 else (whole, whole)
 
 
 @_inline
@@ -416,7 +433,7 @@ def _ask_for_pieces(lanes, coming, first, last):
 
 @_inline
 def _tiles(
-    lanes, width, second, rows, segments, length, a, a_rows, a_segments, a_step, b, b_segments, b_step, b_second,
+    lanes, width, second, rows, sums, length, a, a_rows, a_segments, a_step, b, b_segments, b_step, b_second,
     start, start_rows, start_moves, c, c_rows, staged, staged_rows, next_a, next_b, awaited
 ):  # fmt: skip
     """The tiles of one panel of `width` lanes, row by row; one narrower than a vector, but for half of it, passes through
@@ -427,47 +444,50 @@ def _tiles(
     """
     if width > lanes:
         tall = ROWS if b_step == 2 * lanes and b_second == lanes else LOW  # b's rows as wide as a panel
+        until_tall, until_short = _heights(rows, tall)
+        share_a = (next_a[1] * tall + rows - 1) // rows  # pieces asked for during a tile
+        share_b = (next_b[1] * tall + rows - 1) // rows
+        lines = 4 + sums[0] * sums[1] * length // 64  # more during a longer tile
         asked_a = asked_b = i = 0
         while i < rows:
-            height = _height(rows - i, tall)
-            until_a = (next_a[1] * (i + height) + rows - 1) // rows
-            until_b = (next_b[1] * (i + height) + rows - 1) // rows
-            _ask_for_pieces(lanes, next_a, asked_a, until_a)
-            _ask_for_pieces(lanes, next_b, asked_b, until_b)
-            asked_a, asked_b = until_a, until_b
-            ask(awaited, 4 + segments * length // 64)  # more during a longer tile
+            _ask_for_pieces(lanes, next_a, asked_a, asked_a + share_a)
+            _ask_for_pieces(lanes, next_b, asked_b, asked_b + share_b)
+            asked_a += share_a
+            asked_b += share_b
+            ask(awaited, lines)
             origins, starts, places = _moved(a_rows, i), _moved(start_rows, i * start_moves), _moved(c_rows, i)
+            height = tall if i < until_tall else tall - 1 if i < until_short else LOW if rows - i == LOW else LOW - 1
             if ROWS > LOW and height == ROWS:
-                _tall_tile(segments, length, a, origins, a_segments, a_step, b, b_segments, b_step, b_second,
+                _tall_tile(sums, length, a, origins, a_segments, a_step, b, b_segments, b_step, b_second,
                            start, starts, c, places, second)  # fmt: skip
             elif ROWS > LOW and height == ROWS - 1:
-                _short_tile(segments, length, a, origins, a_segments, a_step, b, b_segments, b_step, b_second,
+                _short_tile(sums, length, a, origins, a_segments, a_step, b, b_segments, b_step, b_second,
                             start, starts, c, places, second)  # fmt: skip
             elif height == LOW:
-                _low_tile(segments, length, a, origins, a_segments, a_step, b, b_segments, b_step, b_second,
+                _low_tile(sums, length, a, origins, a_segments, a_step, b, b_segments, b_step, b_second,
                           start, starts, c, places, second)  # fmt: skip
             else:
-                _lowest_tile(segments, length, a, origins, a_segments, a_step, b, b_segments, b_step, b_second,
+                _lowest_tile(sums, length, a, origins, a_segments, a_step, b, b_segments, b_step, b_second,
                              start, starts, c, places, second)  # fmt: skip
             i += height
         return
     if width == lanes:
+        until_tall, until_short = _heights(rows, NARROW)
         i = 0
         while i < rows:
-            height = _height(rows - i, NARROW)
             origins, starts, places = _moved(a_rows, i), _moved(start_rows, i * start_moves), _moved(c_rows, i)
-            if height == NARROW - 1:
-                _short_narrow_tile(segments, length, a, origins, a_segments, a_step, b, b_segments, b_step, b_second,
+            if until_tall <= i < until_short:
+                _short_narrow_tile(sums, length, a, origins, a_segments, a_step, b, b_segments, b_step, b_second,
                                    start, starts, c, places, second)  # fmt: skip
+                i += NARROW - 1
             else:
-                _narrow_tile(segments, length, a, origins, a_segments, a_step, b, b_segments, b_step, b_second,
+                _narrow_tile(sums, length, a, origins, a_segments, a_step, b, b_segments, b_step, b_second,
                              start, starts, c, places, second)  # fmt: skip
-                height = NARROW
-            i += height
+                i += NARROW
         return
     if 2 * width == lanes:
         for i in range(0, rows, NARROW):
-            _half_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segments, b_step, b_second,
+            _half_tile(sums, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segments, b_step, b_second,
                        start, _moved(start_rows, i * start_moves), c, _moved(c_rows, i), second)  # fmt: skip
         return
     for i in range(0, rows, NARROW):
@@ -475,10 +495,10 @@ def _tiles(
         for r in range(NARROW):
             _copy_in(_moved(staged, r * lanes), _moved(start, origins[r]), width, 1)
         if 2 * width <= lanes:
-            _half_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segments, b_step, b_second,
+            _half_tile(sums, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segments, b_step, b_second,
                        staged, staged_rows, staged, staged_rows, second)  # fmt: skip
         else:
-            _narrow_tile(segments, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segments, b_step, b_second,
+            _narrow_tile(sums, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segments, b_step, b_second,
                          staged, staged_rows, staged, staged_rows, second)  # fmt: skip
         for r in range(NARROW):
             _copy_out(_moved(c, places[r]), _moved(staged, r * lanes), width)
@@ -660,7 +680,7 @@ def _contract_of(lanes: int):
                                 done += piece
                     else:
                         here, here_step, here_second = _moved(b, v), b_step, second
-                    _tiles(lanes, width, second, height, count, steps, a, a_rows, a_segments, a_step,
+                    _tiles(lanes, width, second, height, (1, count), steps, a, a_rows, a_segments, a_step,
                            here, b_segments, here_step, here_second, _moved(start, v * start_lane), start_rows,
                            start_moves, _moved(c, v), c_rows, staged, staged_rows,
                            next_a, next_b, awaited)  # fmt: skip

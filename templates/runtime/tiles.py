@@ -25,6 +25,7 @@ from numba.extending import intrinsic, overload
 from .engine import (
     BLOCK,
     BOX,
+    DEPTH,
     _fill_rows,
     _moved,
     _pack,
@@ -219,28 +220,29 @@ def _products_of(lanes: int) -> Callable:
     def products(
         parts, rows, columns, length, a, a_part, a_row, a_step, b, b_part, b_step, b_lane, c, c_part, c_row, again, depth, scratch
     ):  # fmt: skip
-        staged, panel, a_rows, c_rows, none, _, staged_rows, no_rows, awaited = _working(lanes, scratch)
-        none[0] = 0
+        staged, panel, a_rows, c_rows, a_pieces, b_pieces, staged_rows, no_rows, awaited = _working(lanes, scratch)
+        for q in range(DEPTH // depth):
+            a_pieces[q], b_pieces[q] = q * depth * a_step, q * depth * 2 * lanes
+        most = DEPTH // depth * depth  # steps in a panel
         for first in range(0, rows, BLOCK):
             height = min(BLOCK, rows - first)
             _fill_rows(a_rows, first, first + height, 1, rows, 0, 0, a_row)
             _fill_rows(c_rows, first, first + height, 1, rows, 0, 0, c_row)
             for e in range(parts):
-                for t in range(0, length, depth):
-                    steps, goes_on = min(depth, length - t), again or t > 0
-                    start, start_rows = (c, c_rows) if goes_on else (scratch, no_rows)
+                for t in range(0, length, most):
+                    steps = min(most, length - t)
                     v = 0
                     while v < columns:
                         left = columns - v
                         width = _panel_width(left, lanes)
-                        second, target = max(0, width - lanes), e * c_part + v
+                        second, target = max(0, width - lanes), _moved(c, e * c_part + v)
                         origin = _moved(b, e * b_part + t * b_step + v * b_lane)
                         # The panel that comes next is asked for meanwhile: of the next lanes, channels, or part.
                         ahead, next_width = _moved(origin, width * b_lane), min(left - width, 2 * lanes)
                         if left <= width:
                             next_width = min(columns, 2 * lanes)
                             ahead = _moved(
-                                b, e * b_part + (t + depth) * b_step if t + depth < length else (e + 1) * b_part
+                                b, e * b_part + (t + most) * b_step if t + most < length else (e + 1) * b_part
                             )
                         next_b = ahead, steps, b_step, next_width
                         if b_lane != 1:
@@ -248,10 +250,16 @@ def _products_of(lanes: int) -> Callable:
                         _pack(panel, lanes, width, second, steps, origin, b_step, b_lane, 1)
                         if width < lanes <= c_row:  # there is room for what the panel is filled up with
                             width = lanes // 2 if 2 * width <= lanes else lanes
-                        _tiles(lanes, width, second, height, 1, steps, _moved(a, e * a_part + t * a_step), a_rows, none,
-                               a_step, panel, none, 2 * lanes, lanes, _moved(start, target if goes_on else 0), start_rows,
-                               1 if goes_on else 0, _moved(c, target), c_rows, staged, staged_rows,
-                               (a, 0, 0, 0), next_b, awaited)  # fmt: skip
+                        done = 0
+                        while done < steps:  # the whole chains, then what is left
+                            whole, goes_on = (steps - done) // depth, again or t + done > 0
+                            start, start_rows = (target, c_rows) if goes_on else (scratch, no_rows)
+                            _tiles(lanes, width, second, height, (max(whole, 1), 1), depth if whole else steps - done,
+                                   _moved(a, e * a_part + (t + done) * a_step), a_rows, a_pieces, a_step,
+                                   _moved(panel, done * 2 * lanes), b_pieces, 2 * lanes, lanes, start, start_rows,
+                                   1 if goes_on else 0, target, c_rows, staged, staged_rows,
+                                   (a, 0, 0, 0), next_b, awaited)  # fmt: skip
+                            done += whole * depth if whole else steps - done
                         v += width
 
     return products

@@ -234,8 +234,8 @@ def _copy_transposed(typingctx, target, target_row, source, source_row, scale):
 # The tile ------------------------------------------------------------------------------------------------------------
 
 
-def _tile_of(rows, vectors, parts=1, panel=False):
-    """The tile of so many rows and vectors; or of a part of one. panel: b's rows lie one after the other, as wide as it."""
+def _tile_of(rows, vectors, parts=1):
+    """The tile of so many rows and vectors; or of a part of one."""
 
     @intrinsic
     def tile(
@@ -255,18 +255,16 @@ def _tile_of(rows, vectors, parts=1, panel=False):
         n = types.intp
         two = types.UniTuple(n, 2)
         signature = types.void(two, n, a, a_rows, a_segments, n, b, b_segments, n, n, start, start_rows, c, c_rows, n)
-        return signature, functools.partial(_generate_tile, rows, vectors, parts, panel)
+        return signature, functools.partial(_generate_tile, rows, vectors, parts)
 
     return tile
 
 
-def _generate_tile(rows, vectors, parts, panel, context, builder, sig, args):
+def _generate_tile(rows, vectors, parts, context, builder, sig, args):
     sums, length, a, a_rows, a_segments, a_step, b, b_segments, b_step, b_second = args[:10]
     start, start_rows, c, c_rows, second = args[10:]
     chains, segments = cgutils.unpack_tuple(builder, sums)
     kind = _vector(a.type, parts)
-    if panel:  # known steps leave registers to the rows
-        b_step, b_second = I64(vectors * kind.count), I64(kind.count)
     pairs = [(i, v) for i in range(rows) for v in range(vectors)]
     places, b_places = ([builder.mul(step, I64(v)) for v in range(vectors)] for step in (second, b_second))
 
@@ -337,7 +335,7 @@ def _generate_tile(rows, vectors, parts, panel, context, builder, sig, args):
     return context.get_dummy_value()
 
 
-_tall_tile, _short_tile = _tile_of(ROWS, 2, panel=True), _tile_of(ROWS - 1, 2, panel=True)
+_tall_tile, _short_tile = _tile_of(ROWS, 2), _tile_of(ROWS - 1, 2)
 _low_tile, _lowest_tile = _tile_of(LOW, 2), _tile_of(LOW - 1, 2)
 _narrow_tile, _short_narrow_tile = _tile_of(NARROW, 1), _tile_of(NARROW - 1, 1)
 _half_tile = _tile_of(NARROW, 1, parts=2)  # wide vectors take some processors twice the time of narrow ones
@@ -360,7 +358,7 @@ def _along_tile(
                     builder.icmp_signed("==", rows, I64(k)), builder.icmp_signed(whether, wide, I64(0))
                 )
                 with builder.if_then(is_it):
-                    _generate_tile(k, vectors, 1, False, context, builder, sig, tile)
+                    _generate_tile(k, vectors, 1, context, builder, sig, tile)
         return context.get_dummy_value()
 
     return types.void(n, n, n, n, a, a_rows, a_segments, n, b, b_segments, n, n, c, c_rows), codegen
@@ -443,10 +441,9 @@ def _tiles(
     asked for meanwhile, if the panel is wider than a vector.
     """
     if width > lanes:
-        tall = ROWS if b_step == 2 * lanes and b_second == lanes else LOW  # b's rows as wide as a panel
-        until_tall, until_short = _heights(rows, tall)
-        share_a = (next_a[1] * tall + rows - 1) // rows  # pieces asked for during a tile
-        share_b = (next_b[1] * tall + rows - 1) // rows
+        until_tall, until_short = _heights(rows, ROWS)
+        share_a = (next_a[1] * ROWS + rows - 1) // rows  # pieces asked for during a tile
+        share_b = (next_b[1] * ROWS + rows - 1) // rows
         lines = 4 + sums[0] * sums[1] * length // 64  # more during a longer tile
         asked_a = asked_b = i = 0
         while i < rows:
@@ -456,7 +453,7 @@ def _tiles(
             asked_b += share_b
             ask(awaited, lines)
             origins, starts, places = _moved(a_rows, i), _moved(start_rows, i * start_moves), _moved(c_rows, i)
-            height = tall if i < until_tall else tall - 1 if i < until_short else LOW if rows - i == LOW else LOW - 1
+            height = ROWS if i < until_tall else ROWS - 1 if i < until_short else LOW if rows - i == LOW else LOW - 1
             if ROWS > LOW and height == ROWS:
                 _tall_tile(sums, length, a, origins, a_segments, a_step, b, b_segments, b_step, b_second,
                            start, starts, c, places, second)  # fmt: skip

@@ -19,12 +19,15 @@ from numba.core.typing import Signature
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
-from .native import LANES, LINE, OPTIONS, REGISTERS, Linked
+from .native import CACHE, LANES, LINE, OPTIONS, REGISTERS, Linked
 
 LOW = 5  # rows of a tile of 2 vectors: 10 chains of fused multiply-adds hide each other's latency
 ROWS = 10 if REGISTERS == 32 else LOW  # the same, where there are registers for more chains: less is read for each
 NARROW = 10  # rows of a tile of one vector
-DEPTH = 128  # contracted steps of a block, and of one chain: a panel of b (DEPTH x 2 vectors) stays in the first-level cache
+PANEL = (
+    4 if ROWS > LOW and CACHE >= 48 << 10 else 2
+)  # vectors of a panel of b, at most: it stays in the first-level cache
+DEPTH = 128  # contracted steps of a block, and of one chain: a panel of b has as many rows, at most
 PLACES = 64  # the same where places are summed over: there are many
 BLOCK = 200  # rows of a block: their part of a stays in the second-level cache
 PACK_FROM = 20  # rows from which copying a panel of b together pays
@@ -35,7 +38,7 @@ CHAINS = 9  # of a tile of few columns, at most
 BOX = 1 << 18  # elements of the box for strips of planes; what a block reads of it stays in the second-level cache
 BEYOND = 2 * NARROW  # rows after the last one that tables hold
 TABLES = 2 * (BLOCK + BEYOND) + 2 * DEPTH + 2 * BEYOND  # int64: the offsets of a block's rows and runs
-AWAITED = 4 * LANES * (2 * DEPTH + NARROW + 2) + 8 * TABLES  # bytes of scratch before the numbers of what is awaited
+AWAITED = 4 * LANES * (PANEL * (DEPTH + 1) + NARROW) + 8 * TABLES  # bytes of scratch before what is awaited
 SCRATCH = -(-(AWAITED + 6 * 8) // LINE) * LINE // 4
 """Elements of the `scratch` array that `contract` works in; one for each thread, zero at first.
 
@@ -337,6 +340,7 @@ def _generate_tile(rows, vectors, parts, context, builder, sig, args):
 
 _tall_tile, _short_tile = _tile_of(ROWS, 2), _tile_of(ROWS - 1, 2)
 _low_tile, _lowest_tile = _tile_of(LOW, 2), _tile_of(LOW - 1, 2)
+_wide_tile, _short_wide_tile = _tile_of(LOW, PANEL), _tile_of(LOW - 1, PANEL)
 _narrow_tile, _short_narrow_tile = _tile_of(NARROW, 1), _tile_of(NARROW - 1, 1)
 _half_tile = _tile_of(NARROW, 1, parts=2)  # wide vectors take some processors twice the time of narrow ones
 
@@ -392,32 +396,36 @@ def ask(awaited, lines):
 
 
 @_inline
-def _pack(target, lanes, width, second, length, b, b_step, b_lane, scale):
-    """target[t 2 lanes + v] = scale b[t b_step + v b_lane]: rows of a panel, its two vectors side by side.
+def _pack(target, lanes, width, row, second, length, b, b_step, b_lane, scale):
+    """target[t row + v] = scale b[t b_step + v b_lane]: rows of a panel, its vectors side by side.
 
-    The second vector holds the lanes from `second` on. A panel narrower than a vector is filled up with zeros.
+    The second of two holds the lanes from `second` on. A panel narrower than a vector is filled up with zeros.
     """
     if width < lanes and b_lane == 1:
         for t in range(length):
-            _copy_in(_moved(target, t * 2 * lanes), _moved(b, t * b_step), width, scale)
+            _copy_in(_moved(target, t * row), _moved(b, t * b_step), width, scale)
     elif width < lanes:
         for t in range(length):
             for v in range(lanes):
-                target[t * 2 * lanes + v] = b[t * b_step + v * b_lane] * scale if v < width else 0
+                target[t * row + v] = b[t * b_step + v * b_lane] * scale if v < width else 0
+    elif b_lane == 1 and row > 2 * lanes:
+        for t in range(length):
+            for v in range(0, row, lanes):
+                _copy_vector(_moved(target, t * row + v), _moved(b, t * b_step + v), scale)
     elif b_lane == 1:
         for t in range(length):
-            _copy_vector(_moved(target, t * 2 * lanes), _moved(b, t * b_step), scale)
-            _copy_vector(_moved(target, t * 2 * lanes + lanes), _moved(b, t * b_step + second), scale)
+            _copy_vector(_moved(target, t * row), _moved(b, t * b_step), scale)
+            _copy_vector(_moved(target, t * row + lanes), _moved(b, t * b_step + second), scale)
     else:
         whole = length - length % lanes if b_step == 1 else 0
-        for half in range(2):
-            column = _moved(target, half * lanes)
-            origin = _moved(b, half * second * b_lane)
+        for part in range(row // lanes):
+            column = _moved(target, part * lanes)
+            origin = _moved(b, part * second * b_lane)
             for t in range(0, whole, lanes):
-                _copy_transposed(_moved(column, t * 2 * lanes), 2 * lanes, _moved(origin, t), b_lane, scale)
+                _copy_transposed(_moved(column, t * row), row, _moved(origin, t), b_lane, scale)
             for t in range(whole, length):
                 for v in range(lanes):
-                    column[t * 2 * lanes + v] = origin[t * b_step + v * b_lane] * scale
+                    column[t * row + v] = origin[t * b_step + v * b_lane] * scale
 
 
 @_inline
@@ -441,9 +449,10 @@ def _tiles(
     asked for meanwhile, if the panel is wider than a vector.
     """
     if width > lanes:
-        until_tall, until_short = _heights(rows, ROWS)
-        share_a = (next_a[1] * ROWS + rows - 1) // rows  # pieces asked for during a tile
-        share_b = (next_b[1] * ROWS + rows - 1) // rows
+        tall = LOW if width > 2 * lanes else ROWS
+        until_tall, until_short = _heights(rows, tall)
+        share_a = (next_a[1] * tall + rows - 1) // rows  # pieces asked for during a tile
+        share_b = (next_b[1] * tall + rows - 1) // rows
         lines = 4 + sums[0] * sums[1] * length // 64  # more during a longer tile
         asked_a = asked_b = i = 0
         while i < rows:
@@ -453,8 +462,15 @@ def _tiles(
             asked_b += share_b
             ask(awaited, lines)
             origins, starts, places = _moved(a_rows, i), _moved(start_rows, i * start_moves), _moved(c_rows, i)
-            height = ROWS if i < until_tall else ROWS - 1 if i < until_short else LOW if rows - i == LOW else LOW - 1
-            if ROWS > LOW and height == ROWS:
+            height = tall if i < until_tall else tall - 1 if i < until_short else LOW if rows - i == LOW else LOW - 1
+            if PANEL > 2 and width > 2 * lanes:
+                if height == LOW:
+                    _wide_tile(sums, length, a, origins, a_segments, a_step, b, b_segments, b_step, b_second,
+                               start, starts, c, places, second)  # fmt: skip
+                else:
+                    _short_wide_tile(sums, length, a, origins, a_segments, a_step, b, b_segments, b_step, b_second,
+                                     start, starts, c, places, second)  # fmt: skip
+            elif ROWS > LOW and height == ROWS:
                 _tall_tile(sums, length, a, origins, a_segments, a_step, b, b_segments, b_step, b_second,
                            start, starts, c, places, second)  # fmt: skip
             elif ROWS > LOW and height == ROWS - 1:
@@ -521,24 +537,32 @@ def _fill_rows(table, first, last, rows_1, rows_2, step_0, step_1, step_2):
 def _working(lanes, scratch):
     """What lies in scratch, after a row of zeros: (staged, panel, a_rows, c_rows, a_segments, b_segments,
     staged_rows, no_rows, awaited)."""
-    for v in range(2 * lanes):
+    for v in range(PANEL * lanes):
         scratch[v] = 0
-    tables = _integers(_moved(scratch, lanes * (NARROW + 2 + 2 * DEPTH)))
+    tables = _integers(_moved(scratch, lanes * (PANEL * (DEPTH + 1) + NARROW)))
     a_segments = _moved(tables, 2 * (BLOCK + BEYOND))
     b_segments, staged_rows = _moved(a_segments, DEPTH), _moved(a_segments, 2 * DEPTH)
     no_rows = _moved(staged_rows, BEYOND)
     for i in range(BEYOND):
         staged_rows[i], no_rows[i] = i * lanes, 0
     return (
-        _moved(scratch, 2 * lanes), _moved(scratch, lanes * (NARROW + 2)), tables, _moved(tables, BLOCK + BEYOND),
+        _moved(scratch, PANEL * lanes), _moved(scratch, lanes * (PANEL + NARROW)), tables, _moved(tables, BLOCK + BEYOND),
         a_segments, b_segments, staged_rows, no_rows, _moved(tables, TABLES),
     )  # fmt: skip
 
 
 @_inline
 def _panel_width(left, lanes):
-    """A panel is two vectors wide, or the last lanes: more than one vector's, so that none is left alone."""
+    """A panel is PANEL vectors wide, or two, or the last lanes: more than one vector's, so that none is left alone."""
+    if PANEL > 2 and (left == PANEL * lanes or left > (PANEL + 1) * lanes):
+        return PANEL * lanes
     return left if left <= 2 * lanes else lanes if left < 3 * lanes else 2 * lanes
+
+
+@_inline
+def _panel_form(width, lanes):
+    """(elements of a row of a panel of this width, where its second vector begins)."""
+    return (width, lanes) if width > 2 * lanes else (2 * lanes, max(0, width - lanes))
 
 
 @_inline
@@ -630,7 +654,7 @@ def _contract_of(lanes: int):
             for q in range(count):
                 outer, middle = (s + q) // middles, (s + q) % middles
                 a_segments[q] = outer * a_sum_0 + middle * a_sum_1 + t * a_step
-                b_segments[q] = q * steps * 2 * lanes if pack else outer * b_sum_0 + middle * b_sum_1 + t * b_step
+                b_segments[q] = outer * b_sum_0 + middle * b_sum_1 + t * b_step
             for i in range(first, last, BLOCK):
                 height = min(BLOCK, last - i)
                 if not begun or last - first > BLOCK:  # else they are those of the block before
@@ -641,14 +665,14 @@ def _contract_of(lanes: int):
                 while v < columns:
                     left = columns - v
                     width = _panel_width(left, lanes)
-                    second = max(0, width - lanes)
-                    here, here_step, here_second = panel, 2 * lanes, lanes
+                    row, second = _panel_form(width, lanes)
+                    here, here_step, here_second = panel, row, lanes
                     # What comes next of b: the panel of the next lanes, or after the last rows the next block's first one.
                     next_b = b, 0, 0, 0
                     if (count == 1 or regular) and (left > width or i + BLOCK >= last):
-                        at, next_width = t * b_step + (v + width) * b_lane, min(left - width, 2 * lanes)
+                        at, next_width = t * b_step + (v + width) * b_lane, min(left - width, PANEL * lanes)
                         if left <= width:
-                            at, next_width = (t + steps) * b_step, min(columns, 2 * lanes)
+                            at, next_width = (t + steps) * b_step, min(columns, PANEL * lanes)
                             at = count * b_run if t + steps == run else at
                         if b_lane == 1:
                             next_b = _moved(b, s * b_run + at), count * steps, b_step, next_width
@@ -665,6 +689,7 @@ def _contract_of(lanes: int):
                     if pack:
                         for q in range(count):
                             outer, middle = (s + q) // middles, (s + q) % middles
+                            b_segments[q] = q * steps * row
                             done = 0
                             while done < steps:  # piece by piece of the innermost index
                                 at = t + done
@@ -672,8 +697,10 @@ def _contract_of(lanes: int):
                                 at -= middle * length if joined else 0
                                 piece = steps - done if one_run else min(length - at, steps - done)
                                 origin = outer * b_sum_0 + middle * b_sum_1 + at * b_step + v * b_lane
-                                target = _moved(panel, (q * steps + done) * 2 * lanes)
-                                _pack(target, lanes, width, second, piece, _moved(b, origin), b_step, b_lane, scale)
+                                target = _moved(panel, (q * steps + done) * row)
+                                _pack(
+                                    target, lanes, width, row, second, piece, _moved(b, origin), b_step, b_lane, scale
+                                )
                                 done += piece
                     else:
                         here, here_step, here_second = _moved(b, v), b_step, second

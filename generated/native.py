@@ -48,6 +48,16 @@ REGISTERS = 32 if LANES == 16 or platform.machine().lower() in ("aarch64", "arm6
 """Vectors that the processor holds."""
 
 
+def _first_level_cache() -> int:
+    with suppress(OSError, ValueError):
+        return int(Path("/sys/devices/system/cpu/cpu0/cache/index0/size").read_text().strip().removesuffix("K")) << 10
+    return 0  # not known here
+
+
+CACHE = _first_level_cache()
+"""Bytes of the first-level cache; 0 where the system does not say."""
+
+
 def _load_openmp(spins: int = 200) -> None:
     """Loads GNU OpenMP such that a thread without work soon goes to sleep.
 
@@ -107,7 +117,7 @@ class DiskCache:
     def __init__(self, key: tuple):
         codegen = cpu_target.target_context.codegen()
         versions = (platform.python_version(), numba.__version__, llvm.llvm_version_info)
-        shape = repr((key, PACKAGE, LANES, codegen.magic_tuple(), versions))
+        shape = repr((key, PACKAGE, LANES, CACHE, codegen.magic_tuple(), versions))
         folder = cache_folder()
         self.path = folder and folder / f"{hashlib.sha256(shape.encode()).hexdigest()[:40]}.code"
 

@@ -26,9 +26,11 @@ from .engine import (
     BLOCK,
     BOX,
     DEPTH,
+    PANEL,
     _fill_rows,
     _moved,
     _pack,
+    _panel_form,
     _panel_width,
     _tiles,
     _working,
@@ -222,7 +224,7 @@ def _products_of(lanes: int) -> Callable:
     ):  # fmt: skip
         staged, panel, a_rows, c_rows, a_pieces, b_pieces, staged_rows, no_rows, awaited = _working(lanes, scratch)
         for q in range(DEPTH // depth):
-            a_pieces[q], b_pieces[q] = q * depth * a_step, q * depth * 2 * lanes
+            a_pieces[q] = q * depth * a_step
         most = DEPTH // depth * depth  # steps in a panel
         for first in range(0, rows, BLOCK):
             height = min(BLOCK, rows - first)
@@ -235,19 +237,21 @@ def _products_of(lanes: int) -> Callable:
                     while v < columns:
                         left = columns - v
                         width = _panel_width(left, lanes)
-                        second, target = max(0, width - lanes), _moved(c, e * c_part + v)
+                        (row, second), target = _panel_form(width, lanes), _moved(c, e * c_part + v)
                         origin = _moved(b, e * b_part + t * b_step + v * b_lane)
                         # The panel that comes next is asked for meanwhile: of the next lanes, channels, or part.
-                        ahead, next_width = _moved(origin, width * b_lane), min(left - width, 2 * lanes)
+                        ahead, next_width = _moved(origin, width * b_lane), min(left - width, PANEL * lanes)
                         if left <= width:
-                            next_width = min(columns, 2 * lanes)
+                            next_width = min(columns, PANEL * lanes)
                             ahead = _moved(
                                 b, e * b_part + (t + most) * b_step if t + most < length else (e + 1) * b_part
                             )
                         next_b = ahead, steps, b_step, next_width
                         if b_lane != 1:
                             next_b = ahead, next_width, b_lane, steps
-                        _pack(panel, lanes, width, second, steps, origin, b_step, b_lane, 1)
+                        _pack(panel, lanes, width, row, second, steps, origin, b_step, b_lane, 1)
+                        for q in range(DEPTH // depth):
+                            b_pieces[q] = q * depth * row
                         if width < lanes <= c_row:  # there is room for what the panel is filled up with
                             width = lanes // 2 if 2 * width <= lanes else lanes
                         done = 0
@@ -256,7 +260,7 @@ def _products_of(lanes: int) -> Callable:
                             start, start_rows = (target, c_rows) if goes_on else (scratch, no_rows)
                             _tiles(lanes, width, second, height, (max(whole, 1), 1), depth if whole else steps - done,
                                    _moved(a, e * a_part + (t + done) * a_step), a_rows, a_pieces, a_step,
-                                   _moved(panel, done * 2 * lanes), b_pieces, 2 * lanes, lanes, start, start_rows,
+                                   _moved(panel, done * row), b_pieces, row, lanes, start, start_rows,
                                    1 if goes_on else 0, target, c_rows, staged, staged_rows,
                                    (a, 0, 0, 0), next_b, awaited)  # fmt: skip
                             done += whole * depth if whole else steps - done

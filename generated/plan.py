@@ -29,7 +29,7 @@ CACHED = 1 << 16  # elements of a chunk of a gradient and its weights
 ANEW = 16  # a chunk has this part, or more, of the elements that are read anew for every chunk
 STREAMED = 1 << 25  # bytes that a call touches from which on it writes past the caches: little of it would stay there
 UNEVEN = 16  # the share of a thread may be larger by one part in so many for the sake of whole tiles
-ROWS = 5  # rows of the engine's tile: chunks are multiples of it
+ROWS = 5  # rows of the engine's lower tiles: chunks are multiples of it
 
 
 @dataclass

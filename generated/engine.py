@@ -24,15 +24,13 @@ from .native import CACHE, LANES, LINE, OPTIONS, REGISTERS, Linked
 LOW = 5  # rows of a tile of 2 vectors: 10 chains of fused multiply-adds hide each other's latency
 ROWS = 10 if REGISTERS == 32 else LOW  # the same, where there are registers for more chains: less is read for each
 NARROW = 10  # rows of a tile of one vector
-PANEL = (
-    4 if ROWS > LOW and CACHE >= 48 << 10 else 2
-)  # vectors of a panel of b, at most: it stays in the first-level cache
+PANEL = 4 if ROWS > LOW and CACHE >= 48 << 10 else 2  # vectors of a panel of b: the first-level cache holds it
 DEPTH = 128  # contracted steps of a block, and of one chain: a panel of b has as many rows, at most
 PLACES = 64  # the same where places are summed over: there are many
 BLOCK = 200  # rows of a block: their part of a stays in the second-level cache
 PACK_FROM = 20  # rows from which copying a panel of b together pays
 FEW = 4  # columns: with so many or fewer, rows go along the lanes, where they lie side by side in a
-MANY = 1 << 16  # elements of a that no cache near by holds
+MANY = 1 << 16  # elements of a or c that no cache near by holds
 AHEAD = 1 << 10  # elements of planes that are asked for before they are copied
 CHAINS = 9  # of a tile of few columns, at most
 BOX = 1 << 18  # elements of the box for strips of planes; what a block reads of it stays in the second-level cache
@@ -278,9 +276,6 @@ def _generate_tile(rows, vectors, parts, context, builder, sig, args):
         [row(base, table, I64(i)) for i in range(rows)]
         for base, table in ((a, a_rows), (start, start_rows), (c, c_rows))
     )
-    for i in range(rows):  # what the next tile adds to is far away, in a large array
-        for v in range(vectors):
-            _prefetch(builder, builder.gep(row(c, c_rows, I64(rows + i)), [places[v]]))
     entry = builder.basic_block
     names = ("chain", "segment", "step", "next", "total", "done")
     chain, outer, inner, after, end, done = (builder.append_basic_block(f"tile.{n}") for n in names)
@@ -440,13 +435,13 @@ def _ask_for_pieces(lanes, coming, first, last):
 @_inline
 def _tiles(
     lanes, width, second, rows, sums, length, a, a_rows, a_segments, a_step, b, b_segments, b_step, b_second,
-    start, start_rows, start_moves, c, c_rows, staged, staged_rows, next_a, next_b, awaited
+    start, start_rows, start_moves, c, c_rows, staged, staged_rows, next_a, next_b, far_c, awaited
 ):  # fmt: skip
     """The tiles of one panel of `width` lanes, row by row; one narrower than a vector, but for half of it, passes through
     `staged`.
 
-    What comes next of a and of b, (where, pieces, elements from one to the next, elements of each), and what is awaited are
-    asked for meanwhile, if the panel is wider than a vector.
+    What comes next of a and of b, (where, pieces, elements from one to the next, elements of each), of c, if it is far, and
+    what is awaited are asked for meanwhile, if the panel is wider than a vector.
     """
     if width > lanes:
         tall = LOW if width > 2 * lanes else ROWS
@@ -461,6 +456,10 @@ def _tiles(
             asked_a += share_a
             asked_b += share_b
             ask(awaited, lines)
+            if far_c:
+                for r in range(i + tall, i + 2 * tall):
+                    for v in range(0, width, LINE // 4 * lanes // LANES):
+                        _ask_for(_moved(c, c_rows[r] + v))
             origins, starts, places = _moved(a_rows, i), _moved(start_rows, i * start_moves), _moved(c_rows, i)
             height = tall if i < until_tall else tall - 1 if i < until_short else LOW if rows - i == LOW else LOW - 1
             if PANEL > 2 and width > 2 * lanes:
@@ -642,7 +641,7 @@ def _contract_of(lanes: int):
             return
         b_run = b_sum_0 if joined or sums_1 == 1 else b_sum_1
         regular = one_run and (joined or sums_0 == 1 or sums_1 == 1 or b_sum_0 == sums_1 * b_sum_1)
-        far = max(a_2 * (last - first), a_step * runs * run) > MANY
+        far, far_c = max(a_2 * (last - first), a_step * runs * run) > MANY, (last - first) * columns > MANY
         once = a_2 >= runs * run >= depth if a_step == 1 else a_2 == 1 and a_step >= last - first >= depth
         wide = last - first >= PACK_FROM and b_step > 2 * lanes  # what is no wider than a panel needs no copy
         pack = b_lane != 1 or columns < lanes or wide or not one_run or scale != 1
@@ -707,7 +706,7 @@ def _contract_of(lanes: int):
                     _tiles(lanes, width, second, height, (1, count), steps, a, a_rows, a_segments, a_step,
                            here, b_segments, here_step, here_second, _moved(start, v * start_lane), start_rows,
                            start_moves, _moved(c, v), c_rows, staged, staged_rows,
-                           next_a, next_b, awaited)  # fmt: skip
+                           next_a, next_b, far_c, awaited)  # fmt: skip
                     v += width
             start, start_lane, start_moves, begun = c, 1, 1, True
             t += steps

@@ -262,7 +262,7 @@ def _products_of(lanes: int) -> Callable:
                                    _moved(a, e * a_part + (t + done) * a_step), a_rows, a_pieces, a_step,
                                    _moved(panel, done * row), b_pieces, row, lanes, start, start_rows,
                                    1 if goes_on else 0, target, c_rows, staged, staged_rows,
-                                   (a, 0, 0, 0), next_b, awaited)  # fmt: skip
+                                   (a, 0, 0, 0), next_b, False, awaited)  # fmt: skip
                             done += whole * depth if whole else steps - done
                         v += width
 

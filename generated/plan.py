@@ -16,6 +16,7 @@ import numpy as np
 from .choice import DEFAULT, choose
 from .definition import COSTS, LAYERS, PAIRS, RULES, Cost, Pair, Rule, tensor
 from .draws import DRAW
+from .engine import LOW
 from .graph import Graph, Link
 from .heads import ROW, HeadPass, head_pass
 from .memory import Memory, placed, reserved
@@ -29,7 +30,6 @@ CACHED = 1 << 16  # elements of a chunk of a gradient and its weights
 ANEW = 16  # a chunk has this part, or more, of the elements that are read anew for every chunk
 STREAMED = 1 << 25  # bytes that a call touches from which on it writes past the caches: little of it would stay there
 UNEVEN = 16  # the share of a thread may be larger by one part in so many for the sake of whole tiles
-ROWS = 5  # rows of the engine's lower tiles: chunks are multiples of it
 
 
 @dataclass
@@ -532,7 +532,7 @@ def _stage(calls: list[Call], threads: int) -> Stage:
     chunks = -(-extent // (most * shares)) * shares  # as many for every thread
     grain = -(-extent // max(chunks, 1))
     whole = max(rows, -(-grain // rows) * rows)
-    even = rows == ROWS and grain >= 4 * ROWS  # tiles of ROWS rows and of one less come out even
+    even = rows == LOW and grain >= 4 * LOW  # tiles of LOW rows and of one less come out even
     if not parallel or (not even and UNEVEN * (whole - grain) <= grain):
         grain = whole
     calls = [replace(c, streamed=_is_streamed(c, calls)) for c in calls]
@@ -565,7 +565,7 @@ def _tile_rows(call: Call) -> int:
     for name in call.kernel.writes:
         *rows, lane = call.kernel.arrays[name][0]
         if split in (rows, [lane]):
-            return ROWS if split == rows else 2 * LANES
+            return LOW if split == rows else 2 * LANES
     return 1
 
 

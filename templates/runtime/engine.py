@@ -403,14 +403,10 @@ def _pack(target, lanes, width, row, second, length, b, b_step, b_lane, scale):
         for t in range(length):
             for v in range(lanes):
                 target[t * row + v] = b[t * b_step + v * b_lane] * scale if v < width else 0
-    elif b_lane == 1 and row > 2 * lanes:
-        for t in range(length):
-            for v in range(0, row, lanes):
-                _copy_vector(_moved(target, t * row + v), _moved(b, t * b_step + v), scale)
     elif b_lane == 1:
         for t in range(length):
-            _copy_vector(_moved(target, t * row), _moved(b, t * b_step), scale)
-            _copy_vector(_moved(target, t * row + lanes), _moved(b, t * b_step + second), scale)
+            for part in range(row // lanes):
+                _copy_vector(_moved(target, t * row + part * lanes), _moved(b, t * b_step + part * second), scale)
     else:
         whole = length - length % lanes if b_step == 1 else 0
         for part in range(row // lanes):
@@ -458,43 +454,36 @@ def _tiles(
             ask(awaited, lines)
             if far_c:
                 for r in range(i + tall, i + 2 * tall):
-                    for v in range(0, width, LINE // 4 * lanes // LANES):
-                        _ask_for(_moved(c, c_rows[r] + v))
-            origins, starts, places = _moved(a_rows, i), _moved(start_rows, i * start_moves), _moved(c_rows, i)
+                    _ask_for_pieces(lanes, (_moved(c, c_rows[r]), 1, 0, width), 0, 1)
             height = tall if i < until_tall else tall - 1 if i < until_short else LOW if rows - i == LOW else LOW - 1
+            operands = (sums, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segments, b_step, b_second,
+                        start, _moved(start_rows, i * start_moves), c, _moved(c_rows, i), second)  # fmt: skip
             if PANEL > 2 and width > 2 * lanes:
                 if height == LOW:
-                    _wide_tile(sums, length, a, origins, a_segments, a_step, b, b_segments, b_step, b_second,
-                               start, starts, c, places, second)  # fmt: skip
+                    _wide_tile(*operands)
                 else:
-                    _short_wide_tile(sums, length, a, origins, a_segments, a_step, b, b_segments, b_step, b_second,
-                                     start, starts, c, places, second)  # fmt: skip
+                    _short_wide_tile(*operands)
             elif ROWS > LOW and height == ROWS:
-                _tall_tile(sums, length, a, origins, a_segments, a_step, b, b_segments, b_step, b_second,
-                           start, starts, c, places, second)  # fmt: skip
+                _tall_tile(*operands)
             elif ROWS > LOW and height == ROWS - 1:
-                _short_tile(sums, length, a, origins, a_segments, a_step, b, b_segments, b_step, b_second,
-                            start, starts, c, places, second)  # fmt: skip
+                _short_tile(*operands)
             elif height == LOW:
-                _low_tile(sums, length, a, origins, a_segments, a_step, b, b_segments, b_step, b_second,
-                          start, starts, c, places, second)  # fmt: skip
+                _low_tile(*operands)
             else:
-                _lowest_tile(sums, length, a, origins, a_segments, a_step, b, b_segments, b_step, b_second,
-                             start, starts, c, places, second)  # fmt: skip
+                _lowest_tile(*operands)
             i += height
         return
     if width == lanes:
         until_tall, until_short = _heights(rows, NARROW)
         i = 0
         while i < rows:
-            origins, starts, places = _moved(a_rows, i), _moved(start_rows, i * start_moves), _moved(c_rows, i)
+            operands = (sums, length, a, _moved(a_rows, i), a_segments, a_step, b, b_segments, b_step, b_second,
+                        start, _moved(start_rows, i * start_moves), c, _moved(c_rows, i), second)  # fmt: skip
             if until_tall <= i < until_short:
-                _short_narrow_tile(sums, length, a, origins, a_segments, a_step, b, b_segments, b_step, b_second,
-                                   start, starts, c, places, second)  # fmt: skip
+                _short_narrow_tile(*operands)
                 i += NARROW - 1
             else:
-                _narrow_tile(sums, length, a, origins, a_segments, a_step, b, b_segments, b_step, b_second,
-                             start, starts, c, places, second)  # fmt: skip
+                _narrow_tile(*operands)
                 i += NARROW
         return
     if 2 * width == lanes:
